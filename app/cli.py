@@ -48,8 +48,8 @@ from app.ops.queues import queue, workers
 from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import backlog
 from app.web.core import unique_errors
-from app.web.core.registry import registered
 from app.web.core.request_transaction import request_transaction
+from app.web.core.view_registry import registered
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
 from app.web.settings import audit_texts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
 from app.channels import failure_reasons, http_client, imap_client, smtp_client, smtp_provider
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.lib import mail_reading

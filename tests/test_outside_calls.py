@@ -23,7 +23,7 @@ from app.channels import imap_client, smtp_client, smtp_provider, webhook
 from app.channels.base import ChannelError, Content
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.lib import deadline, outbound_url
 from app.ops.database import connections
 from app.ops.database.replicas import Primary, Replica
@@ -180,8 +180,8 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
         lambda port: account("twilio", port).send(OUTGOING),
         lambda port: account("twilio", port).fetch(Media(f"http://127.0.0.1:{port}/f", ""), 1000),
     ],
-    "app/channels/meta.py": [send_by_meta],
-    "app/channels/exotel.py": [
+    "app/channels/meta_provider.py": [send_by_meta],
+    "app/channels/exotel_provider.py": [
         lambda port: account("exotel", port).call(OutgoingCall("c1", "+919820012345", "+919820054321", ""))
     ],
     "app/lib/outbound_url.py": [post],

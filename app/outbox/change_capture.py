@@ -16,7 +16,10 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app import access
 from app.domain import webhooks
-from app.domain.persistence import bulk, change_events
+from app.domain.persistence import (
+    bulk_statements,
+    change_events,
+)
 from app.domain.persistence.change_events import KINDS, ChangeEvent, RecordKey
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
@@ -75,7 +78,7 @@ def write_deliveries(session: Session) -> None:
     now = datetime.now(UTC)
     rows = [row for record, change in changes.items() for row in _rows(record, change, subscriptions, now)]
     if rows:
-        bulk.insert_rows(session, WebhookDelivery, rows)
+        bulk_statements.insert_rows(session, WebhookDelivery, rows)
         gathered.webhook_deliveries.extend(row["key"] for row in rows)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import Channel, ChannelError, Content, DeliveryUnknown
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.ops.database.database_errors import cause_of, summary_of
 from app.ops.queues import queue
 

@@ -28,7 +28,7 @@ from app.channels.provider import (
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
 from app.domain.messaging import campaigns, consents, mail_sending, message_sending, message_templates, messages
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.console_provider import ConsoleProvider
 from app.channels.provider import Provider, ProviderKind
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.lib.field_encryption import VaultError

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.webhook import WebhookClient, WebhookResponse, signature
 from app.domain import webhooks
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.extensions import db
 from app.lib.field_encryption import Vault
 from app.models import User, Webhook, WebhookDelivery

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.channels import registry
+from app.channels import provider_registry
 from app.domain import notices
 from app.models import Delivery, Message, User
 from app.ops.queues import queue
@@ -29,7 +29,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def account(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setitem(registry.KINDS, "carrier", KIND)
+    monkeypatch.setitem(provider_registry.KINDS, "carrier", KIND)
     CARRIER.__init__()  # type: ignore[misc]
     with crm.app.app_context():
         yield add_account(crm)

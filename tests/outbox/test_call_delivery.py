@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app import jobs
-from app.channels import registry
+from app.channels import provider_registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import CallUpdate, Media, OutgoingCall, ProviderAcceptance, ProviderKind, ProviderRefusal
@@ -62,7 +62,7 @@ KIND = ProviderKind("line", "Line", ("voice",), (), Line)
 
 @pytest.fixture(autouse=True)
 def line(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
-    monkeypatch.setitem(registry.KINDS, "line", KIND)
+    monkeypatch.setitem(provider_registry.KINDS, "line", KIND)
     for name in ("fault", "file"):
         monkeypatch.setattr(Line, name, Line.__dict__[name])
     monkeypatch.setattr(Line, "dialed", [])

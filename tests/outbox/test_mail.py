@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text
 
 from app import access, jobs
 from app.channels import imap_client
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import Stamp
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.channels import registry
+from app.channels import provider_registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Inbound, OnDoNotDisturb, OptedOut, OutgoingMessage, ProviderRefusal
 from app.domain.base import RuleBroken, Stamp
@@ -46,7 +46,7 @@ PEER = "+919820012345"
 
 @pytest.fixture
 def carrier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
-    monkeypatch.setitem(registry.KINDS, "carrier", KIND)
+    monkeypatch.setitem(provider_registry.KINDS, "carrier", KIND)
     CARRIER.__init__()  # type: ignore[misc]
     yield CARRIER
     CARRIER.__init__()  # type: ignore[misc]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.merging.duplicate_pairs import DuplicatePair, DuplicateScan, bits_of, score_of
 from app.domain.merging.duplicate_search import SCANNED, FoundPairs, find, has_birth
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.lib.batches import batched
 
 #: Records per transaction.
@@ -118,7 +118,7 @@ def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> Fo
         bits = bits_of(reasons)
         values = {"kind": kind, "first_id": first, "second_id": second, "reasons": bits, "score": score_of(bits)}
         rows.append(values | {"found_on": now})
-    bulk.insert_rows(
+    bulk_statements.insert_rows(
         session, DuplicatePair, rows, unique=("kind", "first_id", "second_id"), update=("reasons", "score")
     )
     return found

@@ -25,8 +25,8 @@ from app.web.core.fields.relation_fields import label_of
 from app.web.core.queries import written_rows
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.registry import registered
 from app.web.core.urls.merged_redirects import merged_numbers, refuse_merged
+from app.web.core.view_registry import registered
 from app.web.core.views import save_warnings
 from app.web.core.views.record_service import RecordService
 from app.web.core.views.record_view import RecordView

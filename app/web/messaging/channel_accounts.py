@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import ProviderKind, StatusUnavailable
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.messaging import channel_accounts, message_sending, message_templates
 from app.domain.messaging.channel_accounts import AccountSettings

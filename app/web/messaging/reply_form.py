@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Abilities
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates
 from app.domain.messaging.message_sending import MAX_LENGTH

@@ -23,7 +23,7 @@ from app.web.core.fields.reference_fields import person_card
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, form_page
-from app.web.records.bulk import BulkAction
+from app.web.records.bulk_actions import BulkAction
 from app.web.records.screen import Screen
 
 

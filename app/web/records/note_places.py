@@ -13,7 +13,7 @@ from app.domain.base import NotFound
 from app.domain.note_texts import NOTES
 from app.extensions import db
 from app.models import Activity, Customer, Lead, Task, Ticket
-from app.web.core.registry import registered, screen_of
+from app.web.core.view_registry import registered, screen_of
 from app.web.core.viewer import Viewer
 from app.web.records.timelines.timeline_filters import TimelineQuery
 from app.web.records.timelines.timeline_rows import PAGE, belongs

@@ -21,16 +21,16 @@ from app.web.core.fields.base import Field, clean_text
 from app.web.core.fields.relation_fields import OFFERED, label_of
 from app.web.core.queries.record_table import COUNT_CAP
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import refuse_merged
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_view import RecordView
 from app.web.pages.routes import page_route
 from app.web.records import notes, related_lists
 from app.web.records import record_page as pages
 from app.web.records.attachments import files, record_files
-from app.web.records.bulk import BulkActions
+from app.web.records.bulk_actions import BulkActions
 from app.web.records.inline_actions import InlineActions
 from app.web.records.lists import list_columns, list_layouts, list_views, table_page
 from app.web.records.lists.list_page import filters_page, hits, list_query_from

@@ -22,7 +22,7 @@ from app.web.core.fields.personal_fields import EmailField, NameField, PhoneFiel
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField, DecimalField, DurationField
 from app.web.core.queries.record_pages import tables_in
-from app.web.core.registry import kind_of, registered, screen_of_kind
+from app.web.core.view_registry import kind_of, registered, screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 from app.web.records.related_person_field import OpenDueField

@@ -23,7 +23,7 @@ from app.models import CustomerAccount
 from app.outbox.app_services import vault
 from app.web.core.fields import custom_field_catalog
 from app.web.core.fields.base import Field
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.transfer import import_choices

@@ -22,7 +22,7 @@ from app import access
 from app.domain import audit, notices, spreadsheet_files, transfer_runs
 from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.spreadsheet_files import Dialect
@@ -248,7 +248,7 @@ def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan)
     """Store the results of the rows, in their transaction."""
     lines, outcomes, at = counted
     with access.as_system(session):
-        bulk.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
+        bulk_statements.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
         for name in ("created", "updated", "skipped", "wrong"):
             setattr(run, name, getattr(run, name) + sum(each.result == name for each in outcomes))
         run.position += len(lines)
@@ -275,7 +275,7 @@ def _count_trial(session: Session, run_id: int, counted: Counted, source: Import
         check = dict(run.payload.get("check") or {})
         for name in ("created", "updated", "skipped", "wrong"):
             check[name] = check.get(name, 0) + sum(each.result == name for each in outcomes)
-        bulk.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
+        bulk_statements.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
         run.payload = {**run.payload, "check": check}
         run.position += len(lines)
         run.come_further(datetime.now(UTC))

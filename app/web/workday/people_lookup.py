@@ -20,7 +20,7 @@ from app.web.api import schemas
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json, signed_in
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import may_receive
 from app.web.records import mentions, people_search

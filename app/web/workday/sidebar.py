@@ -17,7 +17,7 @@ from app.models import AssignmentRequest, Conversation
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import language_key
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.views.list_preferences import preferences_of
 from app.web.pages import frame
 from app.web.records.conversation_list import own_unread

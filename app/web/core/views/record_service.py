@@ -19,7 +19,7 @@ from app.extensions import db
 from app.outbox.app_services import vault
 from app.web.core.fields.relation_fields import is_secret
 from app.web.core.queries.record_table import RecordTable
-from app.web.core.registry import views_of
+from app.web.core.view_registry import views_of
 from app.web.core.viewer import Viewer
 
 

@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
-from app.web.core.registry import registered
 from app.web.core.urls.local_links import redirect_to
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views import list_preferences
 from app.web.pages.routes import signed_in_route

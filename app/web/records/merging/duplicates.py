@@ -21,8 +21,8 @@ from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell
-from app.web.core.registry import kind_of
 from app.web.core.request_transaction import request_transaction
+from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.merging import duplicate_list, merge_actions

@@ -23,7 +23,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.ops.database.database_errors import Cause, cause_of
 from app.outbox.app_services import vault
-from app.web.core.registry import kind_of, screen_of
+from app.web.core.view_registry import kind_of, screen_of
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import refuse_recipient
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from app.channels import console_provider, exotel, imap_provider, meta, smtp_provider, twilio_provider
+from app.channels import (
+    console_provider,
+    exotel_provider,
+    imap_provider,
+    meta_provider,
+    smtp_provider,
+    twilio_provider,
+)
 from app.channels.provider import ProviderKind
 
 #: Name, as in `flask channel add KIND`, -> the kind.
@@ -11,8 +18,8 @@ KINDS: dict[str, ProviderKind] = {
     for kind in (
         console_provider.KIND,
         twilio_provider.KIND,
-        meta.KIND,
-        exotel.KIND,
+        meta_provider.KIND,
+        exotel_provider.KIND,
         smtp_provider.KIND,
         imap_provider.KIND,
     )

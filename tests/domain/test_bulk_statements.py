@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.notices import Notification
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog
 from app.domain.timeline import Activity
@@ -64,7 +64,7 @@ def test_values_arrive_as_they_were_given(session: Session) -> None:
             )
         )
     ]
-    assert bulk.insert_rows(session, Notification, rows) == 3
+    assert bulk_statements.insert_rows(session, Notification, rows) == 3
     stored = session.execute(select(Notification).order_by(Notification.id)).scalars().all()
     assert [(each.event_key, each.at, each.payload, each.read_on) for each in stored] == [
         (row["event_key"], row["at"], row["payload"], None) for row in rows
@@ -73,10 +73,10 @@ def test_values_arrive_as_they_were_given(session: Session) -> None:
 
 def test_rows_that_exist_are_skipped_and_counted_so(session: Session) -> None:
     user = factories.user(session, "ana", "Sales User").id
-    assert bulk.insert_rows(session, Notification, [notice("a", user)], unique=("event_key",)) == 1
+    assert bulk_statements.insert_rows(session, Notification, [notice("a", user)], unique=("event_key",)) == 1
     again = [notice("a", user, kind="mention"), notice("b", user)]
-    assert bulk.insert_rows(session, Notification, again, unique=("event_key",)) == 1
-    assert bulk.insert_rows(session, Notification, [], unique=("event_key",)) == 0
+    assert bulk_statements.insert_rows(session, Notification, again, unique=("event_key",)) == 1
+    assert bulk_statements.insert_rows(session, Notification, [], unique=("event_key",)) == 0
     kinds = dict(session.execute(select(Notification.event_key, Notification.kind)).all())
     assert kinds == {"a": "task_due", "b": "task_due"}
 
@@ -89,22 +89,22 @@ def call(user: int, name: str, seconds: int, cold: bool = False) -> dict[str, An
 
 def test_rows_that_exist_get_the_named_columns_only(session: Session) -> None:
     user = factories.user(session, "ana", "Sales User").id
-    bulk.insert_rows(session, CallLog, [call(user, "one", 1), call(user, "two", 2)])
+    bulk_statements.insert_rows(session, CallLog, [call(user, "one", 1), call(user, "two", 2)])
     new = [call(user, "one", 10, cold=True), call(user, "three", 3, cold=True)]
-    bulk.insert_rows(session, CallLog, new, unique=KEY, update=("duration_seconds",))
+    bulk_statements.insert_rows(session, CallLog, new, unique=KEY, update=("duration_seconds",))
     query = select(CallLog.device_call_id, CallLog.duration_seconds, CallLog.cold).order_by(CallLog.id)
     assert [tuple(row) for row in session.execute(query)] == [("one", 10, False), ("two", 2, False), ("three", 3, True)]
 
 
 def test_many_rows_are_sent_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     user = factories.user(session, "ana", "Sales User").id
-    monkeypatch.setattr(bulk, "MAX_ROWS", 3)
-    assert bulk.insert_rows(session, Notification, [notice(f"n{n}", user) for n in range(7)]) == 7
+    monkeypatch.setattr(bulk_statements, "MAX_ROWS", 3)
+    assert bulk_statements.insert_rows(session, Notification, [notice(f"n{n}", user) for n in range(7)]) == 7
 
 
 def test_a_column_that_only_sqlalchemy_would_fill_is_missed(session: Session) -> None:
     with pytest.raises(ValueError, match="rows of activity need payload"):
-        bulk.insert_rows(session, Activity, [{"kind": "note", "at": NOW}])
+        bulk_statements.insert_rows(session, Activity, [{"kind": "note", "at": NOW}])
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_each_row_gets_its_value(session: Session, tasks: list[Task], titles: li
         {"id": task.id, "title": title, "tried": [n]} for n, (task, title) in enumerate(zip(tasks, titles, strict=True))
     ]
     before = [task.version for task in tasks]
-    bulk.update_rows(session, Task, rows)
+    bulk_statements.update_rows(session, Task, rows)
     session.expire_all()
     assert [task.title for task in tasks] == titles
     assert [task.tried for task in tasks] == [[n] for n in range(6)]
@@ -142,7 +142,7 @@ def test_a_row_that_has_changed_meanwhile_stays(session: Session, tasks: list[Ta
     rows = [{"id": task.id, "due_on": task.due_on, "remind_on": NOW + n * DAY} for n, task in enumerate(tasks)]
     rows[2]["due_on"] = NOW - DAY
     before = (tasks[2].remind_on, tasks[0].version)
-    bulk.update_rows(session, Task, rows, where=["due_on"], bump_version=False)
+    bulk_statements.update_rows(session, Task, rows, where=["due_on"], bump_version=False)
     session.expire_all()
     assert (tasks[2].remind_on, tasks[0].version) == before
     assert [task.remind_on for task in tasks if task is not tasks[2]] == [NOW + n * DAY for n in (0, 1, 3, 4, 5)]
@@ -151,4 +151,4 @@ def test_a_row_that_has_changed_meanwhile_stays(session: Session, tasks: list[Ta
 def test_a_person_changes_no_rows_this_way(session: Session, tasks: list[Task]) -> None:
     person: Any = SimpleNamespace(id=7)
     with access.acting_as(session, person), pytest.raises(PermissionError):
-        bulk.update_rows(session, Task, [{"id": tasks[0].id, "title": "mine"}])
+        bulk_statements.update_rows(session, Task, [{"id": tasks[0].id, "title": "mine"}])
