@@ -8,7 +8,7 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
-from app.web.dashboards.boards import BoardsView
+from app.web.dashboards.dashboard_boards import BoardsView
 from app.web.dashboards.pages import DashboardView
 from app.web.messaging.campaign_rest import CampaignResource
 from app.web.messaging.campaigns import CampaignsView
@@ -42,14 +42,14 @@ from app.web.settings.settings_home import SettingsView
 from app.web.transfer.export_pages import ExportsView
 from app.web.transfer.export_rest import ExportResource
 from app.web.transfer.import_pages import ImportsView
-from app.web.transfer.predecessor.pages import PredecessorPeopleView
+from app.web.transfer.predecessor.people_matching import PredecessorPeopleView
 from app.web.workday import (
     bell,
+    colleagues,
     first_steps,
     help_pages,
     my_settings,
     notice_preferences,
-    people_lookup,
     search,
     telephones,
 )
@@ -82,7 +82,7 @@ RESOURCES = (
     CampaignResource,
     RequestResource,
     NoticeResource,
-    people_lookup.UserResource,
+    colleagues.UserResource,
     ExportResource,
     ReportResource,
     *PICKLIST_RESOURCES,
@@ -99,7 +99,7 @@ PLAIN = (
     MergeView,
     CustomerOverview,
     BoardsView,
-    people_lookup.PeopleView,
+    colleagues.PeopleView,
     telephones.TelephonesView,
     search.SearchView,
     MailView,

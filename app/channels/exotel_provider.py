@@ -9,13 +9,7 @@ from functools import partial
 from urllib.parse import quote, urlencode
 
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.exotel_inbound import (
-    FILE_HOSTS,
-    SMS_STATES,
-    ExotelInbound,
-    failure_of,
-    sms_status,
-)
+from app.channels.exotel_inbound import FILE_HOSTS, SMS_STATES, ExotelInbound, failure_of, sms_status
 from app.channels.failure_reasons import refusal
 from app.channels.http_client import (
     NO_ANSWER,
@@ -40,13 +34,7 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
-from app.channels.setting_checks import (
-    RECORD_OUTGOING,
-    check_settings,
-    form_problem,
-    numbers_problem,
-    secret_problem,
-)
+from app.channels.setting_checks import RECORD_OUTGOING, check_settings, form_problem, numbers_problem, secret_problem
 from app.lib.sms_parts import is_gsm
 
 #: The cluster in Mumbai; api.exotel.com is the one in Singapore.

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from app.channels import (
-    console_provider,
-    exotel_provider,
-    imap_provider,
-    meta_provider,
-    smtp_provider,
-    twilio_provider,
-)
+from app.channels import console_provider, exotel_provider, imap_provider, meta_provider, smtp_provider, twilio_provider
 from app.channels.provider import ProviderKind
 
 #: Name, as in `flask channel add KIND`, -> the kind.

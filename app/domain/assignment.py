@@ -25,11 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
-from app.domain.persistence import (
-    bulk_statements,
-    history_rows,
-    recount_marks,
-)
+from app.domain.persistence import bulk_statements, history_rows, recount_marks
 from app.domain.persistence.session_context import session_context
 from app.domain.users import Absence, absence
 

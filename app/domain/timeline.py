@@ -13,10 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import custom_values, note_texts
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
-from app.domain.persistence import (
-    bulk_statements,
-    history_rows,
-)
+from app.domain.persistence import bulk_statements, history_rows
 from app.domain.persistence.transaction_state import transaction_state
 
 KINDS = (

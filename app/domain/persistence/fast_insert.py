@@ -12,11 +12,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session
 
-from app.domain.persistence import (
-    bulk_statements,
-    related_keys,
-    row_effects,
-)
+from app.domain.persistence import bulk_statements, related_keys, row_effects
 from app.ops.statements import sqlalchemy_internals
 
 

@@ -13,10 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain.persistence import (
-    bulk_statements,
-    row_updates,
-)
+from app.domain.persistence import bulk_statements, row_updates
 from app.domain.persistence.session_context import session_context
 
 

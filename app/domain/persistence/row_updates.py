@@ -15,11 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.sql.elements import ClauseElement
 
 from app.domain.base import RECORD_COLUMNS
-from app.domain.persistence import (
-    bulk_statements,
-    related_keys,
-    row_effects,
-)
+from app.domain.persistence import bulk_statements, related_keys, row_effects
 from app.domain.persistence.row_effects import Rows
 from app.ops.statements import sqlalchemy_internals
 

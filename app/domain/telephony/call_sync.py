@@ -10,10 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import sla, timeline
 from app.domain.leads import Lead
-from app.domain.persistence import (
-    bulk_statements,
-    change_events,
-)
+from app.domain.persistence import bulk_statements, change_events
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
 from app.domain.telephony.call_deduplication import KnownCall
 from app.domain.telephony.call_matching import CallTarget

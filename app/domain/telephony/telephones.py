@@ -29,10 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.persistence import (
-    bulk_statements,
-    system_statements,
-)
+from app.domain.persistence import bulk_statements, system_statements
 from app.domain.telephony.call_parsing import PLACEHOLDERS, storable_text
 
 #: One of the apps sends at most its newest fifty calls; older ones stay on the telephone.

@@ -22,7 +22,7 @@ from app.web.core.urls.record_references import PAGES
 from app.web.core.viewer import Viewer
 from app.web.messaging import (
     conversation_page,
-    file_routes,
+    inbox_file_routes,
     record_composer,
     record_from_conversation,
     reply_form,
@@ -39,7 +39,7 @@ _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
 
 
 class InboxView(
-    file_routes.FileRoutes,
+    inbox_file_routes.FileRoutes,
     support_page_routes.SupportPageRoutes,
     record_composer.WriteRoutes,
     ModulePermissions,
@@ -54,7 +54,7 @@ class InboxView(
         **dict.fromkeys(("index", "list", "show", "messages"), "read"),
         **dict.fromkeys(("send", "to", "start"), "create"),
         **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
-        **file_routes.VERBS,
+        **inbox_file_routes.VERBS,
         **support_page_routes.VERBS,
         **record_composer.VERBS,
     }

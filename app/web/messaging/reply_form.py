@@ -22,12 +22,7 @@ from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import ENGLISH, language_key
 from app.web.core.viewer import Viewer
-from app.web.messaging.composer_parts import (
-    file_part,
-    limits_sentence,
-    opt_out_warning,
-    reply_part,
-)
+from app.web.messaging.reply_form_parts import file_part, limits_sentence, opt_out_warning, reply_part
 from app.web.records.attachments.uploads import Upload
 
 

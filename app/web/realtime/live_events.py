@@ -34,6 +34,7 @@ from app.web.realtime import current_state
 from app.web.realtime.credentials import load_person
 from app.web.realtime.polling_limits import REFUSAL, PollingLimits
 from app.web.realtime.presence import Presence
+from app.web.realtime.socket_limits import MAX_MESSAGE_BYTES, SocketTransport
 from app.web.realtime.sockets import (
     RecordKey,
     SocketConnection,
@@ -42,7 +43,6 @@ from app.web.realtime.sockets import (
     can_see,
     may_receive_notices,
 )
-from app.web.realtime.transport import MAX_MESSAGE_BYTES, SocketTransport
 
 log = logging.getLogger("crm.live")
 

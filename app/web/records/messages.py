@@ -31,10 +31,7 @@ from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
-from app.web.records import (
-    mails,
-    message_search_rest,
-)
+from app.web.records import mails, message_search_rest
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.screen import Screen

@@ -26,7 +26,7 @@ from app.web.pages.brand import file_url
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form
 from app.web.records import message_files
-from app.web.records.attachments import upload_rates, uploads, virus_checks
+from app.web.records.attachments import upload_rates, upload_virus_scans, uploads
 from app.web.records.attachments.uploads import Upload
 
 #: Bytes of an uploaded logo.
@@ -191,7 +191,7 @@ def _taken(sent: FileStorage, viewer: Viewer) -> _ChosenLogo:
     if size > MAX_BYTES:
         raise RuleBroken(_("A logo can have up to %(most)s MB. Please choose a smaller one.", most=MAX_BYTES // 10**6))
     upload_rates.count(size, viewer)
-    virus_checks.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
+    upload_virus_scans.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
     return _made(sent.stream, uploads.clean_name(str(sent.filename)))  # type: ignore[arg-type]
 

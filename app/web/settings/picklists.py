@@ -21,9 +21,9 @@ from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.core.fab_access import current_viewer
 from app.web.messaging import template_variables
-from app.web.pages.hardened import VERBS, HardenedView, select_field
+from app.web.pages.hardened_view import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
-from app.web.settings.swatches import NAMES, SwatchWidget, swatch
+from app.web.settings.color_picker import NAMES, SwatchWidget, swatch
 
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOR = select_field(

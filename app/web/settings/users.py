@@ -37,8 +37,8 @@ from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
-from app.web.pages.hardened import VERBS as SCREEN_VERBS
-from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
+from app.web.pages.hardened_view import VERBS as SCREEN_VERBS
+from app.web.pages.hardened_view import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.html_parts import avatar, icon
 from app.web.security import second_step, view_as
 from app.web.security.sessions import signed_in

@@ -16,7 +16,7 @@ from app.domain.transfer_runs import OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
-from app.web.transfer import export_worker, exports, file_rights, full_export
+from app.web.transfer import export_all_request, export_worker, exports, file_rights
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
 from app.web.transfer.exports import ExportQuery
 
@@ -47,9 +47,9 @@ def make_again(run: ExportRun, viewer: Viewer) -> int:
 
 def start_full_export(viewer: Viewer) -> int:
     """Queue an export of everything for an admin. Returns its id. Raises RuleBroken, Denied."""
-    full_export.refuse_others(viewer)
+    export_all_request.refuse_others(viewer)
     with request_transaction() as session:
-        key = full_export.request_export(session, viewer.stamp)
+        key = export_all_request.request_export(session, viewer.stamp)
     export_worker.enqueue(key)
     return key
 
@@ -75,7 +75,7 @@ def stop(run: ExportRun, viewer: Viewer) -> None:
 def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
     """Raise Denied if the person may no longer export this at all."""
     if run.kind == "all":
-        full_export.refuse_others(viewer)
+        export_all_request.refuse_others(viewer)
     elif not exports.kind_of(run).is_allowed(run, viewer):
         raise access.Denied(_("Your role doesn't allow this export any more."))
 

@@ -30,10 +30,10 @@ from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
 from app.outbox.engine import SKIPPED
 from app.web.core.viewer import Viewer
-from app.web.transfer import exports, file_rights, full_export
+from app.web.transfer import export_all_request, exports, file_rights
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
+from app.web.transfer.export_heartbeat import ExportStopped, Heartbeat
 from app.web.transfer.exports import ExportSource
-from app.web.transfer.heartbeat import ExportStopped, Heartbeat
 from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
@@ -70,7 +70,7 @@ def step(run_id: int, worker: str) -> bool:
         return False
     try:
         if run.kind == "all":
-            full_export.write_archive(run)
+            export_all_request.write_archive(run)
             return False
         payload = run.payload
         with acting_for(run.created_by_id, f"/?{payload['query']}", scope=payload.get("scope", ())) as viewer:

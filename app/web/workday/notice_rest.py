@@ -26,7 +26,7 @@ from app.web.core.fields.reference_fields import RecordField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
-from app.web.workday import delivery_log, notice_preferences
+from app.web.workday import notice_deliveries, notice_preferences
 
 
 class ReadFlagField(BooleanField):
@@ -53,7 +53,7 @@ class NoticeTextField(Field):
         """One sentence."""
         kind, payload, actor_id, lead_id = values
         row = Notification(kind=kind, payload=payload, actor_id=actor_id, lead_id=lead_id)
-        return text_of(row, **delivery_log.text_values(row, viewer))
+        return text_of(row, **notice_deliveries.text_values(row, viewer))
 
 
 SPECIAL_FIELDS = (
@@ -83,7 +83,7 @@ LABELS = {
 
 def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Id -> {deliveries}: the delivery on each channel except the bell; one statement for a whole page."""
-    found = delivery_log.deliveries_of(session, ids)
+    found = notice_deliveries.deliveries_of(session, ids)
     return {
         key: {
             "deliveries": [

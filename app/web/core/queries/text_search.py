@@ -27,7 +27,7 @@ from app.web.core.fields.filter_operators import begins, compare
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.queries import capped_counts, custom_search
 from app.web.core.queries.record_table import COUNT_CAP, RecordTable
-from app.web.core.queries.typed_text import TypedText
+from app.web.core.queries.search_input import TypedText
 from app.web.core.urls.merged_redirects import surviving_id
 from app.web.core.viewer import Viewer
 

@@ -27,7 +27,7 @@ from app.web.core.fields.reference_fields import picture_of, picture_url
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records import message_files
-from app.web.records.attachments import upload_rates, virus_checks
+from app.web.records.attachments import upload_rates, upload_virus_scans
 
 #: Their URLs contain a content hash, so the content at a URL never changes.
 CACHE = "private, max-age=31536000, immutable"
@@ -150,7 +150,7 @@ def _posted(viewer: Viewer) -> str | None:
         raise RuleBroken(_("Please choose a picture."), "picture")
     db.session.commit()  # no transaction waits while it is scanned and stored
     upload_rates.count(sent.stream.seek(0, 2), viewer)
-    virus_checks.state_of(sent.stream, sent.filename[:80], viewer)  # type: ignore[arg-type]
+    upload_virus_scans.state_of(sent.stream, sent.filename[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
     content = image_previews.square(sent.stream)  # type: ignore[arg-type]
     if content is None:

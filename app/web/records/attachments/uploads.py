@@ -19,7 +19,7 @@ from app.ops.database.database_errors import Cause, cause_of
 from app.ops.storage.file_store import PREFIX, TooLarge
 from app.outbox.app_services import file_store
 from app.web.core.viewer import Viewer
-from app.web.records.attachments import upload_rates, virus_checks
+from app.web.records.attachments import upload_rates, upload_virus_scans
 from app.web.records.message_files import FilesUnavailable, icon_of
 
 #: Validity of a token; files that were not sent are removed after a day.
@@ -121,7 +121,7 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
         size = file.stream.seek(0, os.SEEK_END)
         file_checks.refuse_bad_content(kind, name, size)
         upload_rates.count(size, viewer)
-        scan = virus_checks.state_of(file.stream, name, viewer)  # type: ignore[arg-type]
+        scan = upload_virus_scans.state_of(file.stream, name, viewer)  # type: ignore[arg-type]
         stored = file_store().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:
         raise file_checks.too_large(name) from error

@@ -20,10 +20,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, predecessor_names
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
-from app.domain.persistence import (
-    bulk_statements,
-    numbering,
-)
+from app.domain.persistence import bulk_statements, numbering
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
 from app.domain.transfer_runs import ImportRow, ImportRun

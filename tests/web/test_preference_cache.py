@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import g
 
-from app.web.core.views.person_cache import PersonCache
+from app.web.core.views.preference_cache import PersonCache
 from app.web.transfer.run_as import acting_for
 from tests.app_fixtures import Crm
 

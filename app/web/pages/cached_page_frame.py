@@ -29,7 +29,7 @@ from app.web.pages.cached_fragments import (
     placeholder,
     split_once,
 )
-from app.web.pages.frame import Frame, frame_of
+from app.web.pages.page_frame import Frame, frame_of
 
 
 class PlacedFrame:

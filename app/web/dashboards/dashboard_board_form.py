@@ -24,7 +24,7 @@ from app.lib.ids import parse_id
 from app.models import Board, FieldMask, ModulePermission, Role
 from app.web.core.viewer import Viewer
 from app.web.dashboards import widget_data
-from app.web.dashboards.board_list import offered_audiences
+from app.web.dashboards.dashboard_board_list import offered_audiences
 from app.web.dashboards.widget_kinds import (
     Breakdown,
     HeatMap,

@@ -20,7 +20,7 @@ from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
 from app.web.transfer import export_all, exports
 from app.web.transfer.export_files import slices
-from app.web.transfer.heartbeat import ExportStopped, Heartbeat
+from app.web.transfer.export_heartbeat import ExportStopped, Heartbeat
 from app.web.transfer.run_as import acting_for
 
 #: Bytes of a piece of the archive.

@@ -17,10 +17,10 @@ from app.extensions import db
 from app.models import Board, BoardHome
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, ModulePermissions, Refusal, current_viewer, refusal
 from app.web.core.viewer import Viewer
-from app.web.dashboards import board_form, board_list, page_parts, pdf
+from app.web.dashboards import dashboard_board_form, dashboard_board_list, page_parts, pdf
 from app.web.dashboards import filters as url_filters
-from app.web.dashboards.board_form import BoardInput
-from app.web.dashboards.board_list import BASE
+from app.web.dashboards.dashboard_board_form import BoardInput
+from app.web.dashboards.dashboard_board_list import BASE
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.pages.routes import page_route
 
@@ -50,10 +50,10 @@ class BoardsView(ModulePermissions, BaseView):
     def new(self) -> Any:
         """Create a board; `from`: the standard page whose cards it begins with."""
         viewer = current_viewer()
-        if not board_list.may_arrange(viewer):
+        if not dashboard_board_list.may_arrange(viewer):
             raise access.Denied(_("Boards are made by those who see figures of others. Ask your manager for one."))
         if request.method == "GET":
-            return self._form(None, board_form.of_page(request.args.get("from", ""), viewer), viewer)
+            return self._form(None, dashboard_board_form.of_page(request.args.get("from", ""), viewer), viewer)
         return self._sent(None, viewer)
 
     @page_route("/<int:key>/edit", methods=["GET", "POST"])
@@ -62,7 +62,7 @@ class BoardsView(ModulePermissions, BaseView):
         viewer = current_viewer()
         board = _changeable(key, viewer)
         if request.method == "GET":
-            return self._form(board, board_form.of_board(board, _is_home(board)), viewer)
+            return self._form(board, dashboard_board_form.of_board(board, _is_home(board)), viewer)
         return self._sent(board, viewer)
 
     @page_route("/<int:key>/delete", methods=["POST"])
@@ -78,11 +78,13 @@ class BoardsView(ModulePermissions, BaseView):
     def _sent(self, board: Board | None, viewer: Viewer) -> Any:
         draft, key = BoardInput(), None if board is None else board.id
         try:
-            draft = board_form.of_form(request.form)
+            draft = dashboard_board_form.of_form(request.form)
             what = request.form.get("do", "save")
             if what != "save":
-                return self._form(board, board_form.apply_button(draft, what, viewer), viewer)
-            stored = dashboard_boards.save(db.session(), board, board_form.values_of(draft, viewer), viewer.stamp)
+                return self._form(board, dashboard_board_form.apply_button(draft, what, viewer), viewer)
+            stored = dashboard_boards.save(
+                db.session(), board, dashboard_board_form.values_of(draft, viewer), viewer.stamp
+            )
             key = stored.id
             db.session.commit()
         except REFUSABLE as broken:
@@ -96,8 +98,8 @@ class BoardsView(ModulePermissions, BaseView):
         return redirect(f"{BASE}{key}")
 
     def _form(self, board: Board | None, draft: BoardInput, viewer: Viewer, refused: Refusal = NOT_REFUSED) -> Any:
-        roles, teams = board_list.offered_audiences(viewer)
-        unseen = board_form.hidden_cards(draft, viewer)
+        roles, teams = dashboard_board_list.offered_audiences(viewer)
+        unseen = dashboard_board_form.hidden_cards(draft, viewer)
         return self.render_template(
             "dashboards/board_form.html",
             title=_("New board") if board is None else _("Arrange “%(name)s”", name=board.label),
@@ -106,8 +108,8 @@ class BoardsView(ModulePermissions, BaseView):
             board=board,
             draft=draft,
             cards=[_card(place, name, size, unseen) for place, (name, size) in enumerate(draft.cards)],
-            sizes=board_form.SIZE_LABELS,
-            offered=board_form.offered_cards(draft, viewer),
+            sizes=dashboard_board_form.SIZE_LABELS,
+            offered=dashboard_board_form.offered_cards(draft, viewer),
             roles=[(f"role-{key}", name) for key, name in roles],
             teams=[(f"team-{key}", name) for key, name in teams],
             origin=next((page.label for page in PAGES if page.name == draft.origin), ""),
@@ -123,7 +125,7 @@ def _card(place: int, name: str, size: int, unseen: dict[str, list[str]]) -> dic
         "name": name,
         "size": size if size in dashboard_boards.SIZES else 6,
         "label": str(CATALOG[name].label) if is_known else name[:60],
-        "kind": board_form.kind_of(name) if is_known else "",
+        "kind": dashboard_board_form.kind_of(name) if is_known else "",
         "unseen": unseen.get(name, []),
     }
 
@@ -134,7 +136,7 @@ def _found(key: int) -> Board:
 
 def _changeable(key: int, viewer: Viewer) -> Board:
     board = _found(key)
-    if not board_list.may_change(board, viewer):
+    if not dashboard_board_list.may_change(board, viewer):
         raise access.Denied(_("Only the owner can change this board. Make one of your own instead."))
     return board
 
@@ -145,7 +147,7 @@ def _is_home(board: Board) -> bool:
 
 def _saved_message(draft: BoardInput, viewer: Viewer) -> str:
     """The message after saving, with the cards that some readers don't see."""
-    unseen = board_form.hidden_cards(draft, viewer)
+    unseen = dashboard_board_form.hidden_cards(draft, viewer)
     text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))
     if not unseen:
         return text

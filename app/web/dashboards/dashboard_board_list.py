@@ -12,7 +12,7 @@ from app.domain import users
 from app.extensions import db
 from app.models import Board, BoardHome, Role
 from app.web.core.viewer import Viewer
-from app.web.core.views.person_cache import PersonCache
+from app.web.core.views.preference_cache import PersonCache
 from app.web.dashboards.filters import Filters
 
 BASE = "/dashboard/boards/"

@@ -14,8 +14,8 @@ from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import form_page
-from app.web.records.form_page import FormState
+from app.web.records import record_form
+from app.web.records.record_form import FormState
 
 
 class RecordForms:
@@ -42,7 +42,7 @@ class RecordForms:
             return self._form(FormState("add", raw), viewer)
         raw |= self._typed("add")  # a form on a record's page names the record in its URL
         try:
-            form_page.refuse_vanished(self.service.record)
+            record_form.refuse_vanished(self.service.record)
             values = self.record_table.parse(raw, "add", viewer)
             self._refuse_missing(values)
             row = self.create_row(values, viewer)
@@ -59,14 +59,14 @@ class RecordForms:
         viewer = current_viewer()
         row = self.row_for(pk, "write")
         key = row.id  # a refused flush leaves the row unreadable until the rollback
-        stored = form_page.form_values(self, key, viewer)
+        stored = record_form.form_values(self, key, viewer)
         if request.method == "GET":
             return self._form(FormState("edit", stored, row=row), viewer)
         raw = self._typed("edit")
         version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
-            form_page.refuse_vanished(self.service.record, row)
-            values = self.record_table.parse(form_page.changed_values(raw, stored), "edit", viewer)
+            record_form.refuse_vanished(self.service.record, row)
+            values = self.record_table.parse(record_form.changed_values(raw, stored), "edit", viewer)
             self._refuse_emptied(values)
             self.change_row(row, values, version, viewer)
             db.session.commit()
@@ -84,11 +84,11 @@ class RecordForms:
     def _refuse_missing(self, values: dict[str, Any]) -> None:
         """Raise RuleBroken for a missing value; services with rules of their own check this themselves."""
         if self.service.is_generic:
-            form_page.refuse_missing(self._inputs("add"), values)
+            record_form.refuse_missing(self._inputs("add"), values)
 
     def _refuse_emptied(self, values: dict[str, Any]) -> None:
         if self.service.is_generic:
-            form_page.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
+            record_form.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
 
     def _inputs(self, mode: str) -> list[Field]:
         named, declared = self.record_table.by_name, self.record_table.declared
@@ -102,8 +102,8 @@ class RecordForms:
                 sent[each.name] = [part for part in request.form.getlist(each.name) if part]
             elif each.kind == "flag":
                 sent[each.name] = bool(request.form.get(each.name))
-            elif each.name in request.form or form_page.reference_sent(each.name):
-                sent[each.name] = form_page.reference_sent(each.name)
+            elif each.name in request.form or record_form.reference_sent(each.name):
+                sent[each.name] = record_form.reference_sent(each.name)
         return sent if mode == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
 
     def _form_with_errors(self, state: FormState, broken: Exception, viewer: Viewer) -> Any:
@@ -114,8 +114,8 @@ class RecordForms:
         return self._form(FormState(state.mode, state.raw, errors, row, sentence, status), viewer)
 
     def _form(self, state: FormState, viewer: Viewer) -> Any:
-        context = form_page.form_page(self, self._inputs(state.mode), state, viewer)
+        context = record_form.form_page(self, self._inputs(state.mode), state, viewer)
         if state.status == 409 and state.row is not None:
-            context["conflict"] = form_page.conflict(self, state.row, state.raw, viewer)
+            context["conflict"] = record_form.conflict(self, state.row, state.raw, viewer)
             context["version"] = state.row.version
         return render_template("pages/form.html", form=context), state.status

@@ -23,7 +23,7 @@ from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_ans
 from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import may_receive
-from app.web.records import mentions, people_search
+from app.web.records import colleague_search, mentions
 from app.web.records.assignment_history import absent_in_words
 
 
@@ -44,7 +44,9 @@ class PeopleView(BaseView):
         each result says until when the person is away. Left out are the users `without`, who have the record already.
         """
         typed, about, viewer = request.args.get("q", ""), request.args.get("about"), current_viewer()
-        hits = mentions.offered(db.session(), about, typed, viewer) if about else people_search.matching(typed, viewer)
+        hits = (
+            mentions.offered(db.session(), about, typed, viewer) if about else colleague_search.matching(typed, viewer)
+        )
         if without := set(request.args.getlist("without")):
             hits = [card for card in hits if str(card["id"]) not in without]
         if base := request.args.get("assigns"):

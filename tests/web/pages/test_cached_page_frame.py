@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from app import branding
 from app.web.pages import cached_fragments
-from app.web.pages.kept_document import Document
+from app.web.pages.cached_page_frame import Document
 from app.web.records import record_page
 from app.web.workday import my_day
 from tests.app_fixtures import Crm, UserClient
