@@ -16,17 +16,11 @@ from app.domain import (
 )
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
 from app.domain.merging import duplicates, merged_records
+from app.inbound import inbound_processing, mail_fetch, message_file_fetch
 from app.job_runner import SKIPPED, JobPass, JobWork
-from app.outbox import (
-    backlog,
-    campaign_sending,
-    dnd_import,
-    inbound_processing,
-    mail_fetch,
-    message_delivery,
-    message_files,
-)
-from app.outbox.engine import DeliveryKind
+from app.outbox import backlog, campaign_sending, message_delivery
+from app.outbox.delivery_engine import DeliveryKind
+from app.web.messaging import dnd_list_worker
 from app.web.reports import schedule_worker
 from app.web.transfer import export_worker, import_worker
 
@@ -122,7 +116,9 @@ def advance_campaigns(session: Session, job_pass: JobPass) -> JobWork:
 
 def read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
     """Queue uploaded do-not-disturb lists that are still to be read."""
-    return JobWork(dnd_import.find_due(session, job_pass.limit), lambda _session, key: dnd_import.enqueue(key))
+    return JobWork(
+        dnd_list_worker.find_due(session, job_pass.limit), lambda _session, key: dnd_list_worker.enqueue(key)
+    )
 
 
 def write_exports(session: Session, job_pass: JobPass) -> JobWork:
@@ -199,7 +195,7 @@ def expire_exports(session: Session, job_pass: JobPass) -> JobWork:
         digests = transfer_runs.expire(session, key)
         if store is not None and not job_pass.is_dry_run:
             for digest in dict.fromkeys(digests):
-                message_files.remove_forgotten(session, store, digest, job_pass.now)
+                message_file_fetch.remove_forgotten(session, store, digest, job_pass.now)
         return "expired"
 
     return JobWork(transfer_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)

@@ -12,6 +12,9 @@ from app.domain.base import gettext_noop
 from app.domain.inbound import inbound_queue
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
+from app.inbound import delayed_virus_scans, inbound_processing, mail_fetch, message_file_fetch, recording_fetch
+from app.inbound.message_file_fetch import FILES
+from app.inbound.recording_fetch import RECORDINGS
 from app.job_runner import Every, Job, Runner, daily_at, every_minute, run_slot
 from app.ops.database.connections import database_now
 from app.ops.processes.leader import election
@@ -19,28 +22,21 @@ from app.outbox import (
     backlog,
     call_delivery,
     campaign_sending,
-    dnd_import,
-    inbound_processing,
     invitation_delivery,
-    mail_fetch,
     message_delivery,
-    message_files,
     notice_delivery,
     reaction_delivery,
-    recording_delivery,
-    virus_scans,
     webhook_delivery,
 )
 from app.outbox.backlog import BacklogSource
 from app.outbox.call_delivery import CALLS
 from app.outbox.invitation_delivery import INVITATIONS
 from app.outbox.message_delivery import MESSAGES
-from app.outbox.message_files import FILES
 from app.outbox.notice_delivery import NOTICES
 from app.outbox.reaction_delivery import REACTIONS
-from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
+from app.web.messaging import dnd_list_worker
 from app.web.reports import schedule_worker
 from app.web.reports.schedule_worker import REPORTS
 from app.web.transfer import export_worker, import_worker
@@ -52,22 +48,22 @@ QUEUED = (
     message_delivery.send,
     message_delivery.send_several,
     call_delivery.send,
-    recording_delivery.send,
+    recording_fetch.send,
     message_delivery.ask,
     mail_fetch.fetch,
-    message_files.work,
+    message_file_fetch.work,
     reaction_delivery.send,
     invitation_delivery.send,
     inbound_processing.work_off,
     backup_work.run,
     campaign_sending.advance,
-    dnd_import.read,
+    dnd_list_worker.read,
     export_worker.work,
     schedule_worker.make,
     schedule_worker.send,
     import_worker.work,
     import_worker.resume,
-    virus_scans.scan,
+    delayed_virus_scans.scan,
     backlog.go_on,
 )
 

@@ -24,14 +24,11 @@ from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import JobRun
 from app.domain.telephony import call_rollup_fill
+from app.inbound import delayed_virus_scans, message_file_fetch
 from app.job_runner import SKIPPED, Daily, JobPass, JobWork
 from app.ops.database import connections
 from app.ops.queues import queue
 from app.ops.storage.audit_head_file import AuditHeadFile
-from app.outbox import (
-    message_files,
-    virus_scans,
-)
 
 log = logging.getLogger("crm.jobs")
 #: A run that has shown no heartbeat for longer belongs to a process that was killed.
@@ -55,7 +52,7 @@ def delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
     if store is None:
         return JobWork()
     try:
-        found = message_files.forgotten(session, store, before, job_pass.limit)
+        found = message_file_fetch.forgotten(session, store, before, job_pass.limit)
     except OSError as error:
         log.warning("files that nobody needs are looked for tomorrow: %s", error)
         return JobWork()
@@ -63,7 +60,7 @@ def delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
     def remove(session: Session, digest: str) -> str:
         if job_pass.is_dry_run:
             return "file"
-        return "file" if message_files.remove_forgotten(session, store, digest, before) else SKIPPED
+        return "file" if message_file_fetch.remove_forgotten(session, store, digest, before) else SKIPPED
 
     return JobWork(found, remove)
 
@@ -71,7 +68,7 @@ def delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
 def scan_files(session: Session, job_pass: JobPass) -> JobWork:
     """Queue scans of the files that were accepted while the virus scanner was unavailable."""
     found = attachments.waiting_for_scan(session, job_pass.limit)
-    return JobWork(found, lambda _session, key: virus_scans.enqueue(key))
+    return JobWork(found, lambda _session, key: delayed_virus_scans.enqueue(key))
 
 
 def recount_files(session: Session, job_pass: JobPass) -> JobWork:

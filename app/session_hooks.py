@@ -22,6 +22,7 @@ from app.domain.messaging import consents
 from app.domain.persistence import change_events, numbering, recount_marks, row_effects, stored_text
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
+from app.inbound import inbound_processing, message_file_fetch, recording_fetch
 from app.models import (
     Activity,
     Assignment,
@@ -42,12 +43,9 @@ from app.outbox import (
     call_delivery,
     campaign_sending,
     change_capture,
-    inbound_processing,
     message_delivery,
-    message_files,
     notice_delivery,
     reaction_delivery,
-    recording_delivery,
 )
 from app.web.realtime import live_events
 from app.web.security import passwords
@@ -193,7 +191,7 @@ HOOKS = (
     Hook("after_soft_rollback", numbering.discard_unused, "A block whose taking was undone is not given out."),
     Hook("after_transaction_end", numbering.end_transaction, "The next block of numbers can be taken."),
     Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
-    Hook("after_commit", message_files.enqueue_committed, "Files are fetched and made small after the commit."),
+    Hook("after_commit", message_file_fetch.enqueue_committed, "Files are fetched and made small after the commit."),
     Hook("after_commit", reaction_delivery.enqueue_committed, "Reactions are sent only after the commit."),
     Hook(
         "after_commit", campaign_sending.enqueue_committed, "A campaign is looked at after it was planned or started."
@@ -202,16 +200,16 @@ HOOKS = (
         "after_commit", inbound_processing.enqueue_committed, "What providers report is processed after it is stored."
     ),
     Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialed only after the commit."),
-    Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
+    Hook("after_commit", recording_fetch.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
     Hook("after_rollback", recount_marks.forget, "Rows whose change was rolled back stay as they are counted."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
-    Hook("after_rollback", message_files.forget, "Files of a rolled-back change are not fetched."),
+    Hook("after_rollback", message_file_fetch.forget, "Files of a rolled-back change are not fetched."),
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
     Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialed."),
-    Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
+    Hook("after_rollback", recording_fetch.forget, "Recordings that nobody reported are not fetched."),
     Hook("after_rollback", campaign_sending.forget, "A campaign that was not planned is not looked at."),
     Hook("after_rollback", inbound_processing.forget, "What was not stored is not processed."),
     Hook(

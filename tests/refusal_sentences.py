@@ -13,16 +13,9 @@ from app.channels import failure_reasons, http_client, imap_client, smtp_client,
 from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
+from app.inbound import mail_fetch
 from app.lib import mail_reading
-from app.outbox import (
-    call_delivery,
-    mail_fetch,
-    message_delivery,
-    notice_delivery,
-    outgoing_mail,
-    provider_clients,
-    provider_files,
-)
+from app.outbox import call_delivery, message_delivery, notice_delivery, outgoing_mail, provider_clients, provider_files
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.

@@ -24,7 +24,7 @@ from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery
 from app.ops.database.connections import address_of
-from app.outbox import engine
+from app.outbox import delivery_engine
 from app.outbox.webhook_delivery import WEBHOOKS, WebhookSender
 
 #: The database whose webhooks this process serves.
@@ -113,7 +113,7 @@ def enqueue_committed(session: Session) -> None:
     gathered = transaction_state(session)
     committed, gathered.webhook_deliveries = gathered.webhook_deliveries, []
     for key in committed:
-        engine.enqueue(WEBHOOKS, key)
+        delivery_engine.enqueue(WEBHOOKS, key)
 
 
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:

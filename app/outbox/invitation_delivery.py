@@ -17,8 +17,8 @@ from app.domain import invitations
 from app.domain.invitations import Invitation
 from app.extensions import db
 from app.models import User
-from app.outbox import engine
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
+from app.outbox import delivery_engine
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotToBeSent
 from app.outbox.system_emails import SystemEmail, content_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ IS_OTHER = "The user's password, address or the server's key was changed. Please
 
 def send(invitation_id: int) -> None:
     """Send one invitation that is due. The function's path is stored in queues."""
-    engine.deliver(INVITATIONS, invitation_id)
+    delivery_engine.deliver(INVITATIONS, invitation_id)
 
 
 def keys() -> tuple[str, ...]:
@@ -90,7 +90,7 @@ INVITATIONS = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=engine.send_content,
+    transmit=delivery_engine.send_content,
     interrupted=DeliveryResult("queued"),
     same=(Invitation.nonce,),
 )
@@ -98,4 +98,4 @@ INVITATIONS = DeliveryKind(
 
 def enqueue(invitation_id: int) -> None:
     """Send it soon; if no queue accepts it, the job does."""
-    engine.enqueue(INVITATIONS, invitation_id)
+    delivery_engine.enqueue(INVITATIONS, invitation_id)

@@ -19,7 +19,7 @@ from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.lib.field_encryption import VaultError
 from app.outbox.app_services import vault
-from app.outbox.engine import DeliveryResult, NotSent
+from app.outbox.delivery_engine import DeliveryResult, NotSent
 
 #: The path to which providers report; the token identifies the account.
 HOOK_PATH = "/hooks/{channel}/{token}"

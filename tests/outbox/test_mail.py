@@ -22,11 +22,12 @@ from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail
 from app.domain.messaging import channel_accounts, consents, messages
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.inbound import mail_fetch
 from app.job_runner import run_slot
 from app.models import AuditEntry, BusinessSetting, ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops.queues import queue
 from app.ops.storage.virus_scanner import FileNotScanned, ScannerUnavailable
-from app.outbox import mail_fetch, message_delivery
+from app.outbox import message_delivery
 from tests.app_fixtures import Crm
 from tests.channels import imap
 from tests.channels.smtp import MailServer, serving

@@ -16,9 +16,9 @@ from app.channels.provider import Inbound
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import file_checks, messages
 from app.extensions import db
+from app.inbound import inbound_processing
 from app.models import ChannelAccount, Message
 from app.ops.storage.file_store import TooLarge
-from app.outbox import inbound_processing
 from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell

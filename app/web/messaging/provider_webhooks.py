@@ -12,9 +12,10 @@ from app import access
 from app.channels.provider import BadSignature, Inbound
 from app.domain.messaging import channel_accounts
 from app.extensions import db
+from app.inbound import inbound_processing
 from app.models import ChannelAccount
 from app.ops.redis.rate_counter import Rate
-from app.outbox import account_limits, inbound_processing, provider_clients
+from app.outbox import account_limits, provider_clients
 from app.outbox.provider_clients import NoProvider
 from app.web.core.request_transaction import request_transaction
 

@@ -15,7 +15,6 @@ from app.domain import brand
 from app.domain.base import RuleBroken
 from app.domain.brand import ACCENT, Brand, BrandInput, Logo
 from app.extensions import db
-from app.outbox import brand_icons
 from app.outbox.app_services import file_store
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
@@ -28,6 +27,7 @@ from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, set
 from app.web.records import message_files
 from app.web.records.attachments import upload_rates, upload_virus_scans, uploads
 from app.web.records.attachments.uploads import Upload
+from app.web.settings import brand_icons
 
 #: Bytes of an uploaded logo.
 MAX_BYTES = 2_000_000

@@ -28,7 +28,7 @@ from app.extensions import db
 from app.models import User
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 from app.web.core.viewer import Viewer
 from app.web.transfer import export_all_request, exports, file_rights
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook

@@ -31,7 +31,7 @@ from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of, summary_of
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo

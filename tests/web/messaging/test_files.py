@@ -22,6 +22,7 @@ from werkzeug.test import encode_multipart
 from app import jobs
 from app.domain import file_references
 from app.domain.messaging import message_files
+from app.inbound.inbound_virus_scans import INFECTED
 from app.job_runner import run_slot
 from app.models import (
     AuditEntry,
@@ -36,7 +37,6 @@ from app.ops.queues import queue
 from app.ops.storage.file_store import PREFIX
 from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import provider_files
-from app.outbox.arrival_scans import INFECTED
 from app.web.records.attachments import uploads
 from app.web.records.attachments.upload_rates import RATES
 from tests import sample_uploads

@@ -18,7 +18,7 @@ from app.domain import team, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Customer, User
-from app.outbox import image_previews
+from app.ops.storage import image_previews
 from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer, refuse_unreached, storage_sentence
 from app.web.core.fields.base import Field

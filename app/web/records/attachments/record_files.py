@@ -20,7 +20,7 @@ from app.lib import file_kinds
 from app.lib.attachment_rules import LOOKED_AT, is_program
 from app.lib.ids import parse_id
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
-from app.outbox import image_previews
+from app.ops.storage import image_previews
 from app.outbox.app_services import file_store
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card

@@ -61,7 +61,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of records/_list_views.html; for lists without views just the URL that clears their filters."""
+    """The context of records/_view_switcher.html; for lists without views just the URL that clears their filters."""
     choices, base = preferences_of(viewer), f"{screen.route_base}/"
     cleared = {"clear_url": _clear_url(screen, choices, base)}
     if not screen.has_views:

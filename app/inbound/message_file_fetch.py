@@ -19,11 +19,13 @@ from app.domain import file_references
 from app.domain.messaging import message_files, messages
 from app.domain.persistence.transaction_state import pop_committed
 from app.extensions import db
+from app.inbound import inbound_virus_scans, storage_waits
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import Message, MessageFile
+from app.ops.storage import image_previews
 from app.ops.storage.file_store import MAX_BYTES, PREFIX, FileStore, StoredFile, TooLarge
-from app.outbox import arrival_scans, engine, image_previews, provider_clients, storage_waits
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox import delivery_engine, provider_clients
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent
 
 #: Seconds before the second, third … attempt to fetch a file.
 WAITS = (10, 60, 300, 1800, 7200)
@@ -54,7 +56,7 @@ class _Source:
 
 def work(file_id: int) -> None:
     """Process a file. The function's path is stored in queues."""
-    engine.deliver(FILES, file_id)
+    delivery_engine.deliver(FILES, file_id)
 
 
 def _prepare(row: MessageFile) -> _Source:
@@ -91,7 +93,7 @@ def _fetched(provider: Provider, source: _Source) -> StoredFile:
         raise ChannelError("The provider's file is empty.", permanent=True)
     if kind_of(content) == BOMB:
         raise ChannelError(DANGEROUS, permanent=True)
-    arrival_scans.refuse_infected(content, "file of a message")
+    inbound_virus_scans.refuse_infected(content, "file of a message")
     try:
         return source.store.put(content)
     except TooLarge as error:
@@ -142,7 +144,7 @@ def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its files."""
     committed = pop_committed(session, "message_files")
     for key in committed[:MAX_AT_ONCE]:
-        engine.enqueue(FILES, key)
+        delivery_engine.enqueue(FILES, key)
 
 
 def forget(session: Session) -> None:

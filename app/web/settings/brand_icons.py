@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from app.outbox import image_previews
+from app.ops.storage import image_previews
 
 #: Maximum width and height of a stored logo in pixels; minimum size of an uploaded one.
 LOGO, LEAST = (480, 120), 48

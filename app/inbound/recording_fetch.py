@@ -15,11 +15,12 @@ from app.channels.provider import Media, Provider
 from app.domain.persistence.transaction_state import pop_committed
 from app.domain.telephony import recordings
 from app.extensions import db
+from app.inbound import inbound_virus_scans, storage_waits
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
 from app.ops.storage.file_store import MAX_BYTES, FileStore, TooLarge
-from app.outbox import arrival_scans, engine, provider_clients, storage_waits
-from app.outbox.engine import DeliveryKind, DeliveryResult
+from app.outbox import delivery_engine, provider_clients
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
 WAITS = (15, 60, 300, 1800, 7200)
@@ -43,7 +44,7 @@ class StoredRecording(DeliveryResult):
 
 def send(recording_id: int) -> None:
     """Fetch one recording that is due. The function's path is stored in queues."""
-    engine.deliver(RECORDINGS, recording_id)
+    delivery_engine.deliver(RECORDINGS, recording_id)
 
 
 def _prepare(row: CallRecording) -> Provider:
@@ -57,7 +58,7 @@ def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
         _said, content = provider.fetch(Media(row.address, "audio/mpeg"), MAX_BYTES)
     if kind_of(content) not in KINDS:
         return DeliveryResult("failed", NO_SOUND)
-    arrival_scans.refuse_infected(content, f"recording {row.id}")
+    inbound_virus_scans.refuse_infected(content, f"recording {row.id}")
     store: FileStore = current_app.extensions["crm_files"]
     try:
         stored = store.put(content)
@@ -102,7 +103,7 @@ RECORDINGS = DeliveryKind(
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its recordings."""
     for key in pop_committed(session, "recordings"):
-        engine.enqueue(RECORDINGS, key)
+        delivery_engine.enqueue(RECORDINGS, key)
 
 
 def forget(session: Session) -> None:

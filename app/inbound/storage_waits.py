@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 
-from app.outbox.engine import DeliveryResult
+from app.outbox.delivery_engine import DeliveryResult
 
 #: Seconds until it is fetched again. A full disk is often noticed the next morning; providers keep files for days.
 WAIT_SECONDS = 300.0

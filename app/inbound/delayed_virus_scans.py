@@ -16,7 +16,7 @@ from app.models import Attachment, Customer, Lead, Task, Ticket
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 
 QUEUE = "default"
 _PARENTS = (("lead_id", Lead), ("ticket_id", Ticket), ("customer_id", Customer), ("task_id", Task))

@@ -23,7 +23,7 @@ from app.lib.digit_grouping import grouped
 from app.ops.queues import queue
 from app.ops.storage.file_store import TooLarge
 from app.outbox.app_services import file_store
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 
 QUEUE = "long"
 #: Seconds that one call reads; then others have their turn.

@@ -23,9 +23,9 @@ from app.domain.persistence.transaction_state import pop_committed, transaction_
 from app.lib.field_encryption import VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops.queues import queue
-from app.outbox import account_health, engine, provider_clients
+from app.outbox import account_health, delivery_engine, provider_clients
 from app.outbox.app_services import vault
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Headers that are not stored: they say nothing about what happened.
@@ -74,7 +74,7 @@ def work_off(event_id: int) -> None:
     now = datetime.now(UTC)
     with access.system_transaction() as session:
         session_context(session).zone = ZoneInfo(current_app.config["CRM"].time_zone)  # of the office hours
-        event = inbound_queue.lock(session, event_id, now + engine.EARLY)
+        event = inbound_queue.lock(session, event_id, now + delivery_engine.EARLY)
         if event is None:
             return
         wait, account_id = _do(session, event, now), event.account_id
@@ -144,8 +144,8 @@ def _summary(taken: Counter[str], late: str) -> str:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """The requests that are in no queue any more."""
-    left = min(limit, engine.room(QUEUE, MAX_QUEUED))
-    return inbound_queue.due(session, now - engine.STUCK_AFTER, left) if left else []
+    left = min(limit, delivery_engine.room(QUEUE, MAX_QUEUED))
+    return inbound_queue.due(session, now - delivery_engine.STUCK_AFTER, left) if left else []
 
 
 def enqueue(event_id: int) -> str:

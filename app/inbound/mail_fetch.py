@@ -21,12 +21,13 @@ from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
 from app.domain.messaging import channel_accounts, mails
+from app.inbound import inbound_virus_scans
 from app.lib import mime_parts
 from app.models import ChannelAccount, Mail, MailboxState
 from app.ops.queues import queue
 from app.ops.storage.virus_scanner import FileNotScanned, ScannerUnavailable
-from app.outbox import arrival_scans, provider_clients
-from app.outbox.engine import SKIPPED
+from app.outbox import provider_clients
+from app.outbox.delivery_engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
 QUEUE = "long"
@@ -154,7 +155,7 @@ def _scanned(arrived: ArrivedMail, account_id: int) -> ArrivedMail:
     Scanners read emails with their files. Raises ScannerUnavailable while the scanner looks at nothing.
     """
     try:
-        threat = arrival_scans.threat_in(arrived.raw, f"email {arrived.uid} of account {account_id}")
+        threat = inbound_virus_scans.threat_in(arrived.raw, f"email {arrived.uid} of account {account_id}")
     except FileNotScanned:
         refusal = UNSCANNED  # the emails after it must not wait for it
     else:
