@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import legal_hold_guard, people, read_only_sessions, role_rules, session_filter, user_account_rules
+from app.access import (
+    legal_hold_guard,
+    read_only_sessions,
+    rights_cache,
+    role_rules,
+    session_filter,
+    user_account_rules,
+)
 from app.domain import audit_chain, custom_values, legal_holds, login_names, note_texts
 from app.domain.messaging import consents
 from app.domain.persistence import change_events, numbering, recount_marks, row_effects, stored_text
@@ -121,8 +128,8 @@ EFFECTS = (
     Effect("after_flush", login_names.reserve_names, classes(User), "No two people sign in by names that look alike."),
     Effect(
         "after_flush",
-        people.bump_version_on_change,
-        people.is_cached,
+        rights_cache.bump_version_on_change,
+        rights_cache.is_cached,
         "All processes reload people and picklists after a change.",
     ),
     Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),

@@ -148,7 +148,7 @@ class Settled:
                 each.slow_scans.clear()
                 each.capped_counts.clear()
                 each.many_held.clear()
-            access.people._cache[key] = self._version, time.monotonic(), person
+            access.rights_cache._cache[key] = self._version, time.monotonic(), person
         known.version, known.brand = self._version, branding.set_current(app, None)
         lookups._cache[address] = known
 

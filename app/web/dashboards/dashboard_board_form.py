@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from app import access
-from app.access.people import highest_levels
 from app.access.person import ADMIN, Person
+from app.access.rights_cache import highest_levels
 from app.domain import dashboard_boards, team, users
 from app.domain.base import RuleBroken
 from app.domain.permissions import MASK_RANK

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 
-from app.access.index_ranges import pattern
-from app.access.search_plans import INSIDE, TEXT, WORDS
-from app.access.word_search import inside, is_rare, wanted_words
+from app.access.search.index_ranges import pattern
+from app.access.search.search_plans import INSIDE, TEXT, WORDS
+from app.access.search.word_search import inside, is_rare, wanted_words
 from app.domain.base import kind_of_number
 from app.extensions import db
 from app.lib import phone

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import String, and_, bindparam, case, inspect, or_
 
 from app import access
-from app.access import index_ranges
+from app.access.search import index_ranges
 from app.domain import predecessor_names
 from app.domain.base import NUMBER_PREFIXES, kind_of_number
 from app.domain.search_columns import rest_column, reversed_column

@@ -10,11 +10,11 @@ from sqlalchemy import Select, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app.access.compiled_statements import CachedStatement, StatementShape, answer_without_rules, identity_of, shape_of
-from app.access.index_branches import alias_of
-from app.access.index_ranges import IndexRange
-from app.access.search_conditions import IndexLookup
+from app.access.paging.index_branches import alias_of
+from app.access.search.index_ranges import IndexRange
+from app.access.search.search_conditions import IndexLookup
+from app.access.search.word_search import TitlePart, is_probed_common, newest_matches, wanted_words, with_words
 from app.access.system_session import as_system
-from app.access.word_search import TitlePart, is_probed_common, newest_matches, wanted_words, with_words
 
 _NONE: set[int] = set()  # never changed
 

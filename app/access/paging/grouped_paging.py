@@ -19,10 +19,10 @@ from sqlalchemy import ColumnElement, Select, case, false, func, literal, not_, 
 from sqlalchemy.orm import Session
 
 from app.access.compiled_statements import CachedStatement, answer_for
-from app.access.fast_paging import has_few, is_of_few, reach_conditions
-from app.access.index_branches import PageQuery, alias_of, for_alias, index_of, ordered
+from app.access.paging.fast_paging import has_few, is_of_few, reach_conditions
+from app.access.paging.index_branches import PageQuery, alias_of, for_alias, index_of, ordered
+from app.access.paging.reach_branches import shared_by
 from app.access.person import Person
-from app.access.reach_branches import shared_by
 from app.models import Assignment, Ticket
 
 #: So many of the newest tickets of each person in reach are looked through for shared ones, if they hold more.

@@ -12,9 +12,9 @@ from sqlalchemy.sql.elements import BinaryExpression, BindParameter
 from sqlalchemy.sql.operators import eq, in_op
 
 from app.access.compiled_statements import CachedStatement, answer_for
-from app.access.index_branches import PageQuery, newest
+from app.access.paging.index_branches import PageQuery, newest
+from app.access.paging.reach_branches import HOLDERS, own_branches, sources
 from app.access.person import Person
-from app.access.reach_branches import HOLDERS, own_branches, sources
 from app.access.row_rules import MODULE_OF
 
 #: Leads, tickets and customers together.

@@ -12,8 +12,8 @@ from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClau
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.compiled_statements import listed, padded
-from app.access.index_ranges import IndexRange
-from app.access.word_search import TitlePart
+from app.access.search.index_ranges import IndexRange
+from app.access.search.word_search import TitlePart
 from app.models import Customer, Lead, Ticket
 from app.ops.statements.sqlalchemy_internals import annotate, annotations_of
 

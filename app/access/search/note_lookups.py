@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
 
-from app.access.fast_paging import has_few
-from app.access.first_lookups import together
-from app.access.index_branches import PageQuery, alias_of, newest
+from app.access.paging.fast_paging import has_few
+from app.access.paging.index_branches import PageQuery, alias_of, newest
+from app.access.paging.reach_branches import own_branches
 from app.access.person import Person
-from app.access.reach_branches import own_branches
-from app.access.search_conditions import IndexLookup
+from app.access.search.first_lookups import together
+from app.access.search.search_conditions import IndexLookup
+from app.access.search.word_search import WordsPart
 from app.access.system_session import as_system
-from app.access.word_search import WordsPart
 from app.domain.note_texts import NOTES
 from app.models import Activity, Lead, NoteText, Ticket
 

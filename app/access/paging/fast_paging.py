@@ -35,7 +35,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.compiled_statements import CachedStatement, answer_for
-from app.access.index_branches import (
+from app.access.paging.index_branches import (
     PageQuery,
     alias_of,
     by_value,
@@ -47,8 +47,7 @@ from app.access.index_branches import (
     page_of,
     value_index,
 )
-from app.access.person import Person
-from app.access.reach_branches import (
+from app.access.paging.reach_branches import (
     HOLDERS,
     PARENTS,
     access_paths,
@@ -58,6 +57,7 @@ from app.access.reach_branches import (
     shared_by,
     sources,
 )
+from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
 from app.access.rule_conditions import of_people
 from app.models import Customer, Lead, Task, Ticket

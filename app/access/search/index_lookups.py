@@ -18,16 +18,16 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList
 
 from app.access.compiled_statements import CachedStatement, answer, listed
-from app.access.fast_paging import has_few, reach_conditions
-from app.access.first_lookups import FirstLookup, is_sqlite, together
-from app.access.index_branches import alias_of
-from app.access.index_ranges import IndexRange
+from app.access.paging.fast_paging import has_few, reach_conditions
+from app.access.paging.index_branches import alias_of
+from app.access.paging.reach_branches import shared_by
 from app.access.person import Person
-from app.access.reach_branches import shared_by
-from app.access.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
-from app.access.search_plans import SearchPlan
+from app.access.search.first_lookups import FirstLookup, is_sqlite, together
+from app.access.search.index_ranges import IndexRange
+from app.access.search.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
+from app.access.search.search_plans import SearchPlan
+from app.access.search.word_search import TitlePart, has_words, wanted_words, with_words
 from app.access.system_session import acting
-from app.access.word_search import TitlePart, has_words, wanted_words, with_words
 from app.models import Customer, Ticket
 from app.ops.statements.sqlalchemy_internals import annotations_of
 

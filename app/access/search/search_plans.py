@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.access.compiled_statements import CachedStatement, StatementName, name_of
-from app.access.first_lookups import FirstLookup, branch, ids_by_number, title_branch, together
-from app.access.index_ranges import IndexRange
-from app.access.search_conditions import IndexLookup
-from app.access.word_search import TitlePart
+from app.access.search.first_lookups import FirstLookup, branch, ids_by_number, title_branch, together
+from app.access.search.index_ranges import IndexRange
+from app.access.search.search_conditions import IndexLookup
+from app.access.search.word_search import TitlePart
 
 #: The names of the forms that titles need: the text, its pattern and its words for the full-text index.
 TEXT, INSIDE, WORDS = "text", "inside", "words"

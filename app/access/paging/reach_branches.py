@@ -5,26 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    Select,
-    SelectBase,
-    false,
-    func,
-    not_,
-    select,
-)
+from sqlalchemy import ColumnElement, ScalarSelect, Select, SelectBase, false, func, not_, select
 from sqlalchemy.orm import aliased
 
-from app.access.index_branches import (
-    PageQuery,
-    alias_of,
-    for_alias,
-    index_of,
-    index_on,
-    ordered,
-)
+from app.access.paging.index_branches import PageQuery, alias_of, for_alias, index_of, index_on, ordered
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF
 from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket

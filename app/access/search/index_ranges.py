@@ -40,7 +40,7 @@ class IndexRange:
 
     form: _Form
     values: tuple[Any, ...]
-    #: What its values are among the forms of the searched text (see app/access/search_plans.py), if that is known.
+    #: What its values are among the forms of the searched text (see `search_plans`), if that is known.
     names: tuple[str, ...] = ()
 
     @property
