@@ -1,4 +1,4 @@
-"""The work of each job: how it finds its items, and what it does with them. Upkeep is in `maintenance_work`."""
+"""The work of each job: how it finds its items, and what it does with them. Upkeep is in `maintenance_job_work`."""
 
 from __future__ import annotations
 

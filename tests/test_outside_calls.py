@@ -27,8 +27,8 @@ from app.channels.provider_registry import KINDS
 from app.lib import deadline, outbound_url
 from app.ops.database import connections
 from app.ops.database.replicas import Primary, Replica
-from app.ops.monitoring import error_tracker
-from app.ops.monitoring.error_tracker import TrackerAddress
+from app.ops.monitoring import error_tracker_client
+from app.ops.monitoring.error_tracker_client import TrackerAddress
 from app.ops.processes import leader
 from app.ops.queues.queue import Call
 from app.ops.queues.redis_queue import RedisQueue
@@ -165,7 +165,7 @@ def list_bucket(port: int) -> None:
 
 
 def report_error(port: int, scheme: str = "http") -> None:
-    error_tracker.post(TrackerAddress.of(f"{scheme}://key@127.0.0.1:{port}/1"), b"{}", SECONDS)
+    error_tracker_client.post(TrackerAddress.of(f"{scheme}://key@127.0.0.1:{port}/1"), b"{}", SECONDS)
 
 
 #: Module -> the calls to try.
@@ -185,7 +185,7 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
         lambda port: account("exotel", port).call(OutgoingCall("c1", "+919820012345", "+919820054321", ""))
     ],
     "app/lib/outbound_url.py": [post],
-    "app/ops/monitoring/error_tracker.py": [report_error, lambda port: report_error(port, "https")],
+    "app/ops/monitoring/error_tracker_client.py": [report_error, lambda port: report_error(port, "https")],
     "app/ops/redis/rate_counter.py": [count],
     "app/ops/storage/s3_bucket.py": [list_bucket],
     "app/ops/queues/redis_queue.py": [enqueue],

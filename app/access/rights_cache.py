@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.access.person import Person
 from app.access.system_session import as_system
-from app.domain import permissions, team, two_factor, users
+from app.domain import permissions, teams, two_factor, users
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
@@ -76,7 +76,7 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         levels=dict(_shared(frozenset(_levels(session, roles).items()))),
         masks=_masks(session, roles),
         own_ids=own_ids,
-        team_ids=_shared(frozenset().union(*(team.reporting_tree(session, each) for each in own_ids))),
+        team_ids=_shared(frozenset().union(*(teams.reporting_tree(session, each) for each in own_ids))),
         fab_permissions=_shared(_fab_permissions(session, roles)),
         time_zone=user.time_zone,
         locale=user.locale,

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.commands.transfers import start_import, user_named, work_until
+from app.commands.exports_and_imports import start_import, user_named, work_until
 from app.domain.transfer_runs import ImportRun
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of

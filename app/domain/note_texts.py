@@ -27,7 +27,7 @@ class NoteText(Model):  # type: ignore[misc]
 
     __tablename__ = "note_text"
     __table_args__ = (
-        # SQLite has a table of words instead, see app/ops/database/word_tables.py.
+        # SQLite has a table of words instead, see app/ops/database/sqlite_full_text.py.
         Index("ix_note_text_words", "body", mysql_prefix="FULLTEXT").ddl_if(dialect="mysql"),
     )
     #: The id of the entry.

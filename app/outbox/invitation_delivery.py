@@ -10,8 +10,7 @@ from flask import current_app
 from flask_babel import force_locale, gettext
 from sqlalchemy.orm import Session
 
-from app import access, branding
-from app.branding import ShownBrand
+from app import access, shown_brand
 from app.channels.base import Channel, Content
 from app.domain import invitations
 from app.domain.invitations import Invitation
@@ -20,6 +19,7 @@ from app.models import User
 from app.outbox import delivery_engine
 from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotToBeSent
 from app.outbox.system_emails import SystemEmail, content_of
+from app.shown_brand import ShownBrand
 
 if TYPE_CHECKING:
     from config import Settings
@@ -50,7 +50,7 @@ def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
         if token is None or user.email != row.address:
             raise NotToBeSent(IS_OTHER)
         inviter = session.get(User, row.created_by_id) if row.created_by_id else None
-        brand = branding.current(current_app, session)
+        brand = shown_brand.current(current_app, session)
         with force_locale(user.locale or "en"):
             content = _content(row, user, inviter, brand, token)
     channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]

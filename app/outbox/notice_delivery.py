@@ -11,7 +11,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, object_session
 
-from app import access, branding
+from app import access, shown_brand
 from app.channels.base import Channel, Content
 from app.domain import notices
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
@@ -65,7 +65,7 @@ def _content(session: Session, notice: Any, user: Any) -> Content:
     chosen, cards = current_app.config["CRM"], record_cards(session, [notice])
     text = text_of(notice, **names_of(notice, cards))
     link = chosen.public_url + link_of(notice, cards)
-    brand = branding.current(current_app, session)
+    brand = shown_brand.current(current_app, session)
     why = gettext(
         "You receive this email because you turned on email for this kind of notification in %(brand)s.",
         brand=brand.name,

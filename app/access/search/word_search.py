@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, and_, bindparam, column, literal, select, table
 from sqlalchemy.dialects import mysql
 
-from app.ops.database import word_tables
+from app.ops.database import sqlite_full_text
 
 #: The number of newest titles that are read first. If PROBED of them match, the text is common: full text would collect
 #: every such row, and reading on finds the newest ones faster.
@@ -168,7 +168,7 @@ def is_probed_common(part: TitlePart, ids: set[int]) -> bool:
 
 def has_words(part: TitlePart, is_sqlite: bool) -> bool:
     """Whether the column has a full-text index: all on MariaDB, those of messages and notes on SQLite."""
-    return not is_sqlite or part.column.table.name in word_tables.TABLES
+    return not is_sqlite or part.column.table.name in sqlite_full_text.TABLES
 
 
 def wanted_words(text: str, is_sqlite: bool) -> str:
@@ -195,7 +195,7 @@ def _by_words_of_sqlite(part: TitlePart, wanted: Any, name: str) -> ColumnElemen
     contains = part.opened(name)
     if not has_words(part, is_sqlite=True):
         return contains
-    words = word_tables.TABLES[part.column.table.name]
+    words = sqlite_full_text.TABLES[part.column.table.name]
     found = table(words, column("rowid"), column(words))
     ids = select(found.c.rowid).where(found.c[words].op("MATCH")(wanted))
     return and_(part.column.table.c.id.in_(ids), contains)

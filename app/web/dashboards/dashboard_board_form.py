@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from app import access
 from app.access.person import ADMIN, Person
 from app.access.rights_cache import highest_levels
-from app.domain import dashboard_boards, team, users
+from app.domain import dashboard_boards, teams, users
 from app.domain.base import RuleBroken
 from app.domain.permissions import MASK_RANK
 from app.extensions import db
@@ -142,8 +142,8 @@ def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
     kind, _dash, number = draft.audience.partition("-")
     key = parse_id(number)
     if kind in ("role", "team"):
-        roles, teams = offered_audiences(viewer)
-        if key not in dict(roles if kind == "role" else teams):
+        roles, led_teams = offered_audiences(viewer)
+        if key not in dict(roles if kind == "role" else led_teams):
             raise access.Denied(_("You can give boards only to your own team and its roles."))
     return {
         "label": draft.label,
@@ -195,7 +195,7 @@ def hidden_cards(draft: BoardInput, viewer: Viewer) -> dict[str, list[str]]:
 
 
 def _role_sets(session: Session, manager: int) -> set[frozenset[int]]:
-    return set(users.roles_held(session, team.reporting_tree(session, manager)).values())
+    return set(users.roles_held(session, teams.reporting_tree(session, manager)).values())
 
 
 def _readers(session: Session, holders: set[frozenset[int]]) -> list[tuple[str, Person]]:

@@ -19,7 +19,7 @@ from app.domain.messaging.dnd_uploads import DndUpload
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.iso_time import read_moment
-from app.lib.spreadsheet_text import as_text
+from app.lib.spreadsheet_formulas import as_text
 from app.models import DoNotDisturb
 from app.web.core.fab_access import current_viewer, refusal, storage_sentence
 from app.web.core.fields.date_fields import moment_cell

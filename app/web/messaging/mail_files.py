@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 
 from app.domain.base import RuleBroken
 from app.domain.messaging.message_sending import MAX_MEDIA
-from app.lib import attachment_rules
+from app.lib import mail_attachment_rules
 from app.ops.storage.file_store import PREFIX
 from app.outbox.app_services import file_store
 from app.web.core.viewer import Viewer
@@ -32,7 +32,7 @@ def store(file: FileStorage, viewer: Viewer) -> File:
     if size > MAX_TOTAL:
         text = _("“%(name)s” is too large: a file can have up to %(most)s MB.", name=name, most=MAX_TOTAL // 1_000_000)
         raise RuleBroken(text, "files")
-    if attachment_rules.is_program(name, file.stream.read(attachment_rules.LOOKED_AT)):
+    if mail_attachment_rules.is_program(name, file.stream.read(mail_attachment_rules.LOOKED_AT)):
         text = _("“%(name)s” is a program. Mail servers refuse programs; please send it in another way.", name=name)
         raise RuleBroken(text, "files")
     return _as_field(uploads.store_upload(file, viewer), viewer)

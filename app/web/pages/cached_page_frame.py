@@ -14,9 +14,9 @@ from flask import current_app, render_template, session
 from markupsafe import Markup
 
 from app.access import Person
-from app.branding import ShownBrand
 from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
+from app.shown_brand import ShownBrand
 from app.web.core.fab_access import current_person, request_time
 from app.web.core.flask_internals import request_context
 from app.web.core.localization.languages import language_key

@@ -19,7 +19,7 @@ from app.lib.product_version import product_version
 from app.models import FailedCall
 from app.ops.database import connections
 from app.ops.database.database_errors import cause_of
-from app.ops.monitoring import health, machine_resources, metrics
+from app.ops.monitoring import machine_resources, metrics, process_health
 from app.ops.monitoring.metrics import Gauge
 from app.ops.queues import queue
 from app.web.core.queries import replica_lists
@@ -30,7 +30,7 @@ ENDPOINTS = ("healthz", "readyz", "metrics")
 
 def install(app: Flask) -> None:
     """Register the three routes."""
-    app.add_url_rule("/healthz", "healthz", lambda: Response(health.text(), mimetype="text/plain"))
+    app.add_url_rule("/healthz", "healthz", lambda: Response(process_health.text(), mimetype="text/plain"))
     app.add_url_rule("/readyz", "readyz", readyz)
     app.add_url_rule("/metrics", "metrics", show_metrics)
 

@@ -16,8 +16,8 @@ from flask import Flask, Response, current_app, g, render_template, request
 from flask_wtf.csrf import generate_csrf
 
 from app import access
-from app.branding import ShownBrand
 from app.domain.custom_fields import mask_name
+from app.shown_brand import ShownBrand
 from app.web.core.fab_access import json_answer
 from app.web.core.fields import custom_field_catalog
 from app.web.pages import brand, offline_posts

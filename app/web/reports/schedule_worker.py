@@ -18,8 +18,7 @@ from flask import current_app
 from flask_babel import force_locale, gettext, ngettext
 from sqlalchemy.orm import Session
 
-from app import access, branding
-from app.branding import ShownBrand
+from app import access, shown_brand
 from app.channels.base import AttachedFile, Channel, Content
 from app.channels.console import Console
 from app.domain import report_schedules
@@ -34,6 +33,7 @@ from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import delivery_engine
 from app.outbox.delivery_engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
 from app.outbox.system_emails import SystemEmail, content_of
+from app.shown_brand import ShownBrand
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.reports import files
@@ -164,7 +164,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
         schedule = session.get_one(ReportSchedule, row.schedule_id)
         report = session.get_one(Report, schedule.report_id)
         author = session.get(User, report.owner_id)
-        brand = branding.current(current_app, session)
+        brand = shown_brand.current(current_app, session)
     if not user.active:
         raise NotToBeSent(IS_GONE)
     if not user.email:

@@ -10,7 +10,7 @@ from flask import current_app, flash, redirect, request
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
-from app import access, branding
+from app import access, shown_brand
 from app.domain import brand
 from app.domain.base import RuleBroken
 from app.domain.brand import ACCENT, Brand, BrandInput, Logo
@@ -67,7 +67,7 @@ class BrandView(SettingsPage):
             with request_transaction() as session:
                 row = brand.save(session, given, _version(), viewer.stamp)
                 session.commit()
-                branding.set_current(current_app, row)
+                shown_brand.set_current(current_app, row)
         except RuleBroken as broken:
             upload = found["logo"].upload if "logo" in found else None
             refused = fab_access.refusal(broken)

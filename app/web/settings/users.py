@@ -26,7 +26,7 @@ from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import absence, invitations, reminder_preferences, team, two_factor
+from app.domain import absence, invitations, reminder_preferences, teams, two_factor
 from app.domain.automation import reminder_rescheduling
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -385,7 +385,7 @@ def _refuse_invalid(user: Any) -> None:
 
 def _refuse_cycle(user: Any) -> None:
     try:
-        team.refuse_cycle(db.session(), user.id, user.manager_id)
+        teams.refuse_cycle(db.session(), user.id, user.manager_id)
     except RuleBroken as broken:
         raise RuleBroken(translate_text(broken.message), "manager_id") from broken
 

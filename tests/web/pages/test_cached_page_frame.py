@@ -11,7 +11,7 @@ import pytest
 from flask import current_app, render_template
 from markupsafe import Markup
 
-from app import branding
+from app import shown_brand
 from app.web.pages import cached_fragments
 from app.web.pages.cached_page_frame import Document
 from app.web.records import record_page
@@ -91,7 +91,7 @@ def test_a_new_brand_and_a_message_are_seen_at_once(crm: Crm) -> None:
     path = f"/leads/{lead.number}"
     assert "Acme Broking" not in client.screen(path).text
     client.form("/settings/brand/", {"name": "Acme Broking"})
-    branding.current(crm.app, crm.session)
+    shown_brand.current(crm.app, crm.session)
     assert "Acme Broking" in client.screen(path).text
     client.form("/leads/add", {"first_name": "Uma", "mobile": "9820011122"})
     once, again = (client.screen(path).text for _ in range(2))

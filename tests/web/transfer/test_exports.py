@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 from sqlalchemy import select, update
 
 from app import access
-from app.commands import transfers as commands
+from app.commands import exports_and_imports as commands
 from app.domain.transfer_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
 from app.ops.storage.file_store import StorageUnavailable

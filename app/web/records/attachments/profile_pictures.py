@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _l
 
 from app import access
 from app.access.user_account_rules import is_admin_account
-from app.domain import team, timeline
+from app.domain import teams, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Customer, User
@@ -118,7 +118,7 @@ def may_change(user: Any, viewer: Viewer) -> bool:
     """Whether the viewer may change the picture of this colleague; the flush checks it again."""
     if viewer.person.is_admin:
         return True
-    below = team.reporting_tree(db.session(), viewer.person.id) - {viewer.person.id}
+    below = teams.reporting_tree(db.session(), viewer.person.id) - {viewer.person.id}
     return user.id in below and not is_admin_account(user)
 
 

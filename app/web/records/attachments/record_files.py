@@ -17,8 +17,8 @@ from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.file_quotas import Quotas
 from app.extensions import db
 from app.lib import file_kinds
-from app.lib.attachment_rules import LOOKED_AT, is_program
 from app.lib.ids import parse_id
+from app.lib.mail_attachment_rules import LOOKED_AT, is_program
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
 from app.ops.storage import image_previews
 from app.outbox.app_services import file_store

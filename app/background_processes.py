@@ -8,9 +8,9 @@ import threading
 from flask import Flask
 
 from app.cli import worker_group
+from app.job_scheduler import Scheduler
 from app.ops.database import connections
 from app.ops.queues.workers import ChildFunction, WorkerGroup
-from app.scheduler import Scheduler
 from app.web.realtime import live_events
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lib.spreadsheet_text import as_text
+from app.lib.spreadsheet_formulas import as_text
 
 APP = Path(__file__).resolve().parent.parent.parent / "app"
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.lib import reply_text
+from app.lib import mail_reply_text
 
 SIGNED = "<div data-signature><div>Cleo</div><div>Eshin Broking</div></div>"
 
@@ -24,7 +24,7 @@ SIGNED = "<div data-signature><div>Cleo</div><div>Eshin Broking</div></div>"
     ],
 )
 def test_an_answer_in_html_is_without_signature_and_quotation(html: str, text: str) -> None:
-    assert reply_text.of_html(html) == text
+    assert mail_reply_text.of_html(html) == text
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_an_answer_in_html_is_without_signature_and_quotation(html: str, text: s
     ],
 )
 def test_an_answer_as_text_is_without_signature_and_quotation(said: str, text: str) -> None:
-    assert reply_text.of_text(said) == text
+    assert mail_reply_text.of_text(said) == text
 
 
 def test_an_answer_of_many_tags_takes_no_time() -> None:
     start = time.process_time()
-    reply_text.of_html("<div data-signature>" * 20_000)
-    reply_text.of_html("<blockquote></blockquote>" * 20_000)
-    reply_text.of_html("<blockquote" * 20_000)
-    reply_text.of_html("<div " + "data-signature " * 20_000)
+    mail_reply_text.of_html("<div data-signature>" * 20_000)
+    mail_reply_text.of_html("<blockquote></blockquote>" * 20_000)
+    mail_reply_text.of_html("<blockquote" * 20_000)
+    mail_reply_text.of_html("<div " + "data-signature " * 20_000)
     assert time.process_time() - start < 2

@@ -21,7 +21,7 @@ from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
 from app.lib.fair_semaphore import FairSemaphore
-from app.ops.monitoring import health
+from app.ops.monitoring import process_health
 from app.ops.processes.leader import ELECTION_SECONDS, Election
 
 log = logging.getLogger("crm.jobs")
@@ -137,11 +137,11 @@ class Scheduler:
     def _say_clock(self) -> None:
         """Report in the log, on the jobs page and in /healthz that this process can't lead because of its clock."""
         if not self.election.is_clock_wrong:
-            if health.take_note("clock"):
+            if process_health.take_note("clock"):
                 log.warning("the clock of this process is right again")
             self._clock_logged_at = None
             return
-        health.report("clock", clock_text(self.election.skew))
+        process_health.report("clock", clock_text(self.election.skew))
         now = stopwatch.monotonic()
         if self._clock_logged_at is None or now - self._clock_logged_at >= CLOCK_LOG_SECONDS:
             self._clock_logged_at = now
