@@ -39,7 +39,7 @@ INTERRUPTED_AFTER = timedelta(minutes=5)
 MAX_QUEUED = 500
 #: Overdue rows of a kind that its minutely job queues; a call after them continues with the others (backlog.py).
 SHARE = 100
-#: The number of oldest overdue rows that are considered, so that each lane gets its turn.
+#: The number of oldest overdue rows that are considered, so that each account or webhook gets its turn.
 LOOKED_AT = 2000
 #: Longer waits are left to the sweep.
 LATER = timedelta(hours=12)
@@ -136,9 +136,9 @@ class DeliveryKind:
     on_settled: Callable[[Session, Any, Any, datetime], None] = _nothing_more
     #: Whether its calls go to the front of the queue.
     is_urgent: bool = False
-    #: The column whose values take turns among overdue rows (an account, a webhook), so that a slow one delays no
-    #: others.
-    lane: Any = None
+    #: The column of the account or webhook that rows go to. Overdue rows of each take turns, so that a slow one delays
+    #: no others.
+    target_column: Any = None
     #: The function that the queue calls with several keys if many wait (see `TOGETHER`); None = one call each.
     send_several: Callable[..., None] | None = None
     #: Further conditions for a row to be claimed, and to be queued by the sweep.
@@ -317,15 +317,15 @@ def find_interrupted(kind: DeliveryKind, session: Session, now: datetime, limit:
 
 
 def overdue(kind: DeliveryKind, session: Session, before: datetime, limit: int) -> list[int | str]:
-    """The keys of queued rows that were due before this time: oldest first, and each lane in turn."""
+    """The keys of queued rows that were due before this time: oldest first, and those of each target in turn."""
     mine = (kind.model.state == "queued", kind.due_column < before, *kind.sweepable)
-    lane = literal(0) if kind.lane is None else kind.lane
-    looked_at = limit if kind.lane is None else max(limit, LOOKED_AT)
-    query = select(kind.key, lane).where(*mine).order_by(kind.due_column, kind.model.id).limit(looked_at)
-    lanes: dict[Any, list[int | str]] = {}
-    for key, name in session.execute(query):
-        lanes.setdefault(name, []).append(key)
-    return in_turn(lanes.values())[:limit]
+    target = literal(0) if kind.target_column is None else kind.target_column
+    looked_at = limit if kind.target_column is None else max(limit, LOOKED_AT)
+    query = select(kind.key, target).where(*mine).order_by(kind.due_column, kind.model.id).limit(looked_at)
+    by_target: dict[Any, list[int | str]] = {}
+    for key, target_id in session.execute(query):
+        by_target.setdefault(target_id, []).append(key)
+    return in_turn(by_target.values())[:limit]
 
 
 def in_turn(lists: Iterable[Sequence[Item]]) -> list[Item]:

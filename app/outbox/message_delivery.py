@@ -261,7 +261,7 @@ MESSAGES = DeliveryKind(
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
     columns=_columns,
     on_settled=_on_settled,
-    lane=Message.account_id,
+    target_column=Message.account_id,
     send_several=send_several,
     sweepable=(_is_on,),
 )

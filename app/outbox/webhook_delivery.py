@@ -193,6 +193,6 @@ WEBHOOKS = DeliveryKind(
     columns=_columns,
     on_settled=_on_settled,
     claimable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),
-    lane=WebhookDelivery.webhook_id,
+    target_column=WebhookDelivery.webhook_id,
     sweepable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),  # a test may also go to a paused one
 )
