@@ -52,8 +52,8 @@ from app.web.pages import (
     allowed_hosts,
     errors,
     expired_forms,
-    offline,
     process_roles,
+    progressive_web_app,
     request_start,
     response_headers,
     submitted_data,
@@ -63,7 +63,7 @@ from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records.timelines import composer
 from app.web.security import cors, head_requests, rate_limits, security_manager, session_cookie
-from app.web.settings import dead_letters, settings_menu
+from app.web.settings import queue_page, settings_menu
 from app.web.workday import first_steps, sidebar
 
 
@@ -92,7 +92,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         _publish_jobs(app, settings)
     errors.install(app)
     expired_forms.install(app)
-    offline.install(app)
+    progressive_web_app.install(app)
     request_log.bind(app)
     for part in (routes, provider_webhooks, signed_file_urls, live_events):
         part.install(app)
@@ -222,7 +222,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     app.extensions["crm_backlog"] = jobs.BACKLOG
     keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
     place = queue.QueueSettings(
-        *(app.app_context, settings.retry_seconds, dead_letters.store, keys[0], settings.queue_workers),
+        *(app.app_context, settings.retry_seconds, queue_page.store, keys[0], settings.queue_workers),
         *(tuple(keys[1:]), settings.server_name),
     )
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself

@@ -15,7 +15,7 @@ from app.domain import (
     transfer_runs,
 )
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
-from app.domain.merging import duplicates, merged_records
+from app.domain.merging import duplicate_scan, merged_records
 from app.inbound import inbound_processing, mail_fetch, message_file_fetch
 from app.job_runner import SKIPPED, JobPass, JobWork
 from app.outbox import backlog, campaign_sending, message_delivery
@@ -169,12 +169,12 @@ def look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
     done: set[str] = set()
 
     def look(session: Session, kind: str) -> str:
-        if kind not in done and duplicates.scan_next(session, kind, job_pass.now):
+        if kind not in done and duplicate_scan.scan_next(session, kind, job_pass.now):
             return "looked at"
         done.add(kind)
         return SKIPPED
 
-    return JobWork(duplicates.kinds_to_scan(session)[: job_pass.limit], look)
+    return JobWork(duplicate_scan.kinds_to_scan(session)[: job_pass.limit], look)
 
 
 def forget_merges(session: Session, job_pass: JobPass) -> JobWork:

@@ -30,7 +30,7 @@ from app.ops.monitoring.process_health import DEGRADED, FAILED, OFF, OK, CheckRe
 from app.ops.processes.leader import MAX_SKEW
 from app.ops.queues import queue
 from app.ops.redis import redis_client
-from app.web.pages import health_probes
+from app.web.pages import probes_and_metrics
 from app.web.settings import health_databases
 from backup_settings import BackupSettings
 
@@ -89,10 +89,10 @@ def worst(found: dict[str, CheckResult]) -> str:
 
 
 def _database() -> CheckResult:
-    state = health_probes.database_state()
+    state = probes_and_metrics.database_state()
     if state == "ok":
         began = time.perf_counter()
-        health_probes.database_state()
+        probes_and_metrics.database_state()
         took = max(1, round((time.perf_counter() - began) * 1000))
         return CheckResult(OK, _("The database answers in %(ms)s ms.", ms=took))
     advice = _("Start it, and check CRM_DATABASE_URL, its disk and its limit of connections.")
@@ -100,7 +100,7 @@ def _database() -> CheckResult:
 
 
 def _schema() -> CheckResult:
-    if health_probes.schema_state() == "ok":
+    if probes_and_metrics.schema_state() == "ok":
         return CheckResult(OK, _("The tables are those of this version."))
     return CheckResult(
         FAILED, _("The tables are not those of this version."), _("Stop all servers, then run: make upgrade")
@@ -213,7 +213,7 @@ def _queue() -> CheckResult:
 
 
 def _scheduler() -> CheckResult:
-    lag = health_probes.scheduler_lag()
+    lag = probes_and_metrics.scheduler_lag()
     start = _(
         "Start a process with the scheduler: supervisorctl start crm:background, systemctl start "
         "crm-background, or CRM_SCHEDULER=on."

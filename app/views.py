@@ -25,7 +25,7 @@ from app.web.records.customer_overview import CustomerOverview
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.lists.saved_views import SavedViewsView
-from app.web.records.merging.duplicates import DuplicatesView
+from app.web.records.merging.duplicates_page import DuplicatesView
 from app.web.records.merging.merge_views import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.note_pages import NotesView

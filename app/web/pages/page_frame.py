@@ -17,7 +17,7 @@ from app.extensions import db
 from app.lib.cached_property import cached_property
 from app.models import CallCard, Notification
 from app.web.core.fab_access import request_time
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_of
 from app.web.core.flask_internals import request_values
 from app.web.core.queries.prepared_queries import PreparedQuery

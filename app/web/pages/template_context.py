@@ -15,8 +15,8 @@ from app.web.core.localization.local_dates import format_local_date
 from app.web.pages import (
     brand,
     field_values_html,
-    health_probes,
     html_parts,
+    probes_and_metrics,
     record_html,
     shell_parts,
     static_files,
@@ -37,7 +37,7 @@ def install(app: Flask, menu: Menu) -> None:
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": html_parts.icon}
     app.extensions[MENU] = menu
     app.context_processor(_context)
-    health_probes.install(app)
+    probes_and_metrics.install(app)
     brand.install(app)
     shell_parts.install(app)
     static_files.install(app)

@@ -25,7 +25,7 @@ from app.lib.ids import parse_id
 from app.models import User
 from app.web.core.localization.languages import ENGLISH, translate_text
 from app.web.core.request_transaction import request_transaction
-from app.web.pages import brand, health_probes, offline, shell_parts
+from app.web.pages import brand, probes_and_metrics, progressive_web_app, shell_parts
 from app.web.security import (
     api_keys,
     fab_permissions,
@@ -41,7 +41,7 @@ from app.web.security import (
 )
 from app.web.security.sessions import Credential
 
-_PERSONLESS = (*health_probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
+_PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
 
 
 #: Belong to a single request; an app context may live longer (tests, shells).

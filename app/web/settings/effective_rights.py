@@ -18,7 +18,7 @@ from app.lib.digit_grouping import GroupedInt
 from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
 from app.web.records.attachments import profile_pictures

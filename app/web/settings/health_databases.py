@@ -16,7 +16,7 @@ from app.ops.monitoring import process_health
 from app.ops.processes.leader import DatabaseLeader
 from app.ops.queues import queue
 from app.web.core.queries import replica_lists
-from app.web.pages import health_probes
+from app.web.pages import probes_and_metrics
 
 _WORDS = {
     replicas.OK: (_l("In use"), "green"),
@@ -41,7 +41,7 @@ def rows() -> list[dict[str, Any]]:
         made += [_replica(each) for each in found.all]
     topology = server_urls.redis_topology(settings.redis_url) if settings.redis_url else None
     if topology is not None:
-        state = health_probes.redis_state()
+        state = probes_and_metrics.redis_state()
         word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
         addresses = ", ".join(f"{host}:{port}" for host, port in topology.addresses)
         role = _("Redis, behind Sentinels") if topology.kind == "sentinel" else _("Redis Cluster")
@@ -84,7 +84,7 @@ def _loss(found: replicas.Replicas) -> str:
 
 
 def _primary(url: str, found: replicas.Replicas) -> dict[str, Any]:
-    state = health_probes.database_state()
+    state = probes_and_metrics.database_state()
     word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
     if state == "ok" and not found.primary.is_semi_sync:
         word = (_("In use"), "amber")

@@ -18,7 +18,6 @@ from app.web.settings.brand import BrandView
 from app.web.settings.business_settings import Business
 from app.web.settings.caller_report import CallerReportView
 from app.web.settings.custom_fields import CustomFieldsView
-from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.files import FileSettingsView
 from app.web.settings.health import HealthView, SelfTestView
@@ -35,6 +34,7 @@ from app.web.settings.picklists import (
     TicketStatuses,
     TicketSubjects,
 )
+from app.web.settings.queue_page import QueueView
 from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus

@@ -33,7 +33,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core import fab_access
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction

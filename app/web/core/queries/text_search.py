@@ -23,8 +23,8 @@ from app.lib.lru_cache import LruCache
 from app.lib.text_normalization import fold_apostrophes
 from app.models import Customer, Lead, Message, Ticket
 from app.web.core.fields.base import Field, TextField, clean_text
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 from app.web.core.fields.filter_operators import begins, compare
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.queries import capped_counts, custom_search
 from app.web.core.queries.record_table import COUNT_CAP, RecordTable
 from app.web.core.queries.search_input import TypedText

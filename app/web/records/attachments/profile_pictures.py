@@ -22,7 +22,7 @@ from app.ops.storage import image_previews
 from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer, refuse_unreached, storage_sentence
 from app.web.core.fields.base import Field
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_of, picture_url
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route

@@ -13,7 +13,7 @@ from app import create_app
 from app.models import AuditEntry, FailedCall
 from app.ops.queues import queue
 from app.ops.queues.queue import Call, QueueFailure
-from app.web.settings import dead_letters
+from app.web.settings import queue_page
 from tests.app_fixtures import Crm, settings_for
 
 
@@ -23,7 +23,7 @@ def broken(crm: Crm) -> list[int]:
     for number in (1, 2, 3):
         call = Call("short", "app.outbox.notice_delivery:send", (number,))
         with crm.app.app_context():
-            dead_letters.store(QueueFailure(call, 5, "OperationalError 2006"))
+            queue_page.store(QueueFailure(call, 5, "OperationalError 2006"))
     return [1, 2, 3]
 
 

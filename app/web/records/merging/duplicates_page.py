@@ -14,7 +14,7 @@ from flask_babel import ngettext
 from app import access
 from app.access import Denied, Person
 from app.domain.base import NotFound
-from app.domain.merging import duplicate_pairs, duplicate_search, duplicates
+from app.domain.merging import duplicate_pairs, duplicate_scan, duplicate_search
 from app.domain.merging.duplicate_pairs import REASONS
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
@@ -104,7 +104,7 @@ class DuplicatesView(BaseView):
         done = 1
         while done and time.monotonic() < ends:
             with request_transaction() as session:
-                done = duplicates.scan_next(session, kind, viewer.now)
+                done = duplicate_scan.scan_next(session, kind, viewer.now)
             looked += done
         flash(_("The search continues in the background.") if done else _("All records have been compared."), "success")
         return redirect(_url(viewer, kind=kind_of(screen)))

@@ -47,7 +47,7 @@ class QueueView(SettingsPage):
         rows = dead_letters.unresolved(session)
         count = len(rows) if len(rows) < dead_letters.MAX_AT_ONCE else dead_letters.count_unresolved(session)
         return self.render_template(
-            "settings/dead_letters.html",
+            "settings/queue.html",
             backend=_backend(depths),
             queues=[_queue_row(each) for each in depths or ()],
             count=count,
