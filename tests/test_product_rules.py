@@ -66,6 +66,8 @@ GUARDED_BY_FAB = (
     "app.web.settings.users",
     "app.web.settings.effective_rights",
     "app.web.settings.picklists",
+    "app.web.settings.message_templates",
+    "app.web.settings.support_pages",
     "app.web.settings.office_hours",
     "app.web.settings.sla_policies",
     "app.web.settings.business_settings",

@@ -24,13 +24,12 @@ from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
 from app.web.settings.legal_holds import LegalHoldsView
 from app.web.settings.list_setups import ListSetupsView
+from app.web.settings.message_templates import MessageTemplates
 from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
 from app.web.settings.picklists import (
     AccountTypes,
     LeadSources,
     LeadStatuses,
-    MessageTemplates,
-    SupportPages,
     TicketStatuses,
     TicketSubjects,
 )
@@ -40,6 +39,7 @@ from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
 from app.web.settings.round_robin import RoundRobinView
 from app.web.settings.sla_policies import SlaPolicies
+from app.web.settings.support_pages import SupportPages
 from app.web.settings.users import Users
 from app.web.settings.webhooks import WebhooksView
 
