@@ -37,7 +37,7 @@ from app.ops.storage.file_store import FileStore, FolderStore
 from app.ops.storage.s3_bucket import S3Place
 from app.ops.storage.s3_store import S3Store
 from app.ops.storage.virus_scanner import Scanner
-from app.outbox import alert_emails, change_capture, message_delivery, notice_delivery
+from app.outbox import alert_emails, message_delivery, notice_delivery, webhook_capture
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
@@ -230,7 +230,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     notice_delivery.install(app, {"email": _email(settings)})
     message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
-    change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
+    webhook_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
 
 
 def _signing_key(secret_key: str) -> bytes:

@@ -49,10 +49,10 @@ from app.models import (
 from app.outbox import (
     call_delivery,
     campaign_sending,
-    change_capture,
     message_delivery,
     notice_delivery,
     reaction_delivery,
+    webhook_capture,
 )
 from app.web.realtime import live_events
 from app.web.security import passwords
@@ -115,7 +115,7 @@ EFFECTS = (
     ),
     Effect(
         "before_flush",
-        change_capture.capture_deletions,
+        webhook_capture.capture_deletions,
         change_events.has_events,
         "A webhook is sent a deletion only if its user saw the row.",
     ),
@@ -185,7 +185,9 @@ HOOKS = (
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),
-    Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
+    Hook(
+        "before_commit", webhook_capture.write_deliveries, "A webhook delivery is committed together with its change."
+    ),
     Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
     Hook("before_commit", recount_marks.write_marks, "Rows are marked together with their change."),
     Hook(
@@ -193,7 +195,7 @@ HOOKS = (
     ),
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
     Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
-    Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
+    Hook("after_commit", webhook_capture.enqueue_committed, "Webhooks are called only after the commit."),
     Hook("after_commit", numbering.return_unused, "The rest of a block of numbers serves the next records."),
     Hook("after_soft_rollback", numbering.discard_unused, "A block whose taking was undone is not given out."),
     Hook("after_transaction_end", numbering.end_transaction, "The next block of numbers can be taken."),
@@ -221,14 +223,14 @@ HOOKS = (
     Hook("after_rollback", inbound_processing.forget, "What was not stored is not processed."),
     Hook(
         "after_rollback",
-        change_capture.restore_savepoint,
+        webhook_capture.restore_savepoint,
         "Changes rolled back by a savepoint are not sent.",
     ),
     Hook("after_rollback", audit_chain.restore_savepoint, "Entries written inside a savepoint go with it."),
     Hook("after_transaction_create", audit_chain.begin_savepoint, "A savepoint's audit entries can be dropped alone."),
     Hook("after_transaction_end", audit_chain.end_transaction, "Entries of a rolled-back change are dropped."),
-    Hook("after_transaction_create", change_capture.begin_savepoint, "A savepoint can be rolled back on its own."),
-    Hook("after_transaction_end", change_capture.end_transaction, "The next transaction starts with nothing pending."),
+    Hook("after_transaction_create", webhook_capture.begin_savepoint, "A savepoint can be rolled back on its own."),
+    Hook("after_transaction_end", webhook_capture.end_transaction, "The next transaction starts with nothing pending."),
 )
 
 

@@ -34,7 +34,14 @@ from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops.queues import queue
 from app.ops.redis.rate_counter import RateCounter
-from app.outbox import account_health, account_limits, delivery_engine, outgoing_mail, provider_clients, provider_files
+from app.outbox import (
+    account_health,
+    account_rate_limits,
+    delivery_engine,
+    outgoing_mail_parts,
+    provider_clients,
+    provider_files,
+)
 from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -81,12 +88,12 @@ def send(message_id: int) -> None:
 
     The function's path is stored in queues.
     """
-    _send(message_id, account_limits.accounts_of([message_id]).get(message_id))
+    _send(message_id, account_rate_limits.accounts_of([message_id]).get(message_id))
 
 
 def send_several(*message_ids: int) -> None:
     """Send messages that have waited. The function's path is stored in queues."""
-    accounts = account_limits.accounts_of(message_ids)
+    accounts = account_rate_limits.accounts_of(message_ids)
     delivery_engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
 
 
@@ -96,7 +103,7 @@ def _send(message_id: int, found: Any) -> None:
     if wait := _wait_until_due(found.due_on, datetime.now(UTC)):
         queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
         return
-    if wait := account_limits.wait_for_turn(found, datetime.now(UTC)):
+    if wait := account_rate_limits.wait_for_turn(found, datetime.now(UTC)):
         _put_off(message_id, wait)
         return
     row = delivery_engine.claim(MESSAGES, message_id, datetime.now(UTC))
@@ -182,7 +189,7 @@ def ready(session: Session, row: Message) -> ReadyMessage:
         in_reply_to=(answered.provider_id or "") if answered else "",
         status_url=provider_clients.hook_url(account, row.channel),
     )
-    complete = outgoing_mail.complete if row.channel == "email" else provider_files.complete
+    complete = outgoing_mail_parts.complete if row.channel == "email" else provider_files.complete
     return ReadyMessage(provider_clients.provider_of(account), complete(session, row, account, message))
 
 
@@ -377,7 +384,7 @@ _engine: Engine | None = None
 def install(app: Flask, counter: RateCounter) -> None:
     """Send the committed messages of the app's database, as fast as this counter allows each account."""
     global _engine
-    account_limits.install(app, counter)
+    account_rate_limits.install(app, counter)
     account_health.forget()
     with app.app_context():
         _engine = db.engine

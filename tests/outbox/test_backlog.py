@@ -13,7 +13,7 @@ from app.channels import provider_registry
 from app.domain import notices
 from app.models import Delivery, Message, User
 from app.ops.queues import queue
-from app.outbox import account_limits, backlog, delivery_engine, message_delivery
+from app.outbox import account_rate_limits, backlog, delivery_engine, message_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND
 from tests.outbox.test_message_delivery import add_account, now, run_calls, run_job, send
@@ -94,7 +94,7 @@ def test_a_row_that_stays_where_it_is_does_not_keep_the_queue_busy(
     crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(crm, 9)
-    monkeypatch.setattr(account_limits, "accounts_of", lambda _keys: {})  # its calls do nothing
+    monkeypatch.setattr(account_rate_limits, "accounts_of", lambda _keys: {})  # its calls do nothing
     backlog.begin("short")
     assert len(run_all()) <= 3
 

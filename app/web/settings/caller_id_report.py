@@ -43,7 +43,7 @@ class CallerReportView(ModulePermissions, BaseView):
         first, last = _period(viewer)
         rows = _read(first, last, viewer)
         return self.render_template(
-            "settings/caller_report.html",
+            "settings/caller_id_report.html",
             first=first.isoformat(),
             last=last.isoformat(),
             series=_by_series(rows),
