@@ -55,7 +55,7 @@ from app.outbox import (
     webhook_capture,
 )
 from app.web.realtime import live_events
-from app.web.security import passwords
+from app.web.security import account_effects
 
 
 class Hook(NamedTuple):
@@ -109,7 +109,7 @@ EFFECTS = (
     ),
     Effect(
         "before_flush",
-        passwords.end_sign_ins,
+        account_effects.end_sign_ins,
         _ACCOUNTS,
         "A new password or deactivation ends the user's sessions.",
     ),
@@ -132,7 +132,7 @@ EFFECTS = (
         rights_cache.is_cached,
         "All processes reload people and picklists after a change.",
     ),
-    Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),
+    Effect("after_flush", account_effects.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),
     Effect(
         "after_flush",
         change_events.note_saved,

@@ -32,6 +32,7 @@ from app.web.security import (
     invitation_page,
     login,
     login_throttle,
+    own_profile,
     passwords,
     rate_limits,
     second_step,
@@ -70,7 +71,7 @@ class Security(SecurityManager):
     security_api = login.SecurityApi
     resetmypasswordview = passwords.ResetMyPasswordView
     resetpasswordview = passwords.ResetPasswordView
-    userinfoeditview = passwords.UserInfoEditView
+    userinfoeditview = own_profile.UserInfoEditView
 
     def __init__(self, appbuilder: Any) -> None:
         current_app.config.setdefault("FAB_PASSWORD_COMPLEXITY_VALIDATOR", passwords.refuse_weak_password)
