@@ -7,13 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from app.domain import (
-    office_hours,
-    office_schedule,
-    report_schedules,
-    sla,
-    transfer_runs,
-)
+from app.domain import export_and_import_runs, office_hours, office_schedule, report_schedules, sla
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
 from app.domain.merging import duplicate_scan, merged_records
 from app.inbound import inbound_processing, mail_fetch, message_file_fetch
@@ -158,10 +152,10 @@ def forget_imports(session: Session, job_pass: JobPass) -> JobWork:
     """Delete the files and rows of imports that can no longer be reverted."""
 
     def forget(session: Session, key: int) -> str:
-        transfer_runs.forget_import(session, key)
+        export_and_import_runs.forget_import(session, key)
         return "forgotten"
 
-    return JobWork(transfer_runs.old_imports(session, job_pass.now, job_pass.limit), forget)
+    return JobWork(export_and_import_runs.old_imports(session, job_pass.now, job_pass.limit), forget)
 
 
 def look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
@@ -192,10 +186,10 @@ def expire_exports(session: Session, job_pass: JobPass) -> JobWork:
     store = job_pass.files
 
     def expire(session: Session, key: int) -> str:
-        digests = transfer_runs.expire(session, key)
+        digests = export_and_import_runs.expire(session, key)
         if store is not None and not job_pass.is_dry_run:
             for digest in dict.fromkeys(digests):
                 message_file_fetch.remove_forgotten(session, store, digest, job_pass.now)
         return "expired"
 
-    return JobWork(transfer_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)
+    return JobWork(export_and_import_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)

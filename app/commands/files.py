@@ -12,9 +12,9 @@ from flask.cli import AppGroup
 
 from app import access
 from app.extensions import db
+from app.file_store_and_vault import file_store
 from app.inbound import message_file_fetch
 from app.ops.storage.file_store import FileStore, FolderStore
-from app.outbox.app_services import file_store
 
 _Command = Callable[..., Any]
 

@@ -20,11 +20,11 @@ from app.domain.inbound import inbound_queue, provider_events
 from app.domain.inbound.provider_events import MessageUnknown
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
+from app.file_store_and_vault import vault
 from app.lib.field_encryption import VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops.queues import queue
 from app.outbox import account_health, delivery_engine, provider_clients
-from app.outbox.app_services import vault
 from app.outbox.delivery_engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 

@@ -17,8 +17,8 @@ from app.channels.provider import Provider, ProviderKind
 from app.channels.provider_registry import KINDS
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import ChannelAccount
+from app.file_store_and_vault import vault
 from app.lib.field_encryption import VaultError
-from app.outbox.app_services import vault
 from app.outbox.delivery_engine import DeliveryResult, NotSent
 
 #: The path to which providers report; the token identifies the account.

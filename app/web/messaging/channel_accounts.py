@@ -19,10 +19,10 @@ from app.domain.messaging import channel_accounts, message_sending, message_temp
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
+from app.file_store_and_vault import vault
 from app.lib.digit_grouping import GroupedInt
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import provider_clients
-from app.outbox.app_services import vault
 from app.outbox.provider_clients import NoProvider
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell

@@ -19,10 +19,10 @@ from app import access
 from app.domain.base import RuleBroken, translatable
 from app.domain.messaging import dnd_uploads
 from app.domain.messaging.dnd_uploads import DndUpload
+from app.file_store_and_vault import file_store
 from app.lib.digit_grouping import grouped
 from app.ops.queues import queue
 from app.ops.storage.file_store import TooLarge
-from app.outbox.app_services import file_store
 from app.outbox.delivery_engine import SKIPPED
 
 QUEUE = "long"

@@ -21,7 +21,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.messaging import conversation_page, reply_form
 from app.web.pages.routes import page_route
 from app.web.records import message_files as file_views
-from app.web.records.attachments import uploads
+from app.web.records.attachments import message_uploads
 
 #: Route -> verb of the module Messages.
 VERBS = {"upload": "create", "file": "read", "preview": "read", "fetch": "write", "react": "create"}
@@ -40,7 +40,7 @@ class FileRoutes:
         sent = [each for each in request.files.getlist("files") if each.filename]
         if len(sent) != 1:
             raise RuleBroken(_("Please send one file at a time."), "files")
-        kept = uploads.store_upload(sent[0], viewer)
+        kept = message_uploads.store_upload(sent[0], viewer)
         channel = request.args.get("channel", "")
         file_checks.refuse(kept.as_media(), channel, _ability(session, channel, request.args.get("conversation")))
         return json_answer(201, kept.as_field(viewer))

@@ -23,7 +23,7 @@ from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import ENGLISH, language_key
 from app.web.core.viewer import Viewer
 from app.web.messaging.reply_form_parts import file_part, limits_sentence, opt_out_warning, reply_part
-from app.web.records.attachments.uploads import Upload
+from app.web.records.attachments.message_uploads import Upload
 
 
 def form_of(session: Session, conversation: Any, viewer: Viewer, given: dict[str, Any]) -> dict[str, Any] | None:

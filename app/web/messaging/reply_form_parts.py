@@ -17,7 +17,7 @@ from app.models import Customer, Lead, Message, Ticket
 from app.ops.storage.file_store import MAX_BYTES
 from app.web.core.viewer import Viewer
 from app.web.records import message_files
-from app.web.records.attachments.uploads import MAX_FILES, Upload
+from app.web.records.attachments.message_uploads import MAX_FILES, Upload
 
 #: Characters of a quoted message that are shown.
 MAX_QUOTE = 120

@@ -15,10 +15,10 @@ from app.domain import webhooks
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
+from app.file_store_and_vault import vault
 from app.lib.digit_grouping import GroupedInt
 from app.models import Webhook, WebhookDelivery
 from app.outbox import delivery_engine
-from app.outbox.app_services import vault
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.request_transaction import request_transaction

@@ -12,9 +12,9 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, transfer_runs
+from app.domain import audit, export_and_import_runs
 from app.domain.base import Stamp, translatable
-from app.domain.transfer_runs import ExportRun, TransferPart
+from app.domain.export_and_import_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
@@ -39,7 +39,7 @@ def refuse_others(viewer: Viewer) -> None:
 def request_export(session: Session, stamp: Stamp) -> int:
     """Add an export of everything. Returns its id."""
     audit.write(session, "export", stamp.by, stamp.now, "everything", what="asked for")
-    return transfer_runs.new_export(session, "all", "zip", {"columns": [], "query": ""}, stamp).id
+    return export_and_import_runs.new_export(session, "all", "zip", {"columns": [], "query": ""}, stamp).id
 
 
 def write_archive(run: ExportRun) -> None:
@@ -61,9 +61,9 @@ def write_archive(run: ExportRun) -> None:
         return
     now = datetime.now(UTC)
     values = {"outcome": "done", "size": sum(each.size for each in made), "rows": manifest.rows, "finished_on": now}
-    values |= {"expires_on": now + transfer_runs.KEPT_FOR, "total": manifest.rows}
+    values |= {"expires_on": now + export_and_import_runs.KEPT_FOR, "total": manifest.rows}
     with access.system_transaction() as session:
-        if not transfer_runs.advance_export(session, run, values):
+        if not export_and_import_runs.advance_export(session, run, values):
             return
         for place, each in enumerate(made):
             session.add(TransferPart(export_id=run.id, role="file", place=place, digest=each.digest, size=each.size))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from app import access
-from app.domain import transfer_runs
-from app.domain.transfer_runs import ExportRun
+from app.domain import export_and_import_runs
+from app.domain.export_and_import_runs import ExportRun
 
 #: Seconds between two heartbeats.
 SECONDS = 10.0
@@ -33,7 +33,7 @@ class Heartbeat:
         self._last = time.monotonic()
         values: dict[str, Any] = {"seen_on": datetime.now(UTC)} | ({} if rows is None else {"rows": rows})
         with access.system_transaction() as session:
-            if not transfer_runs.advance_export(session, self._run, values):
+            if not export_and_import_runs.advance_export(session, self._run, values):
                 raise ExportStopped
         if rows is not None:
             self._run.rows = rows

@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 from sqlalchemy import update
 
 from app import access
-from app.domain import transfer_runs
+from app.domain import export_and_import_runs
 from app.domain.base import Gone, NotFound, RuleBroken
-from app.domain.transfer_runs import OPEN_EXPORTS, ExportRun
+from app.domain.export_and_import_runs import OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
@@ -32,7 +32,7 @@ def queue_export(kind: str, format_: str, payload: dict[str, Any], viewer: Viewe
     """Add an export of this kind and queue it; `payload` has columns and query. Returns its id."""
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with request_transaction() as session:
-        key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
+        key = export_and_import_runs.new_export(session, kind, format_, payload, viewer.stamp).id
     export_worker.enqueue(key)
     return key
 
@@ -69,7 +69,7 @@ def stop(run: ExportRun, viewer: Viewer) -> None:
         step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
         done: Any = session.execute(step, execution_options={"synchronize_session": False})
         if done.rowcount:
-            transfer_runs.drop_parts(session, run.id, "ids", "rows")
+            export_and_import_runs.drop_parts(session, run.id, "ids", "rows")
 
 
 def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:

@@ -8,8 +8,8 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, func, or_
 
 from app.domain.base import RuleBroken
+from app.file_store_and_vault import vault
 from app.lib import phone
-from app.outbox.app_services import vault
 from app.web.core.fields.base import Field, TextField, clean_text
 from app.web.core.viewer import Viewer
 

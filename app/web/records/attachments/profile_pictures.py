@@ -17,9 +17,9 @@ from app.access.user_account_rules import is_admin_account
 from app.domain import teams, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.file_store_and_vault import file_store
 from app.models import Customer, User
 from app.ops.storage import image_previews
-from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer, refuse_unreached, storage_sentence
 from app.web.core.fields.base import Field
 from app.web.core.fields.contact_field_types import initials

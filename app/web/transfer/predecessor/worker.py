@@ -20,12 +20,12 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, predecessor_names
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
+from app.domain.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence import bulk_statements, numbering
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
-from app.domain.transfer_runs import ImportRow, ImportRun
+from app.file_store_and_vault import vault
 from app.models import Activity, Customer, Lead, Ticket
-from app.outbox.app_services import vault
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_notices

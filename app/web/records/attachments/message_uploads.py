@@ -14,10 +14,10 @@ from werkzeug.datastructures import FileStorage
 from app.channels.provider import Abilities
 from app.domain.base import RuleBroken
 from app.domain.messaging import file_checks
+from app.file_store_and_vault import file_store
 from app.lib import file_kinds
 from app.ops.database.database_errors import Cause, cause_of
 from app.ops.storage.file_store import PREFIX, TooLarge
-from app.outbox.app_services import file_store
 from app.web.core.viewer import Viewer
 from app.web.records.attachments import upload_rates, upload_virus_scans
 from app.web.records.message_files import FilesUnavailable, icon_of
