@@ -334,7 +334,7 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
-    from app import background, jobs, warm_up
+    from app import background_processes, jobs, warm_up
     from app.ops.http_server import server as gunicorn
     from app.ops.monitoring import metrics, process_metrics, request_log
     from app.ops.queues import queue
@@ -349,7 +349,7 @@ def serve(app: Flask, settings: Settings) -> None:
     if not {"web", "sockets"} & {*settings.roles}:
         _say(f"{settings.brand}: {' and '.join(settings.roles)} running", sys.stdout, settings)
         with app.app_context():
-            background.process_group(app, schedule).run()
+            background_processes.process_group(app, schedule).run()
         return
 
     def on_start() -> None:

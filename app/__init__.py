@@ -37,7 +37,7 @@ from app.ops.storage.file_store import FileStore, FolderStore
 from app.ops.storage.s3_bucket import S3Place
 from app.ops.storage.s3_store import S3Store
 from app.ops.storage.virus_scanner import Scanner
-from app.outbox import alert_emails, change_capture, message_delivery, notice_delivery
+from app.outbox import alert_emails, message_delivery, notice_delivery, webhook_capture
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
@@ -52,8 +52,8 @@ from app.web.pages import (
     allowed_hosts,
     errors,
     expired_forms,
-    offline,
     process_roles,
+    progressive_web_app,
     request_start,
     response_headers,
     submitted_data,
@@ -63,7 +63,7 @@ from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records.timelines import composer
 from app.web.security import cors, head_requests, rate_limits, security_manager, session_cookie
-from app.web.settings import dead_letters, settings_menu
+from app.web.settings import queue_page, settings_menu
 from app.web.workday import first_steps, sidebar
 
 
@@ -92,7 +92,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         _publish_jobs(app, settings)
     errors.install(app)
     expired_forms.install(app)
-    offline.install(app)
+    progressive_web_app.install(app)
     request_log.bind(app)
     for part in (routes, provider_webhooks, signed_file_urls, live_events):
         part.install(app)
@@ -222,7 +222,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     app.extensions["crm_backlog"] = jobs.BACKLOG
     keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
     place = queue.QueueSettings(
-        *(app.app_context, settings.retry_seconds, dead_letters.store, keys[0], settings.queue_workers),
+        *(app.app_context, settings.retry_seconds, queue_page.store, keys[0], settings.queue_workers),
         *(tuple(keys[1:]), settings.server_name),
     )
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
@@ -230,7 +230,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     notice_delivery.install(app, {"email": _email(settings)})
     message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
-    change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
+    webhook_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
 
 
 def _signing_key(secret_key: str) -> bytes:

@@ -23,7 +23,8 @@ from app import access, self_test
 from app.commands import (
     backups,
     channels,
-    custom_values,
+    custom_fields,
+    exports_and_imports,
     files,
     keys,
     mail,
@@ -31,7 +32,6 @@ from app.commands import (
     reports,
     retention,
     rollups,
-    transfers,
     users,
 )
 from app.domain import audit, audit_chain, customer_keys
@@ -43,13 +43,13 @@ from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
 from app.ops.database import connections, migration_guard, operator_advice
 from app.ops.database.migration_guard import MigrationRefused
-from app.ops.monitoring import health
+from app.ops.monitoring import process_health
 from app.ops.queues import queue, workers
 from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import backlog
 from app.web.core import unique_errors
-from app.web.core.registry import registered
 from app.web.core.request_transaction import request_transaction
+from app.web.core.view_registry import registered
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
 from app.web.settings import audit_texts
@@ -74,11 +74,11 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(keys.commands(readable_errors))
     app.cli.add_command(retention.commands(readable_errors))
     app.cli.add_command(rollups.commands(readable_errors))
-    app.cli.add_command(custom_values.commands(readable_errors))
+    app.cli.add_command(custom_fields.commands(readable_errors))
     app.cli.add_command(reports.commands(readable_errors))
     app.cli.add_command(backups.commands())
     app.cli.add_command(version_command)
-    transfers.register(app.cli, readable_errors)
+    exports_and_imports.register(app.cli, readable_errors)
     predecessor_import.register(app.cli, readable_errors)
     app.cli.add_command(worker)
     app.cli.add_command(self_test_command)
@@ -354,7 +354,7 @@ def self_test_command() -> None:
     found = self_test.run()
     for name, each in found.items():
         click.echo(f"{each.state:9} {name:13} {each.sentence}" + (f" {each.advice}" if each.advice else ""))
-    if self_test.worst(found) == health.FAILED:
+    if self_test.worst(found) == process_health.FAILED:
         raise click.ClickException("Something has failed. What to do is said beside it.")
 
 

@@ -1,4 +1,4 @@
-"""The job runner: claims a slot and runs its items in transactions. `scheduler` says when, in the leader process.
+"""The job runner: claims a slot and runs its items in transactions. `job_scheduler` says when, in the leader process.
 
 A run that is cut off, by a kill, a stop or the loss of the database, leaves its slot to be taken up again.
 """

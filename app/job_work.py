@@ -1,4 +1,4 @@
-"""The work of each job: how it finds its items, and what it does with them. Upkeep is in `maintenance_work`."""
+"""The work of each job: how it finds its items, and what it does with them. Upkeep is in `maintenance_job_work`."""
 
 from __future__ import annotations
 
@@ -7,26 +7,14 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from app.domain import (
-    office_hours,
-    office_schedule,
-    report_schedules,
-    sla,
-    transfer_runs,
-)
+from app.domain import export_and_import_runs, office_hours, office_schedule, report_schedules, sla
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
-from app.domain.merging import duplicates, merged_records
+from app.domain.merging import duplicate_scan, merged_records
+from app.inbound import inbound_processing, mail_fetch, message_file_fetch
 from app.job_runner import SKIPPED, JobPass, JobWork
-from app.outbox import (
-    backlog,
-    campaign_sending,
-    dnd_import,
-    inbound_processing,
-    mail_fetch,
-    message_delivery,
-    message_files,
-)
-from app.outbox.engine import DeliveryKind
+from app.outbox import backlog, campaign_sending, message_delivery
+from app.outbox.delivery_engine import DeliveryKind
+from app.web.messaging import dnd_list_worker
 from app.web.reports import schedule_worker
 from app.web.transfer import export_worker, import_worker
 
@@ -122,7 +110,9 @@ def advance_campaigns(session: Session, job_pass: JobPass) -> JobWork:
 
 def read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
     """Queue uploaded do-not-disturb lists that are still to be read."""
-    return JobWork(dnd_import.find_due(session, job_pass.limit), lambda _session, key: dnd_import.enqueue(key))
+    return JobWork(
+        dnd_list_worker.find_due(session, job_pass.limit), lambda _session, key: dnd_list_worker.enqueue(key)
+    )
 
 
 def write_exports(session: Session, job_pass: JobPass) -> JobWork:
@@ -162,10 +152,10 @@ def forget_imports(session: Session, job_pass: JobPass) -> JobWork:
     """Delete the files and rows of imports that can no longer be reverted."""
 
     def forget(session: Session, key: int) -> str:
-        transfer_runs.forget_import(session, key)
+        export_and_import_runs.forget_import(session, key)
         return "forgotten"
 
-    return JobWork(transfer_runs.old_imports(session, job_pass.now, job_pass.limit), forget)
+    return JobWork(export_and_import_runs.old_imports(session, job_pass.now, job_pass.limit), forget)
 
 
 def look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
@@ -173,12 +163,12 @@ def look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
     done: set[str] = set()
 
     def look(session: Session, kind: str) -> str:
-        if kind not in done and duplicates.scan_next(session, kind, job_pass.now):
+        if kind not in done and duplicate_scan.scan_next(session, kind, job_pass.now):
             return "looked at"
         done.add(kind)
         return SKIPPED
 
-    return JobWork(duplicates.kinds_to_scan(session)[: job_pass.limit], look)
+    return JobWork(duplicate_scan.kinds_to_scan(session)[: job_pass.limit], look)
 
 
 def forget_merges(session: Session, job_pass: JobPass) -> JobWork:
@@ -196,10 +186,10 @@ def expire_exports(session: Session, job_pass: JobPass) -> JobWork:
     store = job_pass.files
 
     def expire(session: Session, key: int) -> str:
-        digests = transfer_runs.expire(session, key)
+        digests = export_and_import_runs.expire(session, key)
         if store is not None and not job_pass.is_dry_run:
             for digest in dict.fromkeys(digests):
-                message_files.remove_forgotten(session, store, digest, job_pass.now)
+                message_file_fetch.remove_forgotten(session, store, digest, job_pass.now)
         return "expired"
 
-    return JobWork(transfer_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)
+    return JobWork(export_and_import_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)

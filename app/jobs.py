@@ -5,42 +5,38 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from app import job_work, maintenance_work
+from app import job_work, maintenance_job_work
 from app.backups import requested_runs as backup_work
 from app.domain import custom_values
 from app.domain.base import gettext_noop
 from app.domain.inbound import inbound_queue
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
-from app.dry_run import DryRun, try_out
+from app.inbound import delayed_virus_scans, inbound_processing, mail_fetch, message_file_fetch, recording_fetch
+from app.inbound.message_file_fetch import FILES
+from app.inbound.recording_fetch import RECORDINGS
+from app.job_dry_run import DryRun, try_out
 from app.job_runner import Every, Job, Runner, daily_at, every_minute, run_slot
+from app.job_scheduler import Scheduler
 from app.ops.database.connections import database_now
 from app.ops.processes.leader import election
 from app.outbox import (
     backlog,
     call_delivery,
     campaign_sending,
-    dnd_import,
-    inbound_processing,
     invitation_delivery,
-    mail_fetch,
     message_delivery,
-    message_files,
     notice_delivery,
     reaction_delivery,
-    recording_delivery,
-    virus_scans,
     webhook_delivery,
 )
 from app.outbox.backlog import BacklogSource
 from app.outbox.call_delivery import CALLS
 from app.outbox.invitation_delivery import INVITATIONS
 from app.outbox.message_delivery import MESSAGES
-from app.outbox.message_files import FILES
 from app.outbox.notice_delivery import NOTICES
 from app.outbox.reaction_delivery import REACTIONS
-from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
-from app.scheduler import Scheduler
+from app.web.messaging import dnd_list_worker
 from app.web.reports import schedule_worker
 from app.web.reports.schedule_worker import REPORTS
 from app.web.transfer import export_worker, import_worker
@@ -52,22 +48,22 @@ QUEUED = (
     message_delivery.send,
     message_delivery.send_several,
     call_delivery.send,
-    recording_delivery.send,
+    recording_fetch.send,
     message_delivery.ask,
     mail_fetch.fetch,
-    message_files.work,
+    message_file_fetch.work,
     reaction_delivery.send,
     invitation_delivery.send,
     inbound_processing.work_off,
     backup_work.run,
     campaign_sending.advance,
-    dnd_import.read,
+    dnd_list_worker.read,
     export_worker.work,
     schedule_worker.make,
     schedule_worker.send,
     import_worker.work,
     import_worker.resume,
-    virus_scans.scan,
+    delayed_virus_scans.scan,
     backlog.go_on,
 )
 
@@ -106,23 +102,23 @@ SCHEDULE = (
     Job(gettext_noop("look for duplicates"), Every(5), job_work.look_for_duplicates),
     Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),
     Job(gettext_noop("expire requests"), daily_at("10:00"), job_work.expire_requests),
-    Job(gettext_noop("back up"), _BACKUP_TIMES, maintenance_work.ask_for("backup", _BACKUP_TIMES)),
-    Job(gettext_noop("drill the newest backup"), _DRILL_TIMES, maintenance_work.ask_for("drill", _DRILL_TIMES)),
-    Job(gettext_noop("start backups and drills"), every_minute, maintenance_work.start_backups),
-    Job(gettext_noop("watch the age of backups"), Every(30), maintenance_work.watch_backups),
-    Job(gettext_noop("close runs that were cut off"), every_minute, maintenance_work.close_interrupted_runs),
-    Job(gettext_noop("note the end of the audit log"), Every(5), maintenance_work.note_audit_head),
-    Job(gettext_noop("check the audit log"), daily_at("03:40"), maintenance_work.check_audit),
-    Job(gettext_noop("watch the health"), every_minute, maintenance_work.watch_health),
-    Job(gettext_noop("count the calls of each day"), every_minute, maintenance_work.count_calls),
-    Job(gettext_noop("count records that have changed"), every_minute, maintenance_work.count_records),
-    Job(gettext_noop("copy earlier notes for the search"), every_minute, maintenance_work.copy_notes),
-    Job(gettext_noop("compare the counts of records"), daily_at("04:05"), maintenance_work.compare_records),
-    Job(gettext_noop("forget what is too old"), daily_at("03:15"), maintenance_work.forget_old),
-    Job(gettext_noop("forget files that nobody needs"), daily_at("03:50"), maintenance_work.delete_forgotten_files),
-    Job(gettext_noop("scan files that wait"), Every(5), maintenance_work.scan_files),
-    Job(gettext_noop("recount the files of records"), daily_at("03:58"), maintenance_work.recount_files),
-    Job(custom_values.COMPARING_JOB, daily_at("04:00"), maintenance_work.compare_custom_fields),
+    Job(gettext_noop("back up"), _BACKUP_TIMES, maintenance_job_work.ask_for("backup", _BACKUP_TIMES)),
+    Job(gettext_noop("drill the newest backup"), _DRILL_TIMES, maintenance_job_work.ask_for("drill", _DRILL_TIMES)),
+    Job(gettext_noop("start backups and drills"), every_minute, maintenance_job_work.start_backups),
+    Job(gettext_noop("watch the age of backups"), Every(30), maintenance_job_work.watch_backups),
+    Job(gettext_noop("close runs that were cut off"), every_minute, maintenance_job_work.close_interrupted_runs),
+    Job(gettext_noop("note the end of the audit log"), Every(5), maintenance_job_work.note_audit_head),
+    Job(gettext_noop("check the audit log"), daily_at("03:40"), maintenance_job_work.check_audit),
+    Job(gettext_noop("watch the health"), every_minute, maintenance_job_work.watch_health),
+    Job(gettext_noop("count the calls of each day"), every_minute, maintenance_job_work.count_calls),
+    Job(gettext_noop("count records that have changed"), every_minute, maintenance_job_work.count_records),
+    Job(gettext_noop("copy earlier notes for the search"), every_minute, maintenance_job_work.copy_notes),
+    Job(gettext_noop("compare the counts of records"), daily_at("04:05"), maintenance_job_work.compare_records),
+    Job(gettext_noop("forget what is too old"), daily_at("03:15"), maintenance_job_work.forget_old),
+    Job(gettext_noop("forget files that nobody needs"), daily_at("03:50"), maintenance_job_work.delete_forgotten_files),
+    Job(gettext_noop("scan files that wait"), Every(5), maintenance_job_work.scan_files),
+    Job(gettext_noop("recount the files of records"), daily_at("03:58"), maintenance_job_work.recount_files),
+    Job(custom_values.COMPARING_JOB, daily_at("04:00"), maintenance_job_work.compare_custom_fields),
     Job(gettext_noop("forget what old merges replaced"), daily_at("03:45"), job_work.forget_merges),
     Job(gettext_noop("forget old imports"), daily_at("03:55"), job_work.forget_imports),
 )

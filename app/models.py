@@ -21,6 +21,12 @@ from app.domain.custom_values import CustomValue  # a value of such a field, for
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
+from app.domain.export_and_import_runs import (  # imports and exports, with their files
+    ExportRun,
+    ImportRow,
+    ImportRun,
+    TransferPart,
+)
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_queue import InboundEvent  # a request of a provider, as it arrived
@@ -106,12 +112,6 @@ from app.domain.telephony.telephones import (  # call sync of a telephone; calls
 )
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
-from app.domain.transfer_runs import (  # imports and exports, with their files
-    ExportRun,
-    ImportRow,
-    ImportRun,
-    TransferPart,
-)
 from app.domain.two_factor import (  # the second factor of sign-in
     PendingSignIn,
     RecoveryCode,

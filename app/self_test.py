@@ -1,7 +1,7 @@
 """The self-test: checks that everything the installation needs is there, and says what to do if not.
 
-`flask self-test` and a page show it. Each check is an entry of `app.ops.monitoring.health`, where other parts add
-theirs too.
+`flask self-test` and a page show it. Each check is an entry of `app.ops.monitoring.process_health`, where other parts
+add theirs too.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from app.domain.maintenance import backup_runs, dead_letters, health_samples, jo
 from app.extensions import db
 from app.lib.operator_command import operator_command
 from app.ops.database.connections import database_now
-from app.ops.monitoring import health, machine_resources
-from app.ops.monitoring.health import DEGRADED, FAILED, OFF, OK, CheckResult
+from app.ops.monitoring import machine_resources, process_health
+from app.ops.monitoring.process_health import DEGRADED, FAILED, OFF, OK, CheckResult
 from app.ops.processes.leader import MAX_SKEW
 from app.ops.queues import queue
 from app.ops.redis import redis_client
-from app.web.pages import probes
+from app.web.pages import probes_and_metrics
 from app.web.settings import health_databases
 from backup_settings import BackupSettings
 
@@ -62,19 +62,19 @@ def install() -> None:
         ("backup", _backup),
         ("custom fields", _custom_fields),
     ):
-        health.add_check(name, check)
+        process_health.add_check(name, check)
 
 
 def run() -> dict[str, CheckResult]:
     """Run all checks; needs an app context. Without the database, those that need it are not tried."""
-    found = {"database": health.run("database")}
-    for name in health.checks():
+    found = {"database": process_health.run("database")}
+    for name in process_health.checks():
         if name == "database":
             continue
         if name in _NEED_DATABASE and found["database"].state == FAILED:
             found[name] = CheckResult(FAILED, _("Not tried, because the database doesn't answer."))
         else:
-            found[name] = health.run(name)
+            found[name] = process_health.run(name)
             db.session.rollback()
     return found
 
@@ -82,17 +82,17 @@ def run() -> dict[str, CheckResult]:
 def worst(found: dict[str, CheckResult]) -> str:
     """The worst state of all, not counting what isn't set up."""
     states = [each.state for each in found.values() if each.state != OFF]
-    return max(states, key=health.STATES.index, default=OK)
+    return max(states, key=process_health.STATES.index, default=OK)
 
 
 # --- the checks
 
 
 def _database() -> CheckResult:
-    state = probes.database_state()
+    state = probes_and_metrics.database_state()
     if state == "ok":
         began = time.perf_counter()
-        probes.database_state()
+        probes_and_metrics.database_state()
         took = max(1, round((time.perf_counter() - began) * 1000))
         return CheckResult(OK, _("The database answers in %(ms)s ms.", ms=took))
     advice = _("Start it, and check CRM_DATABASE_URL, its disk and its limit of connections.")
@@ -100,7 +100,7 @@ def _database() -> CheckResult:
 
 
 def _schema() -> CheckResult:
-    if probes.schema_state() == "ok":
+    if probes_and_metrics.schema_state() == "ok":
         return CheckResult(OK, _("The tables are those of this version."))
     return CheckResult(
         FAILED, _("The tables are not those of this version."), _("Stop all servers, then run: make upgrade")
@@ -213,7 +213,7 @@ def _queue() -> CheckResult:
 
 
 def _scheduler() -> CheckResult:
-    lag = probes.scheduler_lag()
+    lag = probes_and_metrics.scheduler_lag()
     start = _(
         "Start a process with the scheduler: supervisorctl start crm:background, systemctl start "
         "crm-background, or CRM_SCHEDULER=on."

@@ -16,12 +16,20 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import legal_hold_guard, people, read_only_sessions, role_rules, session_filter, user_account_rules
+from app.access import (
+    legal_hold_guard,
+    read_only_sessions,
+    rights_cache,
+    role_rules,
+    session_filter,
+    user_account_rules,
+)
 from app.domain import audit_chain, custom_values, legal_holds, login_names, note_texts
 from app.domain.messaging import consents
 from app.domain.persistence import change_events, numbering, recount_marks, row_effects, stored_text
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
+from app.inbound import inbound_processing, message_file_fetch, recording_fetch
 from app.models import (
     Activity,
     Assignment,
@@ -41,16 +49,13 @@ from app.models import (
 from app.outbox import (
     call_delivery,
     campaign_sending,
-    change_capture,
-    inbound_processing,
     message_delivery,
-    message_files,
     notice_delivery,
     reaction_delivery,
-    recording_delivery,
+    webhook_capture,
 )
 from app.web.realtime import live_events
-from app.web.security import passwords
+from app.web.security import account_effects
 
 
 class Hook(NamedTuple):
@@ -104,13 +109,13 @@ EFFECTS = (
     ),
     Effect(
         "before_flush",
-        passwords.end_sign_ins,
+        account_effects.end_sign_ins,
         _ACCOUNTS,
         "A new password or deactivation ends the user's sessions.",
     ),
     Effect(
         "before_flush",
-        change_capture.capture_deletions,
+        webhook_capture.capture_deletions,
         change_events.has_events,
         "A webhook is sent a deletion only if its user saw the row.",
     ),
@@ -123,11 +128,11 @@ EFFECTS = (
     Effect("after_flush", login_names.reserve_names, classes(User), "No two people sign in by names that look alike."),
     Effect(
         "after_flush",
-        people.bump_version_on_change,
-        people.is_cached,
+        rights_cache.bump_version_on_change,
+        rights_cache.is_cached,
         "All processes reload people and picklists after a change.",
     ),
-    Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),
+    Effect("after_flush", account_effects.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),
     Effect(
         "after_flush",
         change_events.note_saved,
@@ -180,7 +185,9 @@ HOOKS = (
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),
-    Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
+    Hook(
+        "before_commit", webhook_capture.write_deliveries, "A webhook delivery is committed together with its change."
+    ),
     Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
     Hook("before_commit", recount_marks.write_marks, "Rows are marked together with their change."),
     Hook(
@@ -188,12 +195,12 @@ HOOKS = (
     ),
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
     Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
-    Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
+    Hook("after_commit", webhook_capture.enqueue_committed, "Webhooks are called only after the commit."),
     Hook("after_commit", numbering.return_unused, "The rest of a block of numbers serves the next records."),
     Hook("after_soft_rollback", numbering.discard_unused, "A block whose taking was undone is not given out."),
     Hook("after_transaction_end", numbering.end_transaction, "The next block of numbers can be taken."),
     Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
-    Hook("after_commit", message_files.enqueue_committed, "Files are fetched and made small after the commit."),
+    Hook("after_commit", message_file_fetch.enqueue_committed, "Files are fetched and made small after the commit."),
     Hook("after_commit", reaction_delivery.enqueue_committed, "Reactions are sent only after the commit."),
     Hook(
         "after_commit", campaign_sending.enqueue_committed, "A campaign is looked at after it was planned or started."
@@ -202,28 +209,28 @@ HOOKS = (
         "after_commit", inbound_processing.enqueue_committed, "What providers report is processed after it is stored."
     ),
     Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialed only after the commit."),
-    Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
+    Hook("after_commit", recording_fetch.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
     Hook("after_rollback", recount_marks.forget, "Rows whose change was rolled back stay as they are counted."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
-    Hook("after_rollback", message_files.forget, "Files of a rolled-back change are not fetched."),
+    Hook("after_rollback", message_file_fetch.forget, "Files of a rolled-back change are not fetched."),
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
     Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialed."),
-    Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
+    Hook("after_rollback", recording_fetch.forget, "Recordings that nobody reported are not fetched."),
     Hook("after_rollback", campaign_sending.forget, "A campaign that was not planned is not looked at."),
     Hook("after_rollback", inbound_processing.forget, "What was not stored is not processed."),
     Hook(
         "after_rollback",
-        change_capture.restore_savepoint,
+        webhook_capture.restore_savepoint,
         "Changes rolled back by a savepoint are not sent.",
     ),
     Hook("after_rollback", audit_chain.restore_savepoint, "Entries written inside a savepoint go with it."),
     Hook("after_transaction_create", audit_chain.begin_savepoint, "A savepoint's audit entries can be dropped alone."),
     Hook("after_transaction_end", audit_chain.end_transaction, "Entries of a rolled-back change are dropped."),
-    Hook("after_transaction_create", change_capture.begin_savepoint, "A savepoint can be rolled back on its own."),
-    Hook("after_transaction_end", change_capture.end_transaction, "The next transaction starts with nothing pending."),
+    Hook("after_transaction_create", webhook_capture.begin_savepoint, "A savepoint can be rolled back on its own."),
+    Hook("after_transaction_end", webhook_capture.end_transaction, "The next transaction starts with nothing pending."),
 )
 
 

@@ -8,54 +8,54 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
-from app.web.dashboards.boards import BoardsView
+from app.web.dashboards.dashboard_boards import BoardsView
 from app.web.dashboards.pages import DashboardView
-from app.web.messaging.campaign_api import CampaignResource
+from app.web.messaging.campaign_rest import CampaignResource
 from app.web.messaging.campaigns import CampaignsView
 from app.web.messaging.consents import ConsentResource, ConsentScreen
-from app.web.messaging.conversations import ConversationResource
+from app.web.messaging.conversation_rest import ConversationResource
 from app.web.messaging.inbox import InboxView
 from app.web.messaging.mail_pages import MailView
 from app.web.messaging.mail_signatures import SignatureView
 from app.web.messaging.template_picker import TemplatesView
-from app.web.records.attachments.file_api import FileResource
+from app.web.records.attachments.file_rest import FileResource
 from app.web.records.attachments.files import FilesView
 from app.web.records.attachments.profile_pictures import PicturesView
 from app.web.records.customer_overview import CustomerOverview
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.lists.saved_views import SavedViewsView
-from app.web.records.merging.duplicates import DuplicatesView
+from app.web.records.merging.duplicates_page import DuplicatesView
 from app.web.records.merging.merge_views import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.note_pages import NotesView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.telephony.calls import CallResource, CallScreen
 from app.web.records.tickets import TicketResource, TicketScreen
-from app.web.records.timelines.activities import ActivityResource
+from app.web.records.timelines.timeline_rest import ActivityResource
 from app.web.reports.pages import ReportsView
-from app.web.reports.report_api import ReportResource
+from app.web.reports.report_rest import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView
 from app.web.settings import settings_menu
-from app.web.settings.picklist_resources import PICKLIST_RESOURCES
+from app.web.settings.picklist_rest import PICKLIST_RESOURCES
 from app.web.settings.settings_home import SettingsView
-from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
+from app.web.transfer.export_rest import ExportResource
 from app.web.transfer.import_pages import ImportsView
-from app.web.transfer.predecessor.pages import PredecessorPeopleView
+from app.web.transfer.predecessor.people_matching import PredecessorPeopleView
 from app.web.workday import (
     bell,
+    colleagues,
     first_steps,
     help_pages,
     my_settings,
     notice_preferences,
-    people_lookup,
     search,
     telephones,
 )
 from app.web.workday.assignment_requests import RequestResource, RequestScreen
 from app.web.workday.my_day import HomeView
-from app.web.workday.notices import NoticeResource
+from app.web.workday.notice_rest import NoticeResource
 
 #: (screen, label, icon): the sidebar, in its order; add-ons come after them.
 MENU = (
@@ -82,7 +82,7 @@ RESOURCES = (
     CampaignResource,
     RequestResource,
     NoticeResource,
-    people_lookup.UserResource,
+    colleagues.UserResource,
     ExportResource,
     ReportResource,
     *PICKLIST_RESOURCES,
@@ -99,7 +99,7 @@ PLAIN = (
     MergeView,
     CustomerOverview,
     BoardsView,
-    people_lookup.PeopleView,
+    colleagues.PeopleView,
     telephones.TelephonesView,
     search.SearchView,
     MailView,

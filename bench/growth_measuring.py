@@ -76,7 +76,7 @@ def opened(database: server.Database, folder: Path) -> Iterator[Bed]:
         cookie = UserClient(app, who).browser.get_cookie(app.config["SESSION_COOKIE_NAME"])
         assert cookie is not None
         target.cookies[who.username] = f"{cookie.key}={cookie.value}"
-    access.people.CACHE_SECONDS = 3600
+    access.rights_cache.CACHE_SECONDS = 3600
     try:
         yield Bed(app, target)
     finally:

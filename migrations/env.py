@@ -7,7 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
-from app.ops.database import migration_guard, word_tables
+from app.ops.database import migration_guard, sqlite_full_text
 from app.ops.database.sqlite_ids import KeepAutoincrement
 
 
@@ -23,11 +23,11 @@ def run() -> None:
                 "render_as_batch": is_sqlite,
                 "transaction_per_migration": not is_sqlite,
                 "transactional_ddl": True,
-                "include_name": word_tables.include_name,
-                "include_object": word_tables.include_object,
+                "include_name": sqlite_full_text.include_name,
+                "include_object": sqlite_full_text.include_object,
                 "on_version_apply": [
                     KeepAutoincrement(connection),
-                    lambda ctx, **_step: word_tables.ensure(ctx.connection),
+                    lambda ctx, **_step: sqlite_full_text.ensure(ctx.connection),
                     lambda ctx, **_step: migration_guard.step_done(ctx.connection),
                 ],
                 **current_app.extensions["migrate"].configure_args,

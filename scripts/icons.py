@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from app.domain.brand import ACCENT  # noqa: E402  (the product's own drawing)
-from app.outbox.brand_icons import mark_image  # noqa: E402
+from app.web.settings.brand_icons import mark_image  # noqa: E402
 
 FOLDER = ROOT / "app" / "static" / "img"
 #: (file, pixels, part of the icon that the mark fills). A maskable icon can be cut to any shape outside its middle 80

@@ -23,7 +23,7 @@ from werkzeug.security import generate_password_hash
 import app as product
 import config
 import database_engine
-from app import access, branding, create_app
+from app import access, create_app, shown_brand
 from app.domain import brand
 from app.extensions import db, socketio
 from app.models import User
@@ -148,8 +148,8 @@ class Settled:
                 each.slow_scans.clear()
                 each.capped_counts.clear()
                 each.many_held.clear()
-            access.people._cache[key] = self._version, time.monotonic(), person
-        known.version, known.brand = self._version, branding.set_current(app, None)
+            access.rights_cache._cache[key] = self._version, time.monotonic(), person
+        known.version, known.brand = self._version, shown_brand.set_current(app, None)
         lookups._cache[address] = known
 
 

@@ -175,7 +175,7 @@ LONGEST = (
     *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),
     *("tests/domain/test_reassignment.py", "tests/domain/test_audit_chain.py", "tests/test_extend_guide.py"),
     *("tests/web/api/test_generated_clients.py", "tests/test_row_budgets.py", "tests/web/api/test_openapi.py"),
-    *("tests/domain/test_escalation.py", "tests/outbox/test_campaigns.py", "tests/outbox/test_mail.py"),
+    *("tests/domain/test_escalation.py", "tests/outbox/test_campaigns.py", "tests/inbound/test_mail_fetch.py"),
     *("tests/web/test_masks.py", "tests/backups/test_runs.py", "tests/web/records/test_customer_links.py"),
     *("tests/web/test_search.py", "tests/web/test_uniqueness.py", "tests/web/test_languages.py"),
     *("tests/web/compat/test_filters.py", "tests/web/security/test_security_on_mariadb.py", "tests/test_api_guide.py"),

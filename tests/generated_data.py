@@ -136,7 +136,7 @@ def dataset(
     crm = Crm(app)
     _sign_in(crm)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(access.people, "CACHE_SECONDS", 3600)
+        patch.setattr(access.rights_cache, "CACHE_SECONDS", 3600)
         yield Dataset(crm)
     crm.close()
     mariadb_server.drop_database(name)

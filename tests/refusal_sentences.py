@@ -10,16 +10,16 @@ from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
 from app.channels import failure_reasons, http_client, imap_client, smtp_client, smtp_provider
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
+from app.inbound import mail_fetch
 from app.lib import mail_reading
 from app.outbox import (
     call_delivery,
-    mail_fetch,
     message_delivery,
     notice_delivery,
-    outgoing_mail,
+    outgoing_mail_parts,
     provider_clients,
     provider_files,
 )
@@ -33,7 +33,7 @@ PROVIDER_SENTENCES = {
     *(http_client.NO_CONNECTION, http_client.NO_TLS, http_client.NO_ANSWER),
     *(http_client.BAD_HOST, http_client.TOO_LARGE, http_client.NO_FILE),
     *(smtp_client.BAD_ADDRESS, smtp_client.NOT_KNOWN, smtp_provider.TOO_LARGE),
-    *(outgoing_mail.FILE_GONE, provider_files.FILE_GONE, provider_files.STORAGE_AWAY),
+    *(outgoing_mail_parts.FILE_GONE, provider_files.FILE_GONE, provider_files.STORAGE_AWAY),
     *(provider_clients.UNKNOWN_KIND, provider_clients.UNREADABLE_SECRETS),
     *(message_delivery.NOT_KNOWN, message_delivery.CANNOT_ASK, message_delivery.ACCOUNT_GONE),
     *(message_delivery.NEVER_RECEIVED, message_delivery.PAUSED, message_delivery.NOT_YET_PERMITTED),

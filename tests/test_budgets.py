@@ -44,7 +44,7 @@ def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm
     crm = Crm(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
     fill(crm)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(access.people, "CACHE_SECONDS", 3600)  # the cache must not expire on a slow machine
+        patch.setattr(access.rights_cache, "CACHE_SECONDS", 3600)  # the cache must not expire on a slow machine
         yield crm
     crm.close()
 

@@ -17,8 +17,8 @@ from app import job_runner, jobs
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.picklists import LeadSource
 from app.job_runner import Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
+from app.job_scheduler import Scheduler
 from app.ops.processes.leader import Election
-from app.scheduler import Scheduler
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOW
 from tests.servers import eventually

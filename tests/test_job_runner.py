@@ -26,11 +26,11 @@ from app.domain import notices
 from app.domain.maintenance.job_runs import JobRun
 from app.domain.picklists import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
+from app.job_scheduler import Scheduler
 from app.lib.fair_semaphore import FairSemaphore
 from app.ops.database.connections import STATEMENTS
 from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
 from app.ops.processes.monotonic_scheduler import MonotonicScheduler
-from app.scheduler import Scheduler
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOW
 from tests.servers import MariaDB, eventually

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 import config
 from app import create_app
 from app.extensions import db
-from app.ops.database import word_tables
+from app.ops.database import sqlite_full_text
 from tests.app_fixtures import settings_for
 from tests.app_pool import copy_folder
 from tests.servers import Databases
@@ -45,8 +45,8 @@ def _served(url: str, folder: Path) -> Iterator[Flask]:
 COMPARED = {
     "compare_type": True,
     "compare_server_default": False,
-    "include_name": word_tables.include_name,
-    "include_object": word_tables.include_object,
+    "include_name": sqlite_full_text.include_name,
+    "include_object": sqlite_full_text.include_object,
 }
 
 

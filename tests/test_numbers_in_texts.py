@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.channels import imap_client, smtp_provider
-from app.domain import transfer_runs, two_factor
+from app.domain import export_and_import_runs, two_factor
 from app.domain.merging import merged_records
+from app.inbound import recording_fetch
 from app.ops.storage import file_store
-from app.outbox import recording_delivery
 
 APP = Path(__file__).parent.parent / "app"
 
@@ -21,7 +21,7 @@ APP = Path(__file__).parent.parent / "app"
     [
         (imap_client.TOO_LARGE, imap_client.MAX_MAIL_BYTES),
         (smtp_provider.TOO_LARGE, smtp_provider.MAX_BYTES),
-        (recording_delivery.TOO_LARGE, file_store.MAX_BYTES),
+        (recording_fetch.TOO_LARGE, file_store.MAX_BYTES),
         ((APP / "web" / "pages" / "errors.py").read_text(), file_store.MAX_BYTES),
     ],
 )
@@ -33,7 +33,7 @@ def test_sizes(sentence: str, limit: int) -> None:
     "path, limit",
     [
         ("templates/merge/page.html", merged_records.UNDO_FOR),
-        ("web/transfer/import_runs.py", transfer_runs.REVERTED_WITHIN),
+        ("web/transfer/import_runs.py", export_and_import_runs.REVERTED_WITHIN),
     ],
 )
 def test_periods(path: str, limit: timedelta) -> None:

@@ -23,12 +23,12 @@ from app.channels import imap_client, smtp_client, smtp_provider, webhook
 from app.channels.base import ChannelError, Content
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.lib import deadline, outbound_url
 from app.ops.database import connections
 from app.ops.database.replicas import Primary, Replica
-from app.ops.monitoring import error_tracker
-from app.ops.monitoring.error_tracker import TrackerAddress
+from app.ops.monitoring import error_tracker_client
+from app.ops.monitoring.error_tracker_client import TrackerAddress
 from app.ops.processes import leader
 from app.ops.queues.queue import Call
 from app.ops.queues.redis_queue import RedisQueue
@@ -59,7 +59,7 @@ NO_CALLS = {
     "app/ops/statements/fast_results.py": "reads results of a connection that app/ops/database/connections.py has made",
     "app/ops/monitoring/log_redaction.py": "names errors",
     "app/web/realtime/polling_limits.py": "names statuses",
-    "app/web/realtime/transport.py": "serves",
+    "app/web/realtime/socket_limits.py": "serves",
     "app/lib/process_name.py": "asks for the name of this machine",
     "app/backups/after_restore.py": "an operator's command, on the database that it was given",
     "app/backups/encryption.py": "runs age and gpg on this machine",
@@ -165,7 +165,7 @@ def list_bucket(port: int) -> None:
 
 
 def report_error(port: int, scheme: str = "http") -> None:
-    error_tracker.post(TrackerAddress.of(f"{scheme}://key@127.0.0.1:{port}/1"), b"{}", SECONDS)
+    error_tracker_client.post(TrackerAddress.of(f"{scheme}://key@127.0.0.1:{port}/1"), b"{}", SECONDS)
 
 
 #: Module -> the calls to try.
@@ -180,12 +180,12 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
         lambda port: account("twilio", port).send(OUTGOING),
         lambda port: account("twilio", port).fetch(Media(f"http://127.0.0.1:{port}/f", ""), 1000),
     ],
-    "app/channels/meta.py": [send_by_meta],
-    "app/channels/exotel.py": [
+    "app/channels/meta_provider.py": [send_by_meta],
+    "app/channels/exotel_provider.py": [
         lambda port: account("exotel", port).call(OutgoingCall("c1", "+919820012345", "+919820054321", ""))
     ],
     "app/lib/outbound_url.py": [post],
-    "app/ops/monitoring/error_tracker.py": [report_error, lambda port: report_error(port, "https")],
+    "app/ops/monitoring/error_tracker_client.py": [report_error, lambda port: report_error(port, "https")],
     "app/ops/redis/rate_counter.py": [count],
     "app/ops/storage/s3_bucket.py": [list_bucket],
     "app/ops/queues/redis_queue.py": [enqueue],

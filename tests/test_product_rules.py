@@ -66,11 +66,13 @@ GUARDED_BY_FAB = (
     "app.web.settings.users",
     "app.web.settings.effective_rights",
     "app.web.settings.picklists",
+    "app.web.settings.message_templates",
+    "app.web.settings.support_pages",
     "app.web.settings.office_hours",
     "app.web.settings.sla_policies",
     "app.web.settings.business_settings",
     "app.web.settings.jobs",
-    "app.web.settings.dead_letters",
+    "app.web.settings.queue_page",
     "app.web.settings.backups",
     "app.web.settings.retention",
     "app.web.settings.health",
@@ -144,7 +146,7 @@ ALLOWED_BYPASSES = {
     "custom_search.py": {"__table__"},  # within the rules of the record that is searched
     "written_rows.py": {"__table__"},  # compared with a join's own columns; no statement is made of it
     "lookups.py": {"__table__"},  # picklists
-    "probes.py": {"text"},  # SELECT 1, and the revision of the schema
+    "probes_and_metrics.py": {"text"},  # SELECT 1, and the revision of the schema
     "tasks.py": {"__table__"},  # the next follow-up of a lead, with the rule in the statement
     "relation_fields.py": {"aliased"},  # of the viewer's rows: those that have a related row which the viewer sees
 }

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from app import access, jobs
-from app.access import fast_paging
+from app.access.paging import fast_paging
 from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, RecordRollupState, Task, Ticket
 from app.web.core.queries.record_table import COUNT_CAP

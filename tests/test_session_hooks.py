@@ -25,7 +25,7 @@ LISTENS_TOO = {
     "ops/database/primary_address.py": "engines, not sessions",
     "ops/database/closed_connections.py": "engines, not sessions",
     "ops/database/schema_changes.py": "an engine, while a migration runs",
-    "dry_run.py": "a connection, for one transaction",
+    "job_dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.
 KEEPS_IN_SESSION = {"domain/persistence/transaction_state.py", "domain/persistence/session_context.py"}

@@ -11,9 +11,9 @@ from app.access.compiled_statements import (
     padded,
     shape_of,
 )
-from app.access.counting_limits import asks_for_own, holds_many
 from app.access.customer_rights import PersonsCustomers
-from app.access.fast_paging import (
+from app.access.paging.counting_limits import asks_for_own, holds_many
+from app.access.paging.fast_paging import (
     DEEP_OFFSET,
     MAX_BRANCHES,
     NOT_COUNTED,
@@ -24,25 +24,19 @@ from app.access.fast_paging import (
     page_by_person,
     page_of_union,
 )
-from app.access.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
-from app.access.index_branches import PageQuery, index_of
-from app.access.index_lookups import look_up, look_up_planned, looked_up, outer_nodes, parts_of
-from app.access.note_lookups import look_up_notes, notes_among_many
-from app.access.people import (
-    bump_version,
-    clear_cache,
-    lists_version_query,
-    load_person,
-    person,
-    version_query,
-)
+from app.access.paging.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
+from app.access.paging.index_branches import PageQuery, index_of
 from app.access.person import ADMIN, Denied, Person
 from app.access.read_only_sessions import set_read_only
 from app.access.replica_reads import reading_from
+from app.access.rights_cache import bump_version, clear_cache, lists_version_query, load_person, person, version_query
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, sees_own, visible
-from app.access.search_conditions import IndexLookup, KeptRule
-from app.access.search_plans import SearchPlan, plan_of
+from app.access.search.index_lookups import look_up, look_up_planned, looked_up, outer_nodes, parts_of
+from app.access.search.note_lookups import look_up_notes, notes_among_many
+from app.access.search.search_conditions import IndexLookup, KeptRule
+from app.access.search.search_plans import SearchPlan, plan_of
+from app.access.search.word_search import TitlePart
 from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import (
     SYSTEM,
@@ -56,7 +50,6 @@ from app.access.system_session import (
 from app.access.visibility import sees_as_holder, users_who_see, visible_id
 from app.access.visible_duplicate_pairs import visible_pairs
 from app.access.visible_rows import get_visible, seen_number, sees_id
-from app.access.word_search import TitlePart
 
 __all__ = [
     "ADMIN",

@@ -92,7 +92,7 @@ def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:
 
 
 def _count_live_keys(session: Session, user_id: int) -> int:
-    """The number of keys that deactivating this user revokes: see `passwords.end_sign_ins`."""
+    """The number of keys that deactivating this user revokes: see `account_effects.end_sign_ins`."""
     with as_system(session):
         live = select(func.count(ApiKey.id)).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None))
         return session.scalar(live) or 0

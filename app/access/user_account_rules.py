@@ -15,7 +15,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from app.access.changed_rows import changed_rows, history_of
 from app.access.person import ADMIN, Denied, Person
 from app.access.system_session import acting
-from app.domain import team
+from app.domain import teams
 from app.domain.base import TranslatableText, translatable
 from app.models import FieldMask, Group, ModulePermission, Role, User
 
@@ -73,7 +73,7 @@ def refuse_foreign_changes(session: Session, actor: Person) -> None:
     changed = list(_changes(session))
     if not changed:
         return
-    below = team.reporting_tree(session, actor.id) - {actor.id}
+    below = teams.reporting_tree(session, actor.id) - {actor.id}
     for user, name in changed:
         if user.id != actor.id and user.id is not None and is_admin_account(user):
             raise Denied("Only an admin can change an admin's account.")

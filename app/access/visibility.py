@@ -10,9 +10,9 @@ from flask_appbuilder.security.sqla.models import assoc_group_role, assoc_user_g
 from sqlalchemy import ColumnElement, literal, select, true, union_all
 from sqlalchemy.orm import Session, aliased
 
-from app.access.people import highest_levels
+from app.access.paging.reach_branches import HOLDERS
 from app.access.person import Person
-from app.access.reach_branches import HOLDERS
+from app.access.rights_cache import highest_levels
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible, visible_alias
 from app.access.system_session import as_system
 from app.domain.users import is_on_leave

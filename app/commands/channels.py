@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from app import access
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings

@@ -12,9 +12,9 @@ from flask.cli import AppGroup
 
 from app import access
 from app.extensions import db
+from app.file_store_and_vault import file_store
+from app.inbound import message_file_fetch
 from app.ops.storage.file_store import FileStore, FolderStore
-from app.outbox import message_files
-from app.outbox.app_services import file_store
 
 _Command = Callable[..., Any]
 
@@ -34,7 +34,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
             click.echo(f"missing\t{digest}\t{column}")
 
         with access.as_system(db.session()) as session, _storage_errors():
-            count = message_files.missing(session, file_store(), report)
+            count = message_file_fetch.missing(session, file_store(), report)
         click.echo(f"{count} files are there, {len(set(lost))} are missing.")
         if lost:
             raise SystemExit(1)

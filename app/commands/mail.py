@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from app import access
 from app.extensions import db
+from app.inbound import mail_fetch
 from app.models import ChannelAccount, Mail
-from app.outbox import mail_fetch
 from app.web.core.request_transaction import request_transaction
 
 _Command = Callable[..., Any]

@@ -10,7 +10,7 @@ import click
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
-from app.commands.transfers import user_named, write_rows
+from app.commands.exports_and_imports import user_named, write_rows
 from app.domain.report_schedules import FORMATS
 from app.domain.reports import Report
 from app.extensions import db

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
-from app.domain.persistence import bulk, history_rows, recount_marks
+from app.domain.persistence import bulk_statements, history_rows, recount_marks
 from app.domain.persistence.session_context import session_context
 from app.domain.users import Absence, absence
 
@@ -168,7 +168,7 @@ def reassign_many(
         | {"user_id": decision.user_id, "open_key": record_user_key(record, int(decision.user_id or 0))}
         for record, decision in moved.values()
     ]
-    bulk.insert_rows(session, Assignment, rows)
+    bulk_statements.insert_rows(session, Assignment, rows)
     for record, _decision in moved.values():
         recount_marks.mark(session, record.__tablename__, [record.id])
 

@@ -11,7 +11,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import assignment, notices, team, timeline
+from app.domain import assignment, notices, teams, timeline
 from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.persistence.numbering import next_number
@@ -89,7 +89,7 @@ def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
 
     Neither `by`, who sends the request, nor the user themselves is among them.
     """
-    managers = _active(session, {*team.managers_above(session, user_id)} - {by, user_id})
+    managers = _active(session, {*teams.managers_above(session, user_id)} - {by, user_id})
     admins = (user.id for user in members(session, get_role(session, "Admin").id)) if not managers else ()
     return managers or _active(session, {*admins} - {by, user_id})
 

@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 
 from app.domain.base import RuleBroken, gettext_noop, translatable
 from app.domain.custom_fields import RECORDS, CustomField
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.lib.batches import batched
@@ -263,7 +263,7 @@ def _write(session: Session, table: str, docs: Mapping[int, Doc]) -> None:
     if not fields:
         return
     _delete(session, [key for key, _kind in fields.values()], list(docs))
-    bulk.insert_rows(session, CustomValue, _rows(fields, docs))
+    bulk_statements.insert_rows(session, CustomValue, _rows(fields, docs))
 
 
 def _rows(fields: Mapping[str, tuple[int, str]], docs: Mapping[int, Doc]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from app.domain.base import (
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
 from app.domain.file_references import STORED_FILE
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.numbering import next_number
 from app.domain.picklists import AccountType
 from app.lib import phone
@@ -273,7 +273,7 @@ def with_mobile(session: Session, e164: str | None) -> list[Customer]:
     """The customers with this number, as main number or alternative one; the holder of the main number first."""
     if not e164:
         return []
-    if not bulk.read_rows(session, _HAS_MOBILE, {"e164": e164}):
+    if not bulk_statements.read_rows(session, _HAS_MOBILE, {"e164": e164}):
         return []  # as with most numbers
     query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
     return sorted(session.scalars(query), key=lambda customer: (customer.mobile_e164 != e164, customer.id))

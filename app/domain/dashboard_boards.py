@@ -10,7 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, Versioned, hold_name, refuse_stale, translatable
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.saved_views import touch
 
 #: The most characters of a name, cards of a board, and boards of one person.
@@ -133,7 +133,7 @@ def _set_home(session: Session, board: Board, is_home: bool) -> None:
         others = others.where(BoardHome.role_id != board.role_id)
     session.execute(others, execution_options={"synchronize_session": False})
     if is_home:
-        row = bulk.upsert(session, BoardHome, ["role_id"], lambda new: {"board_id": new.board_id})
+        row = bulk_statements.upsert(session, BoardHome, ["role_id"], lambda new: {"board_id": new.board_id})
         session.execute(row, {"role_id": board.role_id, "board_id": board.id})
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKey, Index, Integer, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.lib.token_hash import hash_token
 
 #: How long the link of an invitation works.

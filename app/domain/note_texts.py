@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, inspect
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.row_effects import Rows
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -27,7 +27,7 @@ class NoteText(Model):  # type: ignore[misc]
 
     __tablename__ = "note_text"
     __table_args__ = (
-        # SQLite has a table of words instead, see app/ops/database/word_tables.py.
+        # SQLite has a table of words instead, see app/ops/database/sqlite_full_text.py.
         Index("ix_note_text_words", "body", mysql_prefix="FULLTEXT").ddl_if(dialect="mysql"),
     )
     #: The id of the entry.
@@ -63,12 +63,12 @@ def _has_new_text(entries: Rows, row: Any) -> bool:
 
 def copy(session: Session, notes: Iterable[tuple[int, dict[str, Any] | None]]) -> None:
     """Store the texts of these (id, payload), in place of earlier ones."""
-    bulk.insert_rows(session, NoteText, rows_of(notes), unique=("id",), update=("body",))
+    bulk_statements.insert_rows(session, NoteText, rows_of(notes), unique=("id",), update=("body",))
 
 
 def copy_missing(session: Session, notes: Iterable[tuple[int, dict[str, Any] | None]]) -> None:
     """Store the texts of these (id, payload), unless there is one already."""
-    bulk.insert_rows(session, NoteText, rows_of(notes), unique=("id",))
+    bulk_statements.insert_rows(session, NoteText, rows_of(notes), unique=("id",))
 
 
 def rows_of(notes: Iterable[tuple[int, dict[str, Any] | None]]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import NoticeChoices, session_context
 from app.domain.persistence.transaction_state import transaction_state
 
@@ -156,7 +156,7 @@ def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) 
     rows = [row for event in events for row in _rows(event, choices, now)]
     if not rows:
         return 0
-    added = bulk.insert_rows(session, Notification, rows, unique=("event_key",))
+    added = bulk_statements.insert_rows(session, Notification, rows, unique=("event_key",))
     if added:  # a mixture of new and old is rare, and only makes a few pages count again
         transaction_state(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
         _add_email_deliveries(

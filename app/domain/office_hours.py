@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from app.domain import dst
+from app.domain import daylight_saving
 from app.lib.cached_property import cached_property
 from app.lib.iso_time import read_time
 
@@ -288,7 +288,7 @@ def _intervals(office: OfficeSchedule, day: date) -> list[Interval]:
     midnight = datetime.combine(day, time.min, tzinfo=UTC)
     bounds = (
         (max(midnight + starts - period.offset, period.since), min(midnight + ends - period.offset, period.until))
-        for period in dst.offset_periods(office.zone, day)
+        for period in daylight_saving.offset_periods(office.zone, day)
         for starts, ends in office.windows(day)
     )
     return [(opens, shuts) for opens, shuts in bounds if opens < shuts]
@@ -313,13 +313,15 @@ def _open_time_of_days(office: OfficeSchedule, first: date, last: date) -> timed
 def _unusual_days(office: OfficeSchedule, first: date, last: date) -> set[date]:
     dates = office.exception_dates
     exceptions = dates[bisect_left(dates, first) : bisect_left(dates, last)]
-    changes = (day for year in range(first.year, last.year + 1) for day in dst.clock_changes(office.zone, year))
+    changes = (
+        day for year in range(first.year, last.year + 1) for day in daylight_saving.clock_changes(office.zone, year)
+    )
     return {*exceptions, *(day for day in changes if first <= day < last)}
 
 
 def _deviation(office: OfficeSchedule, day: date) -> timedelta:
     """The difference between the open time of this date and that of its weekday."""
-    has_change = day in dst.clock_changes(office.zone, day.year)
+    has_change = day in daylight_saving.clock_changes(office.zone, day.year)
     actual = _length(_intervals(office, day)) if has_change else _length(office.windows(day))
     return actual - office.hours[day.weekday()]
 

@@ -9,7 +9,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import customer_linking, notices, team, users
+from app.domain import customer_linking, notices, teams, users
 from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import CustomerMatch
@@ -141,5 +141,5 @@ def _deciders(session: Session, customer: Customer) -> list[int]:
     owner = session.get(User, customer.owner_id) if customer.owner_id else None
     if owner is not None and owner.active:
         return [owner.id]
-    managers = team.managers_above(session, owner.id) if owner is not None else []
+    managers = teams.managers_above(session, owner.id) if owner is not None else []
     return list(managers) or users.active_admins(session)

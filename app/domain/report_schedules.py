@@ -20,8 +20,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import notices
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.file_references import STORED_FILE
-from app.domain.persistence import bulk
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence import bulk_statements
+from app.domain.persistence.bulk_statements import execute_counted
 from app.domain.reports import Report
 
 RHYTHMS = ("daily", "weekly", "monthly")
@@ -277,7 +277,7 @@ def _add_runs(session: Session, row: ReportSchedule, slot: str, when: tuple[int,
     active = set(session.scalars(select(User.id).where(User.id.in_(row.readers))))
     rows = [values | {"user_id": each} for each in row.readers if each in active]
     if rows:
-        bulk.insert_rows(session, ReportRun, rows, unique=("schedule_id", "slot", "user_id"))
+        bulk_statements.insert_rows(session, ReportRun, rows, unique=("schedule_id", "slot", "user_id"))
     mine = (ReportRun.schedule_id == row.id, ReportRun.slot == slot, ReportRun.state == "waiting")
     return list(session.scalars(select(ReportRun.id).where(*mine)))
 

@@ -22,7 +22,7 @@ from app.domain.xlsx_structure import StructureCheck, TooComplex
 from app.lib.digit_grouping import grouped
 from app.lib.file_kinds import has_many_parts
 from app.lib.lazy_imports import IMPORTING
-from app.lib.spreadsheet_text import is_formula
+from app.lib.spreadsheet_formulas import is_formula
 
 #: Limits: bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
 MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import custom_values, note_texts
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
-from app.domain.persistence import bulk, history_rows
+from app.domain.persistence import bulk_statements, history_rows
 from app.domain.persistence.transaction_state import transaction_state
 
 KINDS = (
@@ -133,7 +133,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
         ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
         rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
         mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"], ids["task_id"])
-    bulk.insert_rows(session, Activity, rows)
+    bulk_statements.insert_rows(session, Activity, rows)
 
 
 def forget(session: Session, record: Any) -> None:

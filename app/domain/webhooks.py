@@ -17,7 +17,7 @@ from app.domain import audit, notices, users
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.domain.permissions import AccessVersion
 from app.domain.persistence import change_events
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.lib import outbound_url
 from app.lib.field_encryption import Vault
 

@@ -1,1 +1,1 @@
-"""Deliveries to the outside: `engine` delivers, `notice_delivery`, `webhook_delivery` and others declare what."""
+"""Deliveries to the outside: `delivery_engine` delivers; `notice_delivery`, `webhook_delivery` and so on say what."""

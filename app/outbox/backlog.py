@@ -19,8 +19,8 @@ from app import access
 from app.extensions import db
 from app.lib.batches import batched
 from app.ops.queues import queue
-from app.outbox import engine
-from app.outbox.engine import SKIPPED, DeliveryKind
+from app.outbox import delivery_engine
+from app.outbox.delivery_engine import SKIPPED, DeliveryKind
 
 #: Seconds for which `go_on` waits for its turn in a busy queue; the next minute starts again.
 PATIENCE_SECONDS = 60
@@ -48,9 +48,9 @@ class BacklogSource:
 
 def source(kind: DeliveryKind) -> BacklogSource:
     """Deliveries of this kind that wait in the database."""
-    together = 1 if kind.send_several is None else engine.TOGETHER
-    enqueue = partial(engine.enqueue_several, kind)
-    return BacklogSource(kind.label, kind.queue, partial(engine.overdue, kind), enqueue, together)
+    together = 1 if kind.send_several is None else delivery_engine.TOGETHER
+    enqueue = partial(delivery_engine.enqueue_several, kind)
+    return BacklogSource(kind.label, kind.queue, partial(delivery_engine.overdue, kind), enqueue, together)
 
 
 # --- the minutely job
@@ -61,12 +61,12 @@ def find(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> lis
 
     If there may be more, followed by an item that has `go_on` called.
     """
-    found = [("sending", key) for key in engine.find_interrupted(kind, session, now, limit)]
-    waiting = engine.waiting_calls(kind.queue)
-    left = min(limit, engine.SHARE, engine.MAX_QUEUED - waiting)
+    found = [("sending", key) for key in delivery_engine.find_interrupted(kind, session, now, limit)]
+    waiting = delivery_engine.waiting_calls(kind.queue)
+    left = min(limit, delivery_engine.SHARE, delivery_engine.MAX_QUEUED - waiting)
     if left <= 0:
         return found
-    lost = engine.overdue(kind, session, engine.lost_before(waiting, now), left)
+    lost = delivery_engine.overdue(kind, session, delivery_engine.lost_before(waiting, now), left)
     more: list[tuple[str, int | str]] = [(_MORE, kind.queue)] if len(lost) == left else []
     return [*found, *(("queued", key) for key in lost), *more]
 
@@ -75,7 +75,7 @@ def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now
     """Sweep an item of `find`. Returns its state, or SKIPPED."""
     state, key = item
     if state != _MORE:
-        return engine.sweep(kind, session, item, now)
+        return delivery_engine.sweep(kind, session, item, now)
     begin(str(key))
     return SKIPPED
 
@@ -100,14 +100,14 @@ def go_on(name: str, until: int, former: str) -> None:
     its last batch. A source that begins with the same key again makes no progress, and is left to the next minute.
     """
     now, firsts = _now(), json.loads(former)
-    waiting = engine.waiting_calls(name)
-    if waiting > engine.FEW_WAITING:
+    waiting = delivery_engine.waiting_calls(name)
+    if waiting > delivery_engine.FEW_WAITING:
         if now.timestamp() < until:
             queue.enqueue_in(ASKS_AGAIN_SECONDS, name, go_on, name, until, former)
         return
-    limit = engine.MAX_QUEUED - waiting
+    limit = delivery_engine.MAX_QUEUED - waiting
     found = {each: keys for each, keys in _found(name, waiting, limit) if str(keys[0]) != firsts.get(each.label)}
-    batch = engine.in_turn([[(each, key) for key in keys] for each, keys in found.items()])
+    batch = delivery_engine.in_turn([[(each, key) for key in keys] for each, keys in found.items()])
     if batch and all(each.enqueue(keys) for each, keys in _calls(batch[:limit])):
         # Once more after the last batch: calls of killed workers are in no queue any more.
         seconds = 0.0 if len(batch) >= limit else NOTICED_AFTER_SECONDS
@@ -119,13 +119,15 @@ def _calls(batch: Sequence[tuple[BacklogSource, int | str]]) -> list[tuple[Backl
     keys: dict[BacklogSource, list[int | str]] = {}
     for each, key in batch:
         keys.setdefault(each, []).append(key)
-    return engine.in_turn([[(each, some) for some in batched(mine, each.together)] for each, mine in keys.items()])
+    return delivery_engine.in_turn(
+        [[(each, some) for some in batched(mine, each.together)] for each, mine in keys.items()]
+    )
 
 
 def _found(name: str, waiting: int, limit: int) -> list[tuple[BacklogSource, Sequence[int | str]]]:
     """The rows that wait for this queue, by source; sources without any are left out."""
     sources: Sequence[BacklogSource] = current_app.extensions["crm_backlog"]
-    before = engine.lost_before(waiting, _now())
+    before = delivery_engine.lost_before(waiting, _now())
     with Session(db.engine) as session, access.as_system(session):
         found = [(each, each.find(session, before, limit)) for each in sources if each.queue == name]
     return [(each, keys) for each, keys in found if keys]

@@ -21,8 +21,8 @@ from app.domain.telephony import call_requests
 from app.domain.telephony.call_requests import NewCallRequest
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
-from app.outbox import account_health, engine, provider_clients
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox import account_health, delivery_engine, provider_clients
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt of a call that was surely not dialed; it expires within a minute.
@@ -52,9 +52,9 @@ class _Ready:
 
 def send(request_id: int) -> None:
     """Dial one call that is due. The function's path is stored in queues."""
-    row = engine.claim(CALLS, request_id, datetime.now(UTC))
+    row = delivery_engine.claim(CALLS, request_id, datetime.now(UTC))
     if row is not None:
-        engine.settle(CALLS, row, engine.attempt(CALLS, row), datetime.now(UTC))
+        delivery_engine.settle(CALLS, row, delivery_engine.attempt(CALLS, row), datetime.now(UTC))
 
 
 def _prepare(row: CallRequest) -> _Ready:
@@ -112,7 +112,7 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     except DeliveryUnknown as error:
         return DeliveryResult("unknown", impersonal(error))
     except ChannelError as error:
-        state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
+        state = "failed" if error.permanent else delivery_engine.retry(CALLS, row, "").state
         retry_after = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
         return DeliveryResult(state, impersonal(error), wait=retry_after)
     return CallDeliveryResult("sent", provider_id=accepted.provider_id or None)
@@ -153,7 +153,7 @@ CALLS = DeliveryKind(
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its calls."""
     for key in pop_committed(session, "call_requests"):
-        engine.enqueue(CALLS, key)
+        delivery_engine.enqueue(CALLS, key)
 
 
 def forget(session: Session) -> None:

@@ -22,7 +22,7 @@ from app.domain.persistence.transaction_state import pop_committed
 from app.models import Customer, Lead, User
 from app.ops.database.database_errors import Cause, cause_of
 from app.ops.queues import queue
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 
 QUEUE = "default"
 #: Seconds between two checks of a running campaign.

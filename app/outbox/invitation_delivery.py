@@ -10,16 +10,16 @@ from flask import current_app
 from flask_babel import force_locale, gettext
 from sqlalchemy.orm import Session
 
-from app import access, branding
-from app.branding import ShownBrand
+from app import access, shown_brand
 from app.channels.base import Channel, Content
 from app.domain import invitations
 from app.domain.invitations import Invitation
 from app.extensions import db
 from app.models import User
-from app.outbox import engine
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
+from app.outbox import delivery_engine
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotToBeSent
 from app.outbox.system_emails import SystemEmail, content_of
+from app.shown_brand import ShownBrand
 
 if TYPE_CHECKING:
     from config import Settings
@@ -32,7 +32,7 @@ IS_OTHER = "The user's password, address or the server's key was changed. Please
 
 def send(invitation_id: int) -> None:
     """Send one invitation that is due. The function's path is stored in queues."""
-    engine.deliver(INVITATIONS, invitation_id)
+    delivery_engine.deliver(INVITATIONS, invitation_id)
 
 
 def keys() -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
         if token is None or user.email != row.address:
             raise NotToBeSent(IS_OTHER)
         inviter = session.get(User, row.created_by_id) if row.created_by_id else None
-        brand = branding.current(current_app, session)
+        brand = shown_brand.current(current_app, session)
         with force_locale(user.locale or "en"):
             content = _content(row, user, inviter, brand, token)
     channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
@@ -90,7 +90,7 @@ INVITATIONS = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=engine.send_content,
+    transmit=delivery_engine.send_content,
     interrupted=DeliveryResult("queued"),
     same=(Invitation.nonce,),
 )
@@ -98,4 +98,4 @@ INVITATIONS = DeliveryKind(
 
 def enqueue(invitation_id: int) -> None:
     """Send it soon; if no queue accepts it, the job does."""
-    engine.enqueue(INVITATIONS, invitation_id)
+    delivery_engine.enqueue(INVITATIONS, invitation_id)

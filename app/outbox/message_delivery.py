@@ -28,14 +28,21 @@ from app.channels.provider import (
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
 from app.domain.messaging import campaigns, consents, mail_sending, message_sending, message_templates, messages
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops.queues import queue
 from app.ops.redis.rate_counter import RateCounter
-from app.outbox import account_health, account_limits, engine, outgoing_mail, provider_clients, provider_files
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox import (
+    account_health,
+    account_rate_limits,
+    delivery_engine,
+    outgoing_mail_parts,
+    provider_clients,
+    provider_files,
+)
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
@@ -81,13 +88,13 @@ def send(message_id: int) -> None:
 
     The function's path is stored in queues.
     """
-    _send(message_id, account_limits.accounts_of([message_id]).get(message_id))
+    _send(message_id, account_rate_limits.accounts_of([message_id]).get(message_id))
 
 
 def send_several(*message_ids: int) -> None:
     """Send messages that have waited. The function's path is stored in queues."""
-    accounts = account_limits.accounts_of(message_ids)
-    engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
+    accounts = account_rate_limits.accounts_of(message_ids)
+    delivery_engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
 
 
 def _send(message_id: int, found: Any) -> None:
@@ -96,14 +103,14 @@ def _send(message_id: int, found: Any) -> None:
     if wait := _wait_until_due(found.due_on, datetime.now(UTC)):
         queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
         return
-    if wait := account_limits.wait_for_turn(found, datetime.now(UTC)):
+    if wait := account_rate_limits.wait_for_turn(found, datetime.now(UTC)):
         _put_off(message_id, wait)
         return
-    row = engine.claim(MESSAGES, message_id, datetime.now(UTC))
+    row = delivery_engine.claim(MESSAGES, message_id, datetime.now(UTC))
     if row is None:
         return
-    result = engine.attempt(MESSAGES, row)
-    engine.settle(MESSAGES, row, result, datetime.now(UTC))
+    result = delivery_engine.attempt(MESSAGES, row)
+    delivery_engine.settle(MESSAGES, row, result, datetime.now(UTC))
     if result.was_attempted:
         # In a transaction of its own: otherwise all messages of an account would wait for its row, or for each other.
         account_health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
@@ -111,7 +118,7 @@ def _send(message_id: int, found: Any) -> None:
 
 def _wait_until_due(due_on: datetime | None, now: datetime) -> float:
     """Seconds until a message that was queued to be sent soon is due; 0 = it is, or the sweep finds it in time."""
-    wait = (due_on - now if due_on else timedelta()) - engine.EARLY
+    wait = (due_on - now if due_on else timedelta()) - delivery_engine.EARLY
     return wait.total_seconds() if timedelta() < wait <= SOON else 0.0
 
 
@@ -182,7 +189,7 @@ def ready(session: Session, row: Message) -> ReadyMessage:
         in_reply_to=(answered.provider_id or "") if answered else "",
         status_url=provider_clients.hook_url(account, row.channel),
     )
-    complete = outgoing_mail.complete if row.channel == "email" else provider_files.complete
+    complete = outgoing_mail_parts.complete if row.channel == "email" else provider_files.complete
     return ReadyMessage(provider_clients.provider_of(account), complete(session, row, account, message))
 
 
@@ -210,7 +217,7 @@ def _refused(row: Message, error: ChannelError) -> MessageResult:
     # Spread out, a little later than the provider says.
     retry_after = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
     wait = retry_after * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
-    state = "failed" if error.permanent else engine.retry(MESSAGES, row, "").state
+    state = "failed" if error.permanent else delivery_engine.retry(MESSAGES, row, "").state
     return MessageResult(
         state,
         impersonal(error),
@@ -261,7 +268,7 @@ MESSAGES = DeliveryKind(
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
     columns=_columns,
     on_settled=_on_settled,
-    lane=Message.account_id,
+    target_column=Message.account_id,
     send_several=send_several,
     sweepable=(_is_on,),
 )
@@ -274,19 +281,19 @@ def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
     """The messages with an unknown outcome for which the provider has to be asked now."""
     is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now)
     waits = (Message.state == "unknown", Message.asks <= len(ASK_WAITS), Message.account_id.is_not(None), is_due)
-    left = min(limit, engine.room(ASK_QUEUE))
+    left = min(limit, delivery_engine.room(ASK_QUEUE))
     return list(session.scalars(select(Message.id).where(*waits).order_by(Message.id).limit(left))) if left else []
 
 
 def enqueue_question(message_id: int) -> str:
     """Ask the provider soon."""
-    return "queued" if queue.enqueue(ASK_QUEUE, ask, message_id) else engine.SKIPPED
+    return "queued" if queue.enqueue(ASK_QUEUE, ask, message_id) else delivery_engine.SKIPPED
 
 
 def ask(message_id: int) -> None:
     """Ask the provider what became of a message. The function's path is stored in queues."""
     now = datetime.now(UTC)
-    is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now + engine.EARLY)
+    is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now + delivery_engine.EARLY)
     mine = (Message.id == message_id, Message.state == "unknown", Message.asks <= len(ASK_WAITS), is_due)
     values = {"asks": Message.asks + 1, "ask_on": now + timedelta(minutes=5)}
     with access.system_transaction() as session:
@@ -377,7 +384,7 @@ _engine: Engine | None = None
 def install(app: Flask, counter: RateCounter) -> None:
     """Send the committed messages of the app's database, as fast as this counter allows each account."""
     global _engine
-    account_limits.install(app, counter)
+    account_rate_limits.install(app, counter)
     account_health.forget()
     with app.app_context():
         _engine = db.engine
@@ -388,7 +395,7 @@ def enqueue_committed(session: Session) -> None:
     committed = pop_committed(session, "messages")
     if committed and session.get_bind() is _engine:
         for key in committed[:MAX_AT_ONCE]:
-            engine.enqueue(MESSAGES, key)
+            delivery_engine.enqueue(MESSAGES, key)
 
 
 def forget(session: Session) -> None:

@@ -11,7 +11,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, object_session
 
-from app import access, branding
+from app import access, shown_brand
 from app.channels.base import Channel, Content
 from app.domain import notices
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
@@ -19,8 +19,8 @@ from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards
 from app.notice_texts import text_of
-from app.outbox import engine
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
+from app.outbox import delivery_engine
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotToBeSent
 from app.outbox.system_emails import Link, SystemEmail, content_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
@@ -32,7 +32,7 @@ IS_GONE = "The user is no longer active."
 
 def send(delivery_id: int) -> None:
     """Send one notice that is due. The function's path is stored in queues."""
-    engine.deliver(NOTICES, delivery_id)
+    delivery_engine.deliver(NOTICES, delivery_id)
 
 
 # --- what is sent
@@ -65,7 +65,7 @@ def _content(session: Session, notice: Any, user: Any) -> Content:
     chosen, cards = current_app.config["CRM"], record_cards(session, [notice])
     text = text_of(notice, **names_of(notice, cards))
     link = chosen.public_url + link_of(notice, cards)
-    brand = branding.current(current_app, session)
+    brand = shown_brand.current(current_app, session)
     why = gettext(
         "You receive this email because you turned on email for this kind of notification in %(brand)s.",
         brand=brand.name,
@@ -94,7 +94,7 @@ NOTICES = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=engine.send_content,
+    transmit=delivery_engine.send_content,
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
 )
 
@@ -124,7 +124,7 @@ def note_delivery(_mapper: Any, connection: Any, row: Delivery) -> None:
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its deliveries."""
     for key in pop_committed(session, "notice_deliveries"):
-        engine.enqueue(NOTICES, key)
+        delivery_engine.enqueue(NOTICES, key)
 
 
 def forget(session: Session) -> None:

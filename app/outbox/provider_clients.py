@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.console_provider import ConsoleProvider
 from app.channels.provider import Provider, ProviderKind
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import ChannelAccount
+from app.file_store_and_vault import vault
 from app.lib.field_encryption import VaultError
-from app.outbox.app_services import vault
-from app.outbox.engine import DeliveryResult, NotSent
+from app.outbox.delivery_engine import DeliveryResult, NotSent
 
 #: The path to which providers report; the token identifies the account.
 HOOK_PATH = "/hooks/{channel}/{token}"

@@ -14,8 +14,8 @@ from app.domain.messaging import messages
 from app.domain.persistence.transaction_state import pop_committed
 from app.extensions import db
 from app.models import Message, MessageReaction
-from app.outbox import engine, provider_clients
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox import delivery_engine, provider_clients
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent
 
 #: Seconds before the second, third … attempt.
 WAITS = (5, 30, 120, 600, 1800)
@@ -32,7 +32,7 @@ class _Ready:
 
 def send(reaction_id: int) -> None:
     """Send one reaction. The function's path is stored in queues."""
-    engine.deliver(REACTIONS, reaction_id)
+    delivery_engine.deliver(REACTIONS, reaction_id)
 
 
 def _prepare(row: MessageReaction) -> _Ready:
@@ -80,7 +80,7 @@ REACTIONS = DeliveryKind(
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its reactions."""
     for key in pop_committed(session, "message_reactions"):
-        engine.enqueue(REACTIONS, key)
+        delivery_engine.enqueue(REACTIONS, key)
 
 
 def forget(session: Session) -> None:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from flask import current_app
 from flask_babel import get_locale
 
-from app.branding import ShownBrand
 from app.channels.base import AttachedFile, Content
 from app.domain.brand import Logo
 from app.ops.storage.file_store import FileStore
+from app.shown_brand import ShownBrand
 
 log = logging.getLogger("crm.delivery")
 #: Maximum width and height of the logo, in CSS pixels.

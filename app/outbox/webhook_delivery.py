@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.webhook import WebhookClient, WebhookResponse, signature
 from app.domain import webhooks
-from app.domain.persistence.bulk import execute_counted
+from app.domain.persistence.bulk_statements import execute_counted
 from app.extensions import db
 from app.lib.field_encryption import Vault
 from app.models import User, Webhook, WebhookDelivery
-from app.outbox import engine
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent, NotToBeSent
+from app.outbox import delivery_engine
+from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent, NotToBeSent
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (60, 300, 1800, 7200, 28_800)
@@ -63,7 +63,7 @@ class _UserInactive(NotSent):
 
 def send(key: str) -> None:
     """Send one webhook delivery that is due. The function's path is stored in queues."""
-    engine.deliver(WEBHOOKS, key)
+    delivery_engine.deliver(WEBHOOKS, key)
 
 
 def _sender() -> WebhookSender:
@@ -144,7 +144,7 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
     error = f"The receiver refused the delivery ({response.code})."
     if 300 <= response.code < 400:
         error = f"The receiver answered with a redirect ({response.code}), which is not followed."
-    return WebhookResult(engine.retry(WEBHOOKS, row, error).state, error, response=response)
+    return WebhookResult(delivery_engine.retry(WEBHOOKS, row, error).state, error, response=response)
 
 
 # --- what is stored
@@ -193,6 +193,6 @@ WEBHOOKS = DeliveryKind(
     columns=_columns,
     on_settled=_on_settled,
     claimable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),
-    lane=WebhookDelivery.webhook_id,
+    target_column=WebhookDelivery.webhook_id,
     sweepable=(or_(_is_on, WebhookDelivery.event == webhooks.TEST),),  # a test may also go to a paused one
 )

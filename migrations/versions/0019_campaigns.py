@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from app.ops.database import word_tables
+from app.ops.database import sqlite_full_text
 
 revision = "0019"
 down_revision = "0018"
@@ -28,7 +28,7 @@ def upgrade() -> None:
         op.create_index(name, table, columns)
     if op.get_bind().dialect.name != "sqlite":
         op.create_index("ix_message_words", "message", ["body"], mysql_prefix="FULLTEXT")
-    word_tables.create(op.get_bind(), "message")
+    sqlite_full_text.create(op.get_bind(), "message")
 
 
 def _record() -> tuple[sa.Column, ...]:
@@ -111,7 +111,7 @@ def _uploads() -> None:
 
 
 def downgrade() -> None:
-    word_tables.remove(op.get_bind(), "message")
+    sqlite_full_text.remove(op.get_bind(), "message")
     if op.get_bind().dialect.name != "sqlite":
         op.drop_index("ix_message_words", "message")
     for table in ("dnd_upload", "campaign_recipient", "campaign"):

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from app.ops.database import word_tables
+from app.ops.database import sqlite_full_text
 
 revision = "0070"
 down_revision = "0069"
@@ -24,7 +24,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name != "sqlite":
         # small: the table is new, and empty.
         op.create_index("ix_note_text_words", "note_text", ["body"], mysql_prefix="FULLTEXT")
-    word_tables.create(op.get_bind(), "note_text")
+    sqlite_full_text.create(op.get_bind(), "note_text")
     state = op.create_table(
         "note_text_state",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -35,5 +35,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("note_text_state")
-    word_tables.remove(op.get_bind(), "note_text")
+    sqlite_full_text.remove(op.get_bind(), "note_text")
     op.drop_table("note_text")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import aliased
 
-from app.access import index_branches, rule_conditions
+from app.access import rule_conditions
+from app.access.paging import index_branches
 from app.models import Lead
 
 THREADS = 8

@@ -21,17 +21,14 @@ from app.access import (
     asks_for_own,
     count_by_path,
     count_by_person,
-    counting_limits,
-    fast_paging,
-    grouped_paging,
     holds_many,
     is_counted_by_path,
     is_shared,
     page_by_person,
     page_of_union,
     pages_of_groups,
-    reach_branches,
 )
+from app.access.paging import counting_limits, fast_paging, grouped_paging, reach_branches
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain.assignment import Assignment
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.channels.exotel import Exotel
-from app.channels.meta import Meta
+from app.channels.exotel_provider import Exotel
+from app.channels.meta_provider import Meta
 from app.channels.provider import OutgoingCall, OutgoingMessage, Template
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.channels.twilio_provider import Twilio
 
 TWILIO = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import dashboard_boards, report_schedules, reports, saved_views, transfer_runs
+from app.domain import dashboard_boards, export_and_import_runs, report_schedules, reports, saved_views
 from app.domain.base import RuleBroken, Stamp
 from app.domain.report_schedules import ScheduleInput, ScheduleTimes
 from app.models import Board, ExportRun, Report, ReportSchedule, SavedView
@@ -37,7 +37,7 @@ def save_report(session: Session, stamp: Stamp, label: str) -> Any:
 
 
 def save_export(session: Session, stamp: Stamp, label: str) -> Any:
-    return transfer_runs.new_export(session, "lead", "csv", {"columns": [], "query": label}, stamp)
+    return export_and_import_runs.new_export(session, "lead", "csv", {"columns": [], "query": label}, stamp)
 
 
 def at_once(crm: Crm, act: Act, label: Callable[[int], str]) -> Counter[str]:
@@ -72,7 +72,7 @@ def test_a_name_is_given_once(maria: Crm, act: Act, model: Any) -> None:
         (save_view, SavedView, (saved_views, "MAX_VIEWS")),
         (save_board, Board, (dashboard_boards, "MAX_BOARDS")),
         (save_report, Report, (reports, "MAX_REPORTS")),
-        (save_export, ExportRun, (transfer_runs, "MAX_OPEN")),
+        (save_export, ExportRun, (export_and_import_runs, "MAX_OPEN")),
     ],
 )
 def test_a_limit_is_a_limit(

@@ -224,13 +224,14 @@ WRITES = ("insertion", "insert_row", "insert_rows", "update_row", "update_rows")
 
 
 def written_without_objects() -> Iterator[tuple[str, str]]:
-    """(module, how it names the record) of all statements that `bulk` writes."""
+    """(module, how it names the record) of all statements that `bulk_statements` writes."""
     for path in APP.rglob("*.py"):
         module = path.relative_to(APP).as_posix()
         source = path.read_text()
-        for node in ast.walk(ast.parse(source)) if "bulk" in source else ():
+        for node in ast.walk(ast.parse(source)) if "bulk_statements" in source else ():
             is_write = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES
-            if is_write and ast.unparse(node.func.value) == "bulk" and module not in APPLY:  # type: ignore[attr-defined]
+            is_bulk = is_write and ast.unparse(node.func.value) == "bulk_statements"  # type: ignore[attr-defined]
+            if is_bulk and module not in APPLY:
                 yield module, ast.unparse(node.args[1]).rpartition(".")[2]  # type: ignore[attr-defined]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import round_robin, team, users
+from app.domain import round_robin, teams, users
 from app.domain.base import RuleBroken
 from app.models import User
 from tests.factories import DAY, HOUR, NOW, user
@@ -35,9 +35,9 @@ def test_the_reporting_tree(db: Session) -> None:
     root = user(db, "root")
     mia = user(db, "mia", manager_id=root.id)
     ana = user(db, "ana", manager_id=mia.id)
-    assert team.reporting_tree(db, root.id) == {root.id, mia.id, ana.id}
-    assert team.reporting_tree(db, ana.id) == {ana.id}
-    assert team.managers_above(db, ana.id) == [mia.id, root.id]
+    assert teams.reporting_tree(db, root.id) == {root.id, mia.id, ana.id}
+    assert teams.reporting_tree(db, ana.id) == {ana.id}
+    assert teams.managers_above(db, ana.id) == [mia.id, root.id]
 
 
 def test_no_one_can_report_to_themselves_through_others(db: Session) -> None:
@@ -45,8 +45,8 @@ def test_no_one_can_report_to_themselves_through_others(db: Session) -> None:
     ana = user(db, "ana", manager_id=mia.id)
     for manager in (mia.id, ana.id):
         with pytest.raises(RuleBroken, match="report to themselves"):
-            team.refuse_cycle(db, mia.id, manager)
-    team.refuse_cycle(db, ana.id, mia.id)
+            teams.refuse_cycle(db, mia.id, manager)
+    teams.refuse_cycle(db, ana.id, mia.id)
 
 
 def test_a_stored_cycle_does_not_loop_forever(db: Session) -> None:
@@ -54,7 +54,7 @@ def test_a_stored_cycle_does_not_loop_forever(db: Session) -> None:
     ana = user(db, "ana", manager_id=mia.id)
     mia.manager_id = ana.id
     db.flush()
-    assert team.reporting_tree(db, mia.id) == {mia.id, ana.id} and team.managers_above(db, ana.id) == [mia.id]
+    assert teams.reporting_tree(db, mia.id) == {mia.id, ana.id} and teams.managers_above(db, ana.id) == [mia.id]
 
 
 # --- previews
@@ -89,7 +89,7 @@ def test_an_absence_says_why_and_until_when(db: Session, columns: Any, expected:
     [
         (lambda session: round_robin.set_next(session, "Sales User", 999, NOW), "user"),
         (lambda session: users.get_role(session, "Nobody"), "assign_to_role"),
-        (lambda session: team.refuse_cycle(session, user(session, "ana").id, 1), "manager"),
+        (lambda session: teams.refuse_cycle(session, user(session, "ana").id, 1), "manager"),
     ],
 )
 def test_each_refusal_names_its_field(db: Session, refuse: Any, field: str) -> None:

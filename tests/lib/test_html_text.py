@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from app.lib.attachment_rules import is_program
 from app.lib.file_kinds import kind_of
 from app.lib.html_text import text_of
-from app.web.records.attachments.uploads import clean_name, with_ending
+from app.lib.mail_attachment_rules import is_program
+from app.web.records.attachments.message_uploads import clean_name, with_ending
 
 
 @pytest.mark.parametrize(

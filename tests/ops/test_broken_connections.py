@@ -16,7 +16,7 @@ from app.extensions import db
 from app.ops.database import connections
 from app.ops.queues import queue
 from app.ops.queues.redis_queue import RedisQueue
-from app.outbox import engine, notice_delivery
+from app.outbox import delivery_engine, notice_delivery
 from app.outbox.notice_delivery import NOTICES
 from tests.servers import MariaDB, Redis, eventually
 
@@ -82,7 +82,7 @@ def test_a_database_that_is_away_fails_no_delivery(error: Exception, state: str)
         raise error
 
     kind = replace(NOTICES, prepare=broken)
-    assert engine.attempt(kind, Row()).state == state
+    assert delivery_engine.attempt(kind, Row()).state == state
 
 
 @pytest.mark.parametrize("error", [ValueError("I/O operation on closed file."), AttributeError("_sock"), RedisError()])

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import text
 
 from app.extensions import db
-from app.ops.monitoring import error_reports, error_tracker
+from app.ops.monitoring import error_reports, error_tracker_client
 from app.ops.monitoring.error_reports import ErrorReports
-from app.ops.monitoring.error_tracker import ErrorTracker, TrackerAddress
+from app.ops.monitoring.error_tracker_client import ErrorTracker, TrackerAddress
 from tests.app_fixtures import Crm
 from tests.servers import eventually
 
@@ -163,14 +163,16 @@ def test_none_is_reported_unless_an_address_is_given(tracker: TrackerDouble) -> 
     assert tracker.taken == []
 
 
-@pytest.mark.parametrize(("headers", "seconds"), [({"Retry-After": "7"}, 7.0), ({}, error_tracker.PAUSE_SECONDS)])
+@pytest.mark.parametrize(
+    ("headers", "seconds"), [({"Retry-After": "7"}, 7.0), ({}, error_tracker_client.PAUSE_SECONDS)]
+)
 def test_a_tracker_that_refuses_is_left_alone_for_a_while(
     tracker: TrackerDouble, headers: dict[str, str], seconds: float
 ) -> None:
     tracker.status, tracker.headers = 429, headers
     sender = ErrorTracker(TrackerAddress.of(tracker.dsn))
     for _ in range(3):
-        sender.send({"event_id": error_tracker.new_event_id()})
+        sender.send({"event_id": error_tracker_client.new_event_id()})
     sender.flush(30)
     assert len(tracker.taken) == 1
     assert 0 < sender._silent_until - time.monotonic() <= seconds
@@ -179,19 +181,19 @@ def test_a_tracker_that_refuses_is_left_alone_for_a_while(
 def test_who_reports_never_waits_and_what_is_too_much_is_dropped() -> None:
     sender = ErrorTracker(TrackerAddress.of("https://key@tracker.invalid/1"))
     began = time.monotonic()
-    for _ in range(10 * error_tracker.MAX_WAITING):
+    for _ in range(10 * error_tracker_client.MAX_WAITING):
         sender.send({"event_id": "0" * 32})
-    assert time.monotonic() - began < 5 and sender._waiting.qsize() <= error_tracker.MAX_WAITING
+    assert time.monotonic() - began < 5 and sender._waiting.qsize() <= error_tracker_client.MAX_WAITING
 
 
 def test_a_forked_process_reports_too(tracker: TrackerDouble) -> None:
     sender = ErrorTracker(TrackerAddress.of(tracker.dsn))
-    sender.send({"event_id": error_tracker.new_event_id()})
+    sender.send({"event_id": error_tracker_client.new_event_id()})
     sender.flush(30)
     pid = os.fork()
     if pid == 0:
         try:
-            sender.send({"event_id": error_tracker.new_event_id()})
+            sender.send({"event_id": error_tracker_client.new_event_id()})
             sender.flush(30)
         finally:
             os._exit(0)

@@ -49,7 +49,7 @@ HOSTILE = [
     "app.cli:load_demo",
     "app.ops.queues.queue:run_call",
     "app.ops.queues.redis_queue:call_by_name",
-    "app.outbox.engine:deliver",
+    "app.outbox.delivery_engine:deliver",
     "app.outbox.notice_delivery:send.__globals__",
     "app.outbox.notice_delivery:install",
     "app.outbox.notice_delivery.send",

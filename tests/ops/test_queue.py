@@ -25,6 +25,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from app import jobs
 from app.models import FailedCall
 from app.ops.queues import queue, redis_queue
 from app.ops.queues.redis_queue import RedisQueue
@@ -153,6 +154,11 @@ def test_there_are_three_queues(app: Flask) -> None:
 def test_an_unknown_name_calls_nothing(app: Flask, name: str) -> None:
     with pytest.raises(LookupError):
         queue.run_call(queue.Call("short", name, ()))
+
+
+def test_former_names_of_moved_functions_still_call_them() -> None:
+    known = {queue.name_of(each) for each in jobs.QUEUED}
+    assert {former: name for former, name in queue.MOVED.items() if name not in known or former in known} == {}
 
 
 def test_nothing_in_redis_is_pickled(on_redis: Crm, redis_server: Redis, trace: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.channels import registry
+from app.channels import provider_registry
 from app.domain import notices
 from app.models import Delivery, Message, User
 from app.ops.queues import queue
-from app.outbox import account_limits, backlog, engine, message_delivery
+from app.outbox import account_rate_limits, backlog, delivery_engine, message_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND
 from tests.outbox.test_message_delivery import add_account, now, run_calls, run_job, send
@@ -24,12 +24,12 @@ JOB = "send messages that wait"
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SHARE", 2), ("MAX_QUEUED", 4), ("FEW_WAITING", 1)):
-        monkeypatch.setattr(engine, name, value)
+        monkeypatch.setattr(delivery_engine, name, value)
 
 
 @pytest.fixture
 def account(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setitem(registry.KINDS, "carrier", KIND)
+    monkeypatch.setitem(provider_registry.KINDS, "carrier", KIND)
     CARRIER.__init__()  # type: ignore[misc]
     with crm.app.app_context():
         yield add_account(crm)
@@ -94,7 +94,7 @@ def test_a_row_that_stays_where_it_is_does_not_keep_the_queue_busy(
     crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(crm, 9)
-    monkeypatch.setattr(account_limits, "accounts_of", lambda _keys: {})  # its calls do nothing
+    monkeypatch.setattr(account_rate_limits, "accounts_of", lambda _keys: {})  # its calls do nothing
     backlog.begin("short")
     assert len(run_all()) <= 3
 
@@ -126,7 +126,7 @@ def test_calls_to_go_on_do_not_wait_for_each_other(crm: Crm, account: Any, monke
 def test_messages_share_a_call_and_a_slow_one_holds_up_no_other(
     crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, calls: int
 ) -> None:
-    monkeypatch.setattr(engine, "TOGETHER_SECONDS", seconds)
+    monkeypatch.setattr(delivery_engine, "TOGETHER_SECONDS", seconds)
     keys = leave(crm, 4)
     backlog.begin("short")
     run_calls()
@@ -139,14 +139,14 @@ def test_messages_share_a_call_and_a_slow_one_holds_up_no_other(
 def test_a_message_that_breaks_its_call_holds_up_no_other(
     crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys, claim = leave(crm, 4), engine.claim
+    keys, claim = leave(crm, 4), delivery_engine.claim
 
     def broken(kind: Any, key: Any, at: Any) -> Any:
         if key == keys[1]:
             raise ValueError("unreadable")
         return claim(kind, key, at)
 
-    monkeypatch.setattr(engine, "claim", broken)
+    monkeypatch.setattr(delivery_engine, "claim", broken)
     with crm.app.app_context(), pytest.raises(ValueError, match="unreadable"):
         message_delivery.send_several(*keys)
     run_all()
@@ -157,7 +157,7 @@ def test_what_was_in_the_last_call_of_a_killed_worker_is_queued_again(crm: Crm, 
     keys = leave(crm, 3)
     backlog.begin("short")
     run_calls()
-    assert engine.claim(message_delivery.MESSAGES, keys[0], now())  # and it was killed
+    assert delivery_engine.claim(message_delivery.MESSAGES, keys[0], now())  # and it was killed
     waiting("short")[:] = [each for each in waiting("short") if not each.call.function.endswith(":send_several")]
     run_all()
     assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys[1:])
@@ -165,5 +165,5 @@ def test_what_was_in_the_last_call_of_a_killed_worker_is_queued_again(crm: Crm, 
 
 def test_what_was_due_a_moment_ago_is_lost_only_if_nothing_waits() -> None:
     moment = now()
-    assert moment - engine.lost_before(1, moment) == engine.LOST_AFTER
-    assert moment - engine.lost_before(2, moment) == engine.STUCK_AFTER
+    assert moment - delivery_engine.lost_before(1, moment) == delivery_engine.LOST_AFTER
+    assert moment - delivery_engine.lost_before(2, moment) == delivery_engine.STUCK_AFTER

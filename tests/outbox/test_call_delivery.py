@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app import jobs
-from app.channels import registry
+from app.channels import provider_registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import CallUpdate, Media, OutgoingCall, ProviderAcceptance, ProviderKind, ProviderRefusal
@@ -21,13 +21,14 @@ from app.domain.inbound import provider_events
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.telephony import recordings
+from app.inbound import inbound_virus_scans, recording_fetch, storage_waits
 from app.job_runner import run_slot
 from app.lib import sample_audio
 from app.models import Activity, AuditEntry, CallCard, CallLog, CallRecording, CallRequest, User
 from app.ops.queues import queue
 from app.ops.storage.file_store import StorageUnavailable
 from app.ops.storage.virus_scanner import ScannerUnavailable
-from app.outbox import arrival_scans, call_delivery, recording_delivery, storage_waits
+from app.outbox import call_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CarrierClient
 
@@ -62,7 +63,7 @@ KIND = ProviderKind("line", "Line", ("voice",), (), Line)
 
 @pytest.fixture(autouse=True)
 def line(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
-    monkeypatch.setitem(registry.KINDS, "line", KIND)
+    monkeypatch.setitem(provider_registry.KINDS, "line", KIND)
     for name in ("fault", "file"):
         monkeypatch.setattr(Line, name, Line.__dict__[name])
     monkeypatch.setattr(Line, "dialed", [])
@@ -216,8 +217,8 @@ def record(crm: Crm, call_id: int, address: str) -> CallRecording:
     [
         ("line:1", lambda: sample_audio.wav_tone(2), "sent", None),
         ("line:1", lambda: b"\xff\xe3" + b"0" * 900, "sent", None),
-        ("line:1", lambda: b"<html><script>alert(1)</script>", "failed", recording_delivery.NO_SOUND),
-        ("line:1", lambda: b"\xff\xfb" + b"0" * 25_000_001, "failed", recording_delivery.TOO_LARGE),
+        ("line:1", lambda: b"<html><script>alert(1)</script>", "failed", recording_fetch.NO_SOUND),
+        ("line:1", lambda: b"\xff\xfb" + b"0" * 25_000_001, "failed", recording_fetch.TOO_LARGE),
         ("http://169.254.169.254/latest/meta-data", None, "failed", "The file isn't at an address of the provider."),
         ("https://evil.example/x.mp3", None, "failed", "The file isn't at an address of the provider."),
         ("http://127.0.0.1:22/", None, "failed", "The file isn't at an address of the provider."),
@@ -253,7 +254,7 @@ def test_recordings_are_scanned(crm: Crm, make: Any, account: Any) -> None:
     crm.session.commit()
     try:
         row = record(crm, call.id, "line:1")
-        assert (row.state, row.error) == ("queued", arrival_scans.NOT_SCANNED)
+        assert (row.state, row.error) == ("queued", inbound_virus_scans.NOT_SCANNED)
         scanner.verdict = "Test-Virus"
         crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
         crm.session.commit()
@@ -262,7 +263,7 @@ def test_recordings_are_scanned(crm: Crm, make: Any, account: Any) -> None:
     finally:
         crm.app.extensions["crm_scanner"] = None
     crm.session.expire_all()
-    assert (row.state, row.error, row.digest) == ("failed", arrival_scans.INFECTED, None)
+    assert (row.state, row.error, row.digest) == ("failed", inbound_virus_scans.INFECTED, None)
     (entry,) = crm.session.scalars(select(AuditEntry).where(AuditEntry.event == "infected file"))
     assert entry.about == f"recording {row.id}"
 
@@ -287,7 +288,7 @@ def test_a_recording_waits_for_room_without_using_up_its_attempts(
     with monkeypatch.context() as full:
         full.setattr(crm.app.extensions["crm_files"], "put", refuse)
         row = record(crm, call.id, "line:1")
-        for _try in range(len(recording_delivery.WAITS) + 2):
+        for _try in range(len(recording_fetch.WAITS) + 2):
             crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
             crm.session.commit()
             run_job(crm, "fetch recordings that wait")

@@ -19,7 +19,7 @@ from app.domain.messaging.campaigns import CampaignInput, RecipientSource
 from app.domain.messaging.dnd_uploads import DndLine
 from app.extensions import db
 from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
-from app.outbox import campaign_sending, engine, message_delivery
+from app.outbox import campaign_sending, delivery_engine, message_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import Carrier
 from tests.outbox.test_message_delivery import _context, account, add_account, carrier, now, run_calls  # noqa: F401
@@ -190,11 +190,11 @@ def test_stop_cancels_all_that_is_not_sent(crm: Crm, carrier: Carrier) -> None: 
     first = crm.rows(select(Message.id).order_by(Message.id))[0]
     message_delivery.send(first)
     crm.session.commit()
-    claimed = engine.claim(message_delivery.MESSAGES, first + 1, now())
+    claimed = delivery_engine.claim(message_delivery.MESSAGES, first + 1, now())
     campaigns.stop(crm.session, fresh(crm, campaign.id), Stamp(crm.id_of("mia"), now()))
     crm.session.commit()
-    outcome = engine.attempt(message_delivery.MESSAGES, claimed)  # it was claimed before the stop
-    engine.settle(message_delivery.MESSAGES, claimed, outcome, now())
+    outcome = delivery_engine.attempt(message_delivery.MESSAGES, claimed)  # it was claimed before the stop
+    delivery_engine.settle(message_delivery.MESSAGES, claimed, outcome, now())
     run_calls()
     assert result(crm, campaign) == {"sent": 1, "canceled": 5} and len(carrier.accepted) == 1
     for step in (campaigns.stop, campaigns.pause, campaigns.resume):

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.channels import registry
+from app.channels import provider_registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Inbound, OnDoNotDisturb, OptedOut, OutgoingMessage, ProviderRefusal
 from app.domain.base import RuleBroken, Stamp
@@ -24,6 +24,7 @@ from app.domain.messaging import channel_accounts, consents, message_sending, me
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
+from app.inbound import inbound_processing
 from app.job_runner import run_slot
 from app.models import (
     Activity,
@@ -37,7 +38,7 @@ from app.models import (
     Notification,
 )
 from app.ops.queues import queue
-from app.outbox import engine, inbound_processing, message_delivery
+from app.outbox import delivery_engine, message_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND, Carrier
 
@@ -46,7 +47,7 @@ PEER = "+919820012345"
 
 @pytest.fixture
 def carrier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
-    monkeypatch.setitem(registry.KINDS, "carrier", KIND)
+    monkeypatch.setitem(provider_registry.KINDS, "carrier", KIND)
     CARRIER.__init__()  # type: ignore[misc]
     yield CARRIER
     CARRIER.__init__()  # type: ignore[misc]
@@ -339,7 +340,7 @@ def test_an_equal_text_is_not_taken_for_the_other(crm: Crm, account: Any, carrie
 
 def test_a_process_that_was_killed_leaves_the_message_unknown(crm: Crm, account: Any, carrier: Any) -> None:
     key = send(crm)
-    assert engine.claim(message_delivery.MESSAGES, key, now())
+    assert delivery_engine.claim(message_delivery.MESSAGES, key, now())
     let_pass(crm, key, began_on=now() - timedelta(minutes=6))
     run_job(crm, "send messages that wait")
     assert row(crm, key).state == "unknown"

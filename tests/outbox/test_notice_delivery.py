@@ -23,7 +23,7 @@ from app.job_runner import run_slot
 from app.models import Delivery, User
 from app.ops.database.connections import STATEMENTS
 from app.ops.queues import queue
-from app.outbox import engine, notice_delivery
+from app.outbox import delivery_engine, notice_delivery
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.channels.smtp import MailServer, serving, text_of
@@ -273,7 +273,7 @@ def test_an_interrupted_delivery_is_unknown_after_five_minutes(sending_crm: Crm,
 
 
 def test_a_full_queue_gets_no_more(sending_crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MAX_QUEUED", 1)
+    monkeypatch.setattr(delivery_engine, "MAX_QUEUED", 1)
     notify(sending_crm)
     let_pass(sending_crm, 90)
     assert sweep(sending_crm).items == 0

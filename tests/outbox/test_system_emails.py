@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 from sqlalchemy import update
 
-from app import branding
-from app.branding import ShownBrand
+from app import shown_brand
 from app.channels.base import Content
 from app.channels.smtp_client import SmtpClient, server_of
 from app.domain.brand import Logo
 from app.models import User
 from app.outbox import system_emails
 from app.outbox.system_emails import Link, SystemEmail
+from app.shown_brand import ShownBrand
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.channels.smtp import MailServer, serving
@@ -128,7 +128,7 @@ def test_a_notice_has_html_in_the_language_of_its_reader(app_with: AppMaker, mai
     run_calls(crm)
     html = parts(mail_server.mail[0][1]).get_body(("html",))
     assert html is not None
-    content, brand = html.get_content(), branding.last_loaded(crm.app).name
+    content, brand = html.get_content(), shown_brand.last_loaded(crm.app).name
     assert '<html lang="hi">' in content and f"{brand} में खोलें" in content
     assert "&lt;b&gt;Ravi&lt;/b&gt;" in content and f'href="https://crm.eshin.test/leads/{lead.number}"' in content
     crm.close()

@@ -30,7 +30,7 @@ from app.job_runner import run_slot
 from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery
 from app.ops.database.connections import STATEMENTS
 from app.ops.queues import queue
-from app.outbox import engine, webhook_delivery
+from app.outbox import delivery_engine, webhook_delivery
 from app.outbox.webhook_delivery import WebhookResult
 from tests import factories
 from tests.app_fixtures import Crm
@@ -544,7 +544,7 @@ def test_a_late_result_of_an_abandoned_attempt_changes_nothing(sending_crm: Crm,
     queue_one(sending_crm, receiver)
     (row,) = sending_crm.rows(select(WebhookDelivery))
     with sending_crm.app.app_context():
-        engine.settle(webhook_delivery.WEBHOOKS, row, WebhookResult("failed"), datetime.now(UTC))
+        delivery_engine.settle(webhook_delivery.WEBHOOKS, row, WebhookResult("failed"), datetime.now(UTC))
     assert states(sending_crm) == [("lead.created", "queued", 0)]
 
 

@@ -124,8 +124,8 @@ def _work(app: Any, terms: GroupSettings) -> None:
     """As run.py does it in each of its processes, but for the length of a minute."""
     import run
     from app import job_runner, jobs
+    from app.job_scheduler import Scheduler
     from app.ops.processes.leader import Election, election
-    from app.scheduler import Scheduler
 
     run._drop_connections(app)
     chosen, runner = app.config["CRM"], app.extensions["crm_jobs"]

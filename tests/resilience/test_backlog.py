@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from app.channels import registry
+from app.channels import provider_registry
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
@@ -52,7 +52,7 @@ def test_the_outbox_is_drained_when_redis_is_back(redis_server: Redis, scenario:
 
 def _account(scenario: Scenario) -> int:
     wanted = AccountSettings("Line", {})
-    kind, session = registry.KINDS["console"], scenario.crm.session
+    kind, session = provider_registry.KINDS["console"], scenario.crm.session
     made = channel_accounts.create(session, kind, wanted, Stamp(None, datetime.now(UTC)), scenario.crm.vault)
     session.add(BusinessSetting(key="quiet_hours", value="00:00-00:00"))
     session.commit()

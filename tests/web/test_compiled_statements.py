@@ -151,7 +151,7 @@ def test_a_shape_tells_apart_what_is_written_differently() -> None:
 
 
 def test_a_person_keeps_statements_only_with_equal_rights(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access.people, "CACHE_SECONDS", 0)  # read again each time
+    monkeypatch.setattr(access.rights_cache, "CACHE_SECONDS", 0)  # read again each time
 
     def person(version: int) -> access.Person:
         with crm.app.app_context():

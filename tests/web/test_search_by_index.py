@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from app import access
-from app.access.word_search import searchable_words
+from app.access.search.word_search import searchable_words
 from app.extensions import db
 from app.lib import phone
 from app.models import Customer, Lead, Task, Ticket

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from app import jobs
-from app.access import note_lookups
+from app.access.search import note_lookups
 from app.domain import note_text_filling
 from app.domain.merging import record_merge
 from app.models import Activity, Lead, NoteText, NoteTextState, SupportPage

@@ -17,7 +17,7 @@ from app import models, views
 from app.domain.base import RuleBroken
 from app.lib import text_normalization
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField, clean_text
-from app.web.core.fields.personal_fields import EmailField, PhoneField, SecretField
+from app.web.core.fields.contact_field_types import EmailField, PhoneField, SecretField
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.web.invalid_input import Hostile, spare_world

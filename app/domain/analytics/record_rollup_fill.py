@@ -24,7 +24,7 @@ from app.domain.analytics.record_rollups import (
     cube_ids,
 )
 from app.domain.analytics.record_shares import AT_ONCE, Sums, add, current, of_all, read, written
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.recount_marks import RowMark
 from app.lib.batches import batched
 
@@ -85,7 +85,7 @@ def _store(session: Session, kind: int, changed: Mapping[int, str]) -> None:
         step = delete(CountedRow).where(CountedRow.kind == kind, CountedRow.row_id.in_(some))
         session.execute(step, execution_options=_BULK)
     rows = [{"kind": kind, "row_id": key, "shares": shares} for key, shares in changed.items() if shares]
-    bulk.insert_rows(session, CountedRow, rows, unique=("kind", "row_id"), update=("shares",))
+    bulk_statements.insert_rows(session, CountedRow, rows, unique=("kind", "row_id"), update=("shares",))
 
 
 def _add_to_sums(session: Session, deltas: Sums) -> None:
@@ -96,7 +96,7 @@ def _add_to_sums(session: Session, deltas: Sums) -> None:
     ]
     if rows:
         table = RecordSum.__table__.c
-        step = bulk.upsert(
+        step = bulk_statements.upsert(
             session, RecordSum, ("cube", "day", "key"), lambda new: {name: table[name] + new[name] for name in SUMS}
         )
         session.execute(step, rows)
@@ -114,7 +114,7 @@ def lock(session: Session, kind: int, zone: ZoneInfo, now: datetime) -> Counting
     state = session.scalars(query.execution_options(populate_existing=True)).first()
     if state is None:
         values = {"kind": kind, "zone": "", "rules": "", "is_complete": False, "turn": 0, "compared_until": 0}
-        bulk.insert_if_missing(session, RecordRollupState, "kind", values)
+        bulk_statements.insert_if_missing(session, RecordRollupState, "kind", values)
         state = session.scalars(query).one()
     rules = CountRules.stored(session, zone)  # after the lock: the transaction may read as of now
     if (state.zone, state.rules) != (zone.key, rules.fingerprint(kind)):

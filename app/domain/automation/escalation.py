@@ -11,7 +11,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import assignment, notices, office_hours, sla, team, timeline
+from app.domain import assignment, notices, office_hours, sla, teams, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.notices import NoticeEvent
@@ -103,7 +103,7 @@ class EscalationWatch:
         found = _users_with_delegates(session, [*holders, *owner])
         assignees = _active_or_substitutes(found, holders, self.now) or _active_or_substitutes(found, owner, self.now)
         first = record.assignee_id or record.owner_id
-        chain = team.managers_above(session, first) if first is not None else []
+        chain = teams.managers_above(session, first) if first is not None else []
         managers = [found[user][0].manager_id for user in holders if user in found]
         above = _users_with_delegates(session, [*chain, *managers])
         return EscalationRecipients(

@@ -14,7 +14,7 @@ from app.domain import business_settings, leads, office_hours, round_robin, task
 from app.domain.automation.reassignment_batch import ReassignmentBatch, RecordToReassign
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
-from app.domain.persistence.bulk import LockedRow
+from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket

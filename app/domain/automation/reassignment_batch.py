@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from app.domain import assignment, notices, reminder_preferences, round_robin, tasks, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.persistence import bulk, change_events, recount_marks
-from app.domain.persistence.bulk import LockedRow
+from app.domain.persistence import bulk_statements, change_events, recount_marks
+from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 from app.domain.users import active_admins
@@ -62,7 +62,7 @@ class ReassignmentBatch:
     def write(self, session: Session) -> None:
         """Write everything, and expire the session, so that its objects are read again."""
         offsets = _reminder_offsets(session, [decision.user_id for _, decision in self._reassigned])
-        bulk.update_rows(
+        bulk_statements.update_rows(
             session,
             Task,
             [self._reassigned_task(task, decision, offsets) for task, decision in self._tasks()]
@@ -72,7 +72,7 @@ class ReassignmentBatch:
         items = [*self._reassigned, *self._exhausted]
         for record in (Lead, Ticket):
             theirs = [each for each in items if each[0].record.__tablename__ == record.__tablename__]
-            bulk.update_rows(session, record, [self._record_row(*each) for each in theirs])
+            bulk_statements.update_rows(session, record, [self._record_row(*each) for each in theirs])
         self._note_events(session)
         assignment.reassign_many(
             session, [(item.record, decision) for item, decision in self._reassigned], "overdue", self.now

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import notices, reminder_preferences, round_robin, tasks
-from app.domain.persistence import bulk
-from app.domain.persistence.bulk import LockedRow
+from app.domain.persistence import bulk_statements
+from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.snooze import next_morning
 from app.domain.tasks import Task
 
@@ -134,6 +134,6 @@ def _schedule(session: Session, moments: Sequence[tuple[LockedRow, datetime | No
     The UPDATE compares the due time that was read, because changing it also sets remind_on.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
-    bulk.update_rows(session, Task, new, where=["due_on"], bump_version=False)
+    bulk_statements.update_rows(session, Task, new, where=["due_on"], bump_version=False)
     for loaded in [each for each in session.identity_map.values() if isinstance(each, Task)]:
         session.expire(loaded)

@@ -48,7 +48,7 @@ class ChannelAccount(Versioned, Record):
     __tablename__ = "channel_account"
     #: Its name for operators and API clients.
     name: Mapped[str] = mapped_column(String(MAX_NAME_LENGTH), nullable=False, unique=True)
-    #: The kind of provider, a key of `app.channels.registry.KINDS`.
+    #: The kind of provider, a key of `app.channels.provider_registry.KINDS`.
     kind: Mapped[str] = mapped_column(String(24), nullable=False)
     #: Those of whatsapp, sms, email and voice that it is used for.
     channels: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)

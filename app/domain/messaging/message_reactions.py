@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, Index, Integer, String, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken, Stamp, UtcDateTime
 from app.domain.messaging import messages
 from app.domain.messaging.channel_accounts import ChannelAccount

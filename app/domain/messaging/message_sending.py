@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.channels.provider import Abilities
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain import audit, business_settings
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.messaging import channel_accounts, conversations, dlt_rules, file_checks, message_templates, messages

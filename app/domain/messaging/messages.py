@@ -50,7 +50,7 @@ class Message(Record):
         Index("ix_message_ticket", "ticket_id", "id"),
         Index("ix_message_customer", "customer_id", "id"),
         Index("ix_message_conversation", "conversation_id", "id"),
-        # SQLite has a table of words instead, see app/ops/database/word_tables.py.
+        # SQLite has a table of words instead, see app/ops/database/sqlite_full_text.py.
         Index("ix_message_words", "body", mysql_prefix="FULLTEXT").ddl_if(dialect="mysql"),
     )
     channel: Mapped[str] = mapped_column(String(16), nullable=False)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session
 
-from app.domain.persistence import bulk, related_keys, row_effects
+from app.domain.persistence import bulk_statements, related_keys, row_effects
 from app.ops.statements import sqlalchemy_internals
 
 
@@ -28,7 +28,7 @@ def insert(session: Session, row: Any) -> None:
     written = row_effects.Rows(new=[row])
     row_effects.apply("before_flush", session, written, type(row))
     values = _values(row, defaults)
-    inspect(row).dict.update(values, id=bulk.insert_row(session, type(row), values))
+    inspect(row).dict.update(values, id=bulk_statements.insert_row(session, type(row), values))
     row_effects.apply("after_flush", session, written, type(row))
     sqlalchemy_internals.add_inserted(session, row)
 

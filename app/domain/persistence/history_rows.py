@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain.persistence import bulk, row_updates
+from app.domain.persistence import bulk_statements, row_updates
 from app.domain.persistence.session_context import session_context
 
 
@@ -38,7 +38,7 @@ def written_together(session: Session) -> Iterator[None]:
     # want to update it would deadlock.
     row_updates.flush(session)
     for record, rows in gathered.items():
-        bulk.insert_rows(session, record, rows)
+        bulk_statements.insert_rows(session, record, rows)
 
 
 def add(session: Session, record: Any, values: dict[str, Any]) -> None:

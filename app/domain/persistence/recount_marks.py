@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, BindParameter, Integer, SmallInteger, select
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 from sqlalchemy.sql import operators
 
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.ops.statements import fast_statements
@@ -165,7 +165,7 @@ def write_marks(session: Session) -> None:
     forget(session)
     if noted:
         rows = [{"kind": kind, "row_id": key} for kind, key in noted]
-        bulk.insert_rows(session, RowMark, rows, at_once=_AT_ONCE)
+        bulk_statements.insert_rows(session, RowMark, rows, at_once=_AT_ONCE)
 
 
 def forget(session: Session) -> None:

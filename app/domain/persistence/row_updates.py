@@ -15,7 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.sql.elements import ClauseElement
 
 from app.domain.base import RECORD_COLUMNS
-from app.domain.persistence import bulk, related_keys, row_effects
+from app.domain.persistence import bulk_statements, related_keys, row_effects
 from app.domain.persistence.row_effects import Rows
 from app.ops.statements import sqlalchemy_internals
 
@@ -36,7 +36,7 @@ def flush(session: Session) -> None:
         session.flush()
         return
     values = inspect(row).dict
-    if bulk.update_row(session, record, change.values, change.identity) != 1:
+    if bulk_statements.update_row(session, record, change.values, change.identity) != 1:
         raise StaleDataError(f"{row.__tablename__} {values['id']} was changed meanwhile")
     values.update(change.values)
     row_effects.apply("after_flush", session, Rows((), [row], (), {id(row): change.values}), record)

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony.calls import CASE_SENSITIVE_ID, CallLog
@@ -184,7 +184,7 @@ def write_marks(session: Session) -> None:
     gathered = transaction_state(session)
     moments, gathered.call_moments = gathered.call_moments, set()
     if moments:
-        bulk.insert_rows(session, RollupMark, [{"moment": each} for each in sorted(moments)])
+        bulk_statements.insert_rows(session, RollupMark, [{"moment": each} for each in sorted(moments)])
 
 
 def forget(session: Session) -> None:
@@ -215,7 +215,7 @@ def lock(session: Session) -> RollupState:
     query = select(RollupState).where(RollupState.id == 1).with_for_update().execution_options(populate_existing=True)
     found = session.scalars(query).first()
     if found is None:
-        bulk.insert_if_missing(session, RollupState, "id", {"id": 1, "zone": ""})
+        bulk_statements.insert_if_missing(session, RollupState, "id", {"id": 1, "zone": ""})
         found = session.scalars(query).one()
     return found
 

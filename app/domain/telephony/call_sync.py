@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import sla, timeline
 from app.domain.leads import Lead
-from app.domain.persistence import bulk, change_events
+from app.domain.persistence import bulk_statements, change_events
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
 from app.domain.telephony.call_deduplication import KnownCall
 from app.domain.telephony.call_matching import CallTarget
@@ -59,7 +59,7 @@ class Batch:
     #: By index; for the calls in `to_write`.
     targets: dict[int, CallTarget] = field(default_factory=dict)
     #: The rows of `to_write`.
-    insertion: bulk.Insertion | None = None
+    insertion: bulk_statements.Insertion | None = None
 
 
 def sync(
@@ -181,10 +181,10 @@ def _write(session: Session, batch: Batch) -> None:
 _UPDATED = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
 
 
-def _insertion(session: Session, batch: Batch) -> bulk.Insertion:
+def _insertion(session: Session, batch: Batch) -> bulk_statements.Insertion:
     """The INSERT of the rows, which returns the telephone's id, our id and the start of each."""
     same = _shared_columns(batch)
-    return bulk.insertion(
+    return bulk_statements.insertion(
         session,
         CallLog,
         [same | _row(call, batch.targets[call.index]) for call in batch.to_write.values()],
@@ -194,9 +194,9 @@ def _insertion(session: Session, batch: Batch) -> bulk.Insertion:
     )
 
 
-def _insert(session: Session, insertion: bulk.Insertion) -> dict[str, int]:
+def _insert(session: Session, insertion: bulk_statements.Insertion) -> dict[str, int]:
     """Write the rows. Returns the telephone's id -> our id."""
-    stored = bulk.send_insertion(session, insertion)
+    stored = bulk_statements.send_insertion(session, insertion)
     # As stored: another request may have stored one of them first.
     call_rollups.mark_changed(session, [started_on for _name, _key, started_on in stored])
     return {str(name): key for name, key, _started_on in stored}
@@ -263,7 +263,7 @@ def _write_timelines(session: Session, batch: Batch, created: list[_CreatedCall]
         for call_id, call, target in created
         if target.is_matched
     ]
-    bulk.insert_rows(session, timeline.Activity, lines)
+    bulk_statements.insert_rows(session, timeline.Activity, lines)
 
 
 def _notify_missed(session: Session, batch: Batch, created: list[_CreatedCall]) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.persistence import bulk, system_statements
+from app.domain.persistence import bulk_statements, system_statements
 from app.domain.telephony.call_parsing import PLACEHOLDERS, storable_text
 
 #: One of the apps sends at most its newest fifty calls; older ones stay on the telephone.
@@ -140,8 +140,8 @@ def lock(session: Session, employee_id: int) -> int:
     if not found:
         row = {"employee_id": employee_id} | dict.fromkeys((*_COUNTED, "batches"), 0)
         key = ("employee_id",)  # an update without effect of a row that another batch has inserted meanwhile
-        found = bulk.send_insertion(
-            session, bulk.insertion(session, PhoneSync, [row], ("batches",), unique=key, update=key)
+        found = bulk_statements.send_insertion(
+            session, bulk_statements.insertion(session, PhoneSync, [row], ("batches",), unique=key, update=key)
         )
     return int(found[0][0])
 
@@ -240,7 +240,7 @@ def quarantine(session: Session, employee_id: int, rejected: list[tuple[Any, str
         }
     times = QuarantinedCall.__table__.c.times
     keys = ("employee_id", "fingerprint")
-    statement = bulk.upsert(
+    statement = bulk_statements.upsert(
         session, QuarantinedCall, keys, lambda new: {"last_on": new.last_on, "times": times + new.times}
     )
     session.execute(statement, list(rows.values()))

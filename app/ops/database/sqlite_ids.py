@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from app.ops.database.word_tables import is_ours
+from app.ops.database.sqlite_full_text import is_ours
 
 _COLUMN = re.compile(r'(?P<name>[(,]\s*"?id"?)\s+INTEGER(?:\s+NOT\s+NULL)?(?P<key>\s+PRIMARY\s+KEY)?(?=\s*[,)])', re.I)
 _KEY = re.compile(r',\s*(?:CONSTRAINT\s+"?\w+"?\s+)?PRIMARY\s+KEY\s*\(\s*"?id"?\s*\)', re.I)

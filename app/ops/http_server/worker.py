@@ -22,10 +22,10 @@ from gunicorn.http.errors import LimitRequestLine, ParseException  # type: ignor
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from app.ops.http_server.listener_shutdown import close_all, last_connections, let_everybody_begin
-from app.ops.http_server.refusals import refusal_response
 from app.ops.http_server.request_buffer import REQUEST_SECONDS, BodyLimits, ClientSocket, RequestBuffer
 from app.ops.http_server.request_threads import RequestThreads
 from app.ops.http_server.response import Response
+from app.ops.http_server.server_refusals import refusal_response
 from app.ops.http_server.worker_channels import WorkerChannels, slot_of
 
 #: The connection count in a slot without a worker, or with one that accepts none any more.

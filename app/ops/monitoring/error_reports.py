@@ -20,8 +20,8 @@ from typing import Any
 from flask import has_request_context, request
 
 from app.lib.product_version import product_version
-from app.ops.monitoring import error_tracker, request_log
-from app.ops.monitoring.error_tracker import ErrorTracker, TrackerAddress
+from app.ops.monitoring import error_tracker_client, request_log
+from app.ops.monitoring.error_tracker_client import ErrorTracker, TrackerAddress
 
 #: Each process reports the same error at the same place only once in this many seconds.
 INTERVAL_SECONDS = 60.0
@@ -84,7 +84,7 @@ class ErrorReports(logging.Handler):
 def event_of(record: logging.LogRecord, server: str) -> dict[str, Any]:
     """The event for a logged error."""
     event: dict[str, Any] = {
-        "event_id": error_tracker.new_event_id(),
+        "event_id": error_tracker_client.new_event_id(),
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
         "platform": "python",
         "level": "fatal" if record.levelno >= logging.CRITICAL else "error",

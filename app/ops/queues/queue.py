@@ -34,16 +34,22 @@ _functions: dict[str, Callable[..., Any]] = {}
 MOVED = {
     "app.delivery:send": "app.outbox.notice_delivery:send",
     "app.postman.sending:send": "app.outbox.webhook_delivery:send",
-    "app.outbox.file_work:work": "app.outbox.message_files:work",
-    "app.outbox.dnd_reading:read": "app.outbox.dnd_import:read",
+    "app.outbox.file_work:work": "app.inbound.message_file_fetch:work",
+    "app.outbox.dnd_reading:read": "app.web.messaging.dnd_list_worker:read",
     "app.backups.work:run": "app.backups.requested_runs:run",
     "app.outbox.campaign_work:advance": "app.outbox.campaign_sending:advance",
-    "app.outbox.inbound_work:work_off": "app.outbox.inbound_processing:work_off",
-    "app.outbox.scan_work:scan": "app.outbox.virus_scans:scan",
+    "app.outbox.inbound_work:work_off": "app.inbound.inbound_processing:work_off",
+    "app.outbox.scan_work:scan": "app.inbound.delayed_virus_scans:scan",
     "app.web.transfer.export_work:work": "app.web.transfer.export_worker:work",
     "app.web.transfer.import_work:work": "app.web.transfer.import_worker:work",
     "app.web.reports.schedule_work:make": "app.web.reports.schedule_worker:make",
     "app.web.reports.schedule_work:send": "app.web.reports.schedule_worker:send",
+    "app.outbox.message_files:work": "app.inbound.message_file_fetch:work",
+    "app.outbox.recording_delivery:send": "app.inbound.recording_fetch:send",
+    "app.outbox.mail_fetch:fetch": "app.inbound.mail_fetch:fetch",
+    "app.outbox.inbound_processing:work_off": "app.inbound.inbound_processing:work_off",
+    "app.outbox.virus_scans:scan": "app.inbound.delayed_virus_scans:scan",
+    "app.outbox.dnd_import:read": "app.web.messaging.dnd_list_worker:read",
 }
 #: The share by which a wait is randomly lengthened or shortened, so that retries don't coincide.
 JITTER = 0.25

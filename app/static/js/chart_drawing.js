@@ -43,7 +43,7 @@ function read(part) {
   return { heads: heads.slice(1), rows };
 }
 
-// As in dashboards.css and _chart_looks.html: lines differ by form as well as by color, bars and slices by pattern.
+// As in dashboards.css and _chart_patterns.html: lines differ by form as well as by color, bars and slices by pattern.
 const FORMS = [
   { symbol: 'circle', symbolSize: 7, type: 'solid', tone: '--accent-ink' },
   { symbol: 'diamond', symbolSize: 9, type: [8, 4], tone: '--dash-second' },

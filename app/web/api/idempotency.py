@@ -1,4 +1,4 @@
-"""Idempotent POSTs (Idempotency-Key), conditional reads (ETag, If-None-Match) and conditional writes (If-Match)."""
+"""Idempotent POSTs: a request with the header Idempotency-Key is done once, however often it is sent."""
 
 from __future__ import annotations
 
@@ -7,27 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
-from flask_babel import gettext as _
 
 from app.domain import idempotency
-from app.domain.base import RuleBroken
 from app.domain.idempotency import IdempotentRequest
 from app.extensions import db
-from app.web.core.fab_access import current_viewer, json_answer
-
-#: The headers of a request that make its answer conditional.
-_CONDITIONS = frozenset(
-    f"HTTP_{each}"
-    for each in ("IF_MATCH", "IF_NONE_MATCH", "IF_MODIFIED_SINCE", "IF_UNMODIFIED_SINCE", "IF_RANGE", "RANGE")
-)
+from app.web.api.etags import write_response
+from app.web.core.fab_access import current_viewer
 
 HEADER = "Idempotency-Key"
-
-
-class ETagMismatch(RuleBroken):
-    """The record changed since the client read it (412)."""
-
-    http_status = 412
 
 
 def create_once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
@@ -50,38 +37,6 @@ def create_once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Respo
     return write_response(body_of(made), 201)
 
 
-def write_response(body: dict[str, Any], status: int, **headers: str) -> Response:
-    """The response to a write, with the ETag that a GET of the record would have now."""
-    answer, row = json_answer(status, body, **headers), body["result"]
-    if row is not None:  # what only this write reports is not part of the record
-        answer.set_etag(body_hash({"id": body["id"], "result": {k: v for k, v in row.items() if k != "warnings"}}))
-    return answer
-
-
 def _request_hash() -> str:
     """A hash of path and body, to refuse a key that is reused for another request."""
     return hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).hexdigest()
-
-
-def body_hash(body: Any) -> str:
-    """The ETag of a record: the hash of the response to a GET."""
-    return hashlib.sha256(json_answer(200, body).get_data()).hexdigest()[:32]
-
-
-def with_etag(answer: Response) -> Response:
-    """The response with its ETag; 304 without a body if the client has this version (If-None-Match)."""
-    answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
-    if not _CONDITIONS.isdisjoint(request.environ):
-        answer.make_conditional(request)
-    return answer
-
-
-def refuse_etag_mismatch(current: Callable[[], Response]) -> None:
-    """Raise ETagMismatch if the ETag of the current record does not match the request's If-Match."""
-    if "If-Match" not in request.headers or request.if_match.star_tag:
-        return
-    tag = hashlib.sha256(current().get_data()).hexdigest()[:32]
-    # The ETag of a compressed response ends with a colon and the encoding. Werkzeug parses a malformed tag as None.
-    etags = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
-    if tag not in etags:
-        raise ETagMismatch(_("Someone else changed this record. Read it again, then send your change."))

@@ -16,7 +16,7 @@ from app.domain.persistence import change_events
 from app.domain.picklists import PicklistEntry
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.api import idempotency, schemas
+from app.web.api import etags, idempotency, schemas
 from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, triples
 from app.web.api.operations import DocumentedOperations
 from app.web.core.declarations import pretty
@@ -25,8 +25,8 @@ from app.web.core.fields.relation_fields import label_of
 from app.web.core.queries import written_rows
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.registry import registered
 from app.web.core.urls.merged_redirects import merged_numbers, refuse_merged
+from app.web.core.view_registry import registered
 from app.web.core.views import save_warnings
 from app.web.core.views.record_service import RecordService
 from app.web.core.views.record_view import RecordView
@@ -223,7 +223,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
             raise RuleBroken(_("“keys” is for lists; one record is answered without labels."), "keys")
         key, names = parse_id(pk) or 0, self._names(query, self.record_table.shown)
         body = {"id": key, "result": self._shown(key, names)}
-        return idempotency.with_etag(json_answer(200, body))
+        return etags.with_etag(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         names = names if names is not None else self.record_table.shown
@@ -285,7 +285,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return idempotency.write_response(self._saved(row.id, raw, "edit", row), 200)
+        return etags.write_response(self._saved(row.id, raw, "edit", row), 200)
 
     def _saved(self, key: int, raw: dict[str, Any], mode: str, row: Any = None) -> dict[str, Any]:
         """The response body after a save: the row, and remarks on values that were kept or proposed instead of written.
@@ -298,7 +298,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         return {"id": key, "result": shown} | ({"remarks": remarks} if remarks else {})
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
-        idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
+        etags.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
 
     def _held(self, row: Any) -> dict[str, Any] | None:
         """The result of `_after` without reading the row again; None if it has to be read."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.web.core.fields.lookups import load_lookups
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 
 

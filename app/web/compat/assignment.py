@@ -22,7 +22,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.records import assignment_actions
-from app.web.records.form_page import roles_offered
+from app.web.records.record_form import roles_offered
 
 #: DocTypes that have assignees.
 ASSIGNABLE = (LEAD.name, TICKET.name)

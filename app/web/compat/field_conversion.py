@@ -19,8 +19,8 @@ from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Field
+from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.fields.date_fields import DateField, DateTimeField
-from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.viewer import Viewer
 

@@ -20,8 +20,8 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.viewer import Viewer
-from app.web.records.attachments import record_files, uploads
-from app.web.records.attachments.uploads import Upload
+from app.web.records.attachments import message_uploads, record_files
+from app.web.records.attachments.message_uploads import Upload
 
 #: Prefix of the URLs of uploaded files.
 BASE = "/private/files/"
@@ -39,8 +39,8 @@ def upload(arguments: Arguments) -> dict[str, Any]:
     if arguments.text("doctype", "") or arguments.text("docname", ""):
         return _attached(arguments)
     viewer.person.refuse_unless("Messages", "create")
-    kept = uploads.store_upload(_sent(arguments), viewer)
-    url = BASE + uploads.token_of(kept, viewer)
+    kept = message_uploads.store_upload(_sent(arguments), viewer)
+    url = BASE + message_uploads.token_of(kept, viewer)
     return {"name": kept.digest[:10], "file_name": kept.name, "file_url": url, "is_private": 1, "file_size": kept.size}
 
 
@@ -87,4 +87,4 @@ def uploaded(url: str) -> Upload:
     """The file with this URL. Raises RuleBroken."""
     if not url.startswith(BASE):
         raise RuleBroken(_("“attach” must be the file_url that upload_file has returned."), "attach")
-    return uploads.of_token(url.removeprefix(BASE), current_viewer())
+    return message_uploads.of_token(url.removeprefix(BASE), current_viewer())

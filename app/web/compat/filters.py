@@ -22,8 +22,8 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
 from app.web.core.fields.base import Field, clean_text, limit_values
+from app.web.core.fields.contact_field_types import NameField, PhoneField, SecretField
 from app.web.core.fields.date_fields import DateField, DateTimeField
-from app.web.core.fields.personal_fields import NameField, PhoneField, SecretField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.record_table import COUNT_CAP

@@ -16,7 +16,7 @@ from app.ops.database.connections import WRITES
 from app.web.compat import authentication, client
 from app.web.compat.arguments import Arguments
 from app.web.compat.list_options import ListOptions, refuse_unknown_options
-from app.web.compat.registry import METHODS, Method
+from app.web.compat.method_registry import METHODS, Method
 from app.web.compat.responses import (
     CompatError,
     Envelope,

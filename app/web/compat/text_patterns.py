@@ -15,7 +15,7 @@ from app.lib import phone
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
 from app.web.core.fields.base import ChoiceField, Field, TextField
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn

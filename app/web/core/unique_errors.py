@@ -11,7 +11,7 @@ from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
 from app.web.core.declarations import pretty
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 
 #: SQLite: "UNIQUE constraint failed: lead_source.label"; for an index on an expression only the index.
 _SQLITE = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (?P<columns>[\w.]+(?:, [\w.]+)*)")

@@ -15,7 +15,7 @@ from app.domain.analytics.call_summary import Row
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.lazy_imports import IMPORTING
-from app.lib.spreadsheet_text import as_text
+from app.lib.spreadsheet_formulas import as_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters

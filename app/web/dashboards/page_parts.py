@@ -12,9 +12,9 @@ from flask_babel import lazy_gettext as _l
 from app.domain import periods
 from app.extensions import db
 from app.web.core.viewer import Viewer
-from app.web.dashboards import board_list, widget_data
+from app.web.dashboards import dashboard_board_list, widget_data
 from app.web.dashboards import filters as url_filters
-from app.web.dashboards.board_list import sees_others
+from app.web.dashboards.dashboard_board_list import sees_others
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.rendering import Drawn, RenderContext, draw
 from app.web.dashboards.widgets import CATALOG, PAGES, DashboardPage
@@ -73,8 +73,8 @@ def standard_page(page: DashboardPage, filters: Filters, viewer: Viewer) -> dict
         "numbers": numbers,
         "columns": columns_of(len(numbers)),
         "parts": stretch_rows([each for each in cards if each["kind"] != "number"]),
-        "may_arrange": board_list.may_arrange(viewer),
-        "new_url": f"{board_list.BASE}new?from={page.name}",
+        "may_arrange": dashboard_board_list.may_arrange(viewer),
+        "new_url": f"{dashboard_board_list.BASE}new?from={page.name}",
         **found,
         **filter_bar(page.name, filters, viewer),
     }
@@ -110,7 +110,7 @@ def board_page(board: Any, filters: Filters, viewer: Viewer) -> dict[str, Any]:
         "tabs": tabs("", board.id, filters, viewer),
         "cards": [card | {"size": sizes[card["name"]]} for card in cards],
         "board": board,
-        "may_change": board_list.may_change(board, viewer),
+        "may_change": dashboard_board_list.may_change(board, viewer),
         **found,
         **filter_bar(f"boards/{board.id}", filters, viewer),
     }
@@ -125,7 +125,7 @@ def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list
         for each in PAGES
         if may_open(each, viewer)
     ]
-    return shown + board_list.tabs(board, filters, viewer)
+    return shown + dashboard_board_list.tabs(board, filters, viewer)
 
 
 def who_words(filters: Filters, viewer: Viewer) -> str:

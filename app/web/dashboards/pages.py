@@ -13,7 +13,7 @@ from app.extensions import db
 from app.models import Board
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.viewer import Viewer
-from app.web.dashboards import board_list, call_export, page_parts, pdf
+from app.web.dashboards import call_export, dashboard_board_list, page_parts, pdf
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.widgets import PAGES, TODAY
@@ -32,18 +32,18 @@ class DashboardView(ModulePermissions, BaseView):
     def index(self) -> Any:
         """The home of the person's role; without one, analytics if they see other people's figures, else their own."""
         viewer = current_viewer()
-        home = board_list.home_of(viewer)
+        home = dashboard_board_list.home_of(viewer)
         board = None if home is None else db.session.scalars(select(Board).where(Board.id == home)).first()
         if board is not None:
             context = page_parts.board_page(board, url_filters.parse(viewer), viewer)
             return self.render_template("dashboards/board.html", **context)
-        return self._page("analytics" if board_list.sees_others(viewer.person) else "mine", viewer)
+        return self._page("analytics" if dashboard_board_list.sees_others(viewer.person) else "mine", viewer)
 
     @page_route("/today")
     def today(self) -> Any:
         """The person's numbers of the period, today from My day, or those of their team; a fragment."""
         viewer = current_viewer()
-        is_team = board_list.sees_others(viewer.person)
+        is_team = dashboard_board_list.sees_others(viewer.person)
         filters = url_filters.parse(viewer, "" if is_team else str(viewer.person.id))
         title = page_parts.who_words(filters, viewer) if is_team else _("My numbers")
         url = filters.address(page_parts.BASE + ("analytics" if is_team else "mine"))

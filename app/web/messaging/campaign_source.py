@@ -20,7 +20,7 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import Customer, Lead
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.records.lists.list_page import list_query_from
 

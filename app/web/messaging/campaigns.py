@@ -31,7 +31,7 @@ from app.web.messaging import campaign_rows, campaign_source
 from app.web.messaging.campaign_form import form_of, posted_values, stored_values
 from app.web.messaging.campaign_rows import RecipientPage
 from app.web.pages.routes import page_route
-from app.web.records.bulk import MAX_ROWS
+from app.web.records.bulk_actions import MAX_ROWS
 
 BASE = "/campaigns/"
 #: Campaigns of one page.

@@ -13,16 +13,16 @@ from sqlalchemy import func, select
 from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import ProviderKind, StatusUnavailable
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.messaging import channel_accounts, message_sending, message_templates
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
+from app.file_store_and_vault import vault
 from app.lib.digit_grouping import GroupedInt
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import provider_clients
-from app.outbox.app_services import vault
 from app.outbox.provider_clients import NoProvider
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell

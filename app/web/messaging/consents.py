@@ -21,7 +21,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import consents, messages
 from app.domain.messaging.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
 from app.extensions import db
-from app.lib.spreadsheet_text import as_text
+from app.lib.spreadsheet_formulas import as_text
 from app.models import Customer, Lead
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer, json_answer

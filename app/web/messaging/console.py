@@ -16,10 +16,10 @@ from app.channels.provider import Inbound
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import file_checks, messages
 from app.extensions import db
+from app.file_store_and_vault import file_store
+from app.inbound import inbound_processing
 from app.models import ChannelAccount, Message
 from app.ops.storage.file_store import TooLarge
-from app.outbox import inbound_processing
-from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.request_transaction import request_transaction
@@ -28,7 +28,7 @@ from app.web.messaging import console_calls
 from app.web.messaging.channel_accounts import find_account, refuse_non_admin
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.records.attachments.uploads import clean_name
+from app.web.records.attachments.message_uploads import clean_name
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.messages import COLORS
 

@@ -23,12 +23,7 @@ from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.messaging import mail_composer, mail_display, reply_form
-from app.web.messaging.composer_parts import (
-    author_of,
-    opt_out_warning,
-    quote_of,
-    reactions_of,
-)
+from app.web.messaging.reply_form_parts import author_of, opt_out_warning, quote_of, reactions_of
 from app.web.records import conversation_list, dial_targets, message_files
 from app.web.records.timelines import message_entries
 

@@ -19,14 +19,14 @@ from app.domain.messaging.dnd_uploads import DndUpload
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.iso_time import read_moment
-from app.lib.spreadsheet_text import as_text
+from app.lib.spreadsheet_formulas import as_text
 from app.models import DoNotDisturb
-from app.outbox import dnd_import
 from app.web.core.fab_access import current_viewer, refusal, storage_sentence
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
+from app.web.messaging import dnd_list_worker
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 
@@ -57,7 +57,7 @@ class DndListsView(SettingsPage):
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
             return self._page(sentence, typed), status
-        dnd_import.enqueue(key)
+        dnd_list_worker.enqueue(key)
         flash(_("The file is being read. This page shows the progress."), "success")
         return redirect(BASE)
 
@@ -108,7 +108,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
     stamp = Stamp(viewer.person.id, datetime.now(UTC))
     with file.stream:
         try:
-            kept = dnd_import.store_file(file.stream)  # type: ignore[arg-type]
+            kept = dnd_list_worker.store_file(file.stream)  # type: ignore[arg-type]
         except OSError as error:
             raise RuleBroken(storage_sentence(error), "file") from error
     with request_transaction() as session:

@@ -22,7 +22,7 @@ from app.web.core.urls.record_references import PAGES
 from app.web.core.viewer import Viewer
 from app.web.messaging import (
     conversation_page,
-    file_routes,
+    inbox_file_routes,
     record_composer,
     record_from_conversation,
     reply_form,
@@ -31,7 +31,7 @@ from app.web.messaging import (
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
-from app.web.records.attachments import uploads
+from app.web.records.attachments import message_uploads
 from app.web.records.notes import unnotified_people
 
 #: Resending a message from a record's timeline returns to that page.
@@ -39,7 +39,7 @@ _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
 
 
 class InboxView(
-    file_routes.FileRoutes,
+    inbox_file_routes.FileRoutes,
     support_page_routes.SupportPageRoutes,
     record_composer.WriteRoutes,
     ModulePermissions,
@@ -54,7 +54,7 @@ class InboxView(
         **dict.fromkeys(("index", "list", "show", "messages"), "read"),
         **dict.fromkeys(("send", "to", "start"), "create"),
         **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
-        **file_routes.VERBS,
+        **inbox_file_routes.VERBS,
         **support_page_routes.VERBS,
         **record_composer.VERBS,
     }
@@ -102,7 +102,7 @@ class InboxView(
         """Put a reply into the outbox; on an error the form keeps the input."""
         row, viewer = conversation_page.find(db.session(), pk), current_viewer()
         ability = reply_form.ability_of_account(db.session(), row.account_id, row.channel)
-        files = uploads.posted_files(viewer, row.channel, ability)
+        files = message_uploads.posted_files(viewer, row.channel, ability)
         again: dict[str, Any] = {"typed": request.form, "files": files.kept, "reply_to": request.form.get("reply_to")}
         if request.form.get("pick") and files.problem is None:
             return self._page(row, **again)
@@ -141,7 +141,7 @@ class InboxView(
             "peer": record_composer.peer_of(row, channel),
             "records": record_composer.records_of(kind, row),
         }
-        files = uploads.posted_files(viewer, channel, reply_form.ability_of_channel(db.session(), channel))
+        files = message_uploads.posted_files(viewer, channel, reply_form.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
             return self._begin(kind, row, channel, **again)

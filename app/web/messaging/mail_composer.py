@@ -16,7 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.messaging import channel_accounts, conversations, mail_sending, message_sending, message_templates
 from app.domain.messaging.mail_sending import MAX_CC, MAX_HTML, MailParts
 from app.domain.messaging.message_sending import OutgoingRequest
-from app.lib import html_cleaning, reply_text
+from app.lib import html_cleaning, mail_reply_text
 from app.lib.ids import parse_id
 from app.web.core.fields import contact_guesses
 from app.web.core.fields.base import clean_text
@@ -154,7 +154,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
             viewer.stamp,
         )
     if typed.status:
-        text = reply_text.of_text(body) if body else reply_text.of_html(html)
+        text = mail_reply_text.of_text(body) if body else mail_reply_text.of_html(html)
         reply_status.set_status(session, mail_context.ticket_id, typed.status, text, viewer)
     is_nobodys = mail_context.conversation is not None and mail_context.conversation.claimed_by_id is None
     if is_nobodys and viewer.person.may("Messages", "write"):

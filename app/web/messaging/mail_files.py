@@ -1,4 +1,4 @@
-"""Files of an email that is being written: rules for emails beyond `web/records/attachments/uploads.py`."""
+"""Files of an email that is being written: rules for emails beyond `web/records/attachments/message_uploads.py`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from werkzeug.datastructures import FileStorage
 
 from app.domain.base import RuleBroken
 from app.domain.messaging.message_sending import MAX_MEDIA
-from app.lib import attachment_rules
+from app.file_store_and_vault import file_store
+from app.lib import mail_attachment_rules
 from app.ops.storage.file_store import PREFIX
-from app.outbox.app_services import file_store
 from app.web.core.viewer import Viewer
-from app.web.records.attachments import uploads
-from app.web.records.attachments.uploads import Upload
+from app.web.records.attachments import message_uploads
+from app.web.records.attachments.message_uploads import Upload
 
 #: Bytes of all files of an email: base64 makes them a third larger, and mail servers refuse more than 25 MB.
 MAX_TOTAL = 18_000_000
@@ -26,26 +26,26 @@ File = dict[str, Any]
 
 def store(file: FileStorage, viewer: Viewer) -> File:
     """Store a file of the request. Raises RuleBroken."""
-    name = uploads.clean_name(file.filename or "")
+    name = message_uploads.clean_name(file.filename or "")
     size = file.stream.seek(0, os.SEEK_END)
     file.stream.seek(0)
     if size > MAX_TOTAL:
         text = _("“%(name)s” is too large: a file can have up to %(most)s MB.", name=name, most=MAX_TOTAL // 1_000_000)
         raise RuleBroken(text, "files")
-    if attachment_rules.is_program(name, file.stream.read(attachment_rules.LOOKED_AT)):
+    if mail_attachment_rules.is_program(name, file.stream.read(mail_attachment_rules.LOOKED_AT)):
         text = _("“%(name)s” is a program. Mail servers refuse programs; please send it in another way.", name=name)
         raise RuleBroken(text, "files")
-    return _as_field(uploads.store_upload(file, viewer), viewer)
+    return _as_field(message_uploads.store_upload(file, viewer), viewer)
 
 
 def _as_field(upload: Upload, viewer: Viewer) -> File:
     """A stored file in the form's format. The file can be sent only by the person who got the token."""
-    return upload.as_media() | {"token": uploads.token_of(upload, viewer)}
+    return upload.as_media() | {"token": message_uploads.token_of(upload, viewer)}
 
 
 def files_of(tokens: Iterable[str], viewer: Viewer) -> list[File]:
     """The files of these tokens, each once. Raises RuleBroken."""
-    return [_as_field(uploads.of_token(token, viewer), viewer) for token in dict.fromkeys(tokens)]
+    return [_as_field(message_uploads.of_token(token, viewer), viewer) for token in dict.fromkeys(tokens)]
 
 
 def refuse_too_many(files: list[File]) -> None:

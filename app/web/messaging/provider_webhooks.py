@@ -12,9 +12,10 @@ from app import access
 from app.channels.provider import BadSignature, Inbound
 from app.domain.messaging import channel_accounts
 from app.extensions import db
+from app.inbound import inbound_processing
 from app.models import ChannelAccount
 from app.ops.redis.rate_counter import Rate
-from app.outbox import account_limits, inbound_processing, provider_clients
+from app.outbox import account_rate_limits, provider_clients
 from app.outbox.provider_clients import NoProvider
 from app.web.core.request_transaction import request_transaction
 
@@ -100,4 +101,4 @@ def _answer(status: int) -> Response:
 
 def _count(name: str, rate: Rate, by: int = 1) -> bool:
     """Count it. Returns whether that exceeds the rate."""
-    return account_limits.counter().add(name, rate, time.time(), by).is_exceeded
+    return account_rate_limits.counter().add(name, rate, time.time(), by).is_exceeded

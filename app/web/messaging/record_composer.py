@@ -24,7 +24,7 @@ from app.web.core.viewer import Viewer
 from app.web.messaging import conversation_page, reply_form, reply_status
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
-from app.web.records.attachments import uploads
+from app.web.records.attachments import message_uploads
 from app.web.records.messages import peer_of_record, seen_by
 
 #: Kind of record in a URL -> model.
@@ -50,7 +50,7 @@ class WriteRoutes:
         channel = _channel()
         peer = peer_of(row, channel)
         found = conversation_with(kind, row, channel, peer, viewer)
-        files = uploads.posted_files(viewer, channel, _ability(found, channel))
+        files = message_uploads.posted_files(viewer, channel, _ability(found, channel))
         try:
             message = send(_target(kind, row, (channel, peer), found), files, viewer)
             if kind == "ticket" and (status_typed := request.form.get("status")):
@@ -118,7 +118,7 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
 # --- recipient, and sending
 
 
-def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -> Any:
+def send(target: dict[str, Any], files: message_uploads.UploadedFiles, viewer: Viewer) -> Any:
     """Put the form's message into the outbox. `target`: channel, peer, account, records of an OutgoingRequest.
 
     Raises RuleBroken; IntegrityError for a form that was sent before.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Abilities
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates
 from app.domain.messaging.message_sending import MAX_LENGTH
@@ -22,13 +22,8 @@ from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import ENGLISH, language_key
 from app.web.core.viewer import Viewer
-from app.web.messaging.composer_parts import (
-    file_part,
-    limits_sentence,
-    opt_out_warning,
-    reply_part,
-)
-from app.web.records.attachments.uploads import Upload
+from app.web.messaging.reply_form_parts import file_part, limits_sentence, opt_out_warning, reply_part
+from app.web.records.attachments.message_uploads import Upload
 
 
 def form_of(session: Session, conversation: Any, viewer: Viewer, given: dict[str, Any]) -> dict[str, Any] | None:

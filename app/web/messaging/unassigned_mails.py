@@ -14,9 +14,9 @@ from app import access
 from app.domain.base import NotFound, RuleBroken, kind_of_number
 from app.domain.inbound import unassigned_mails
 from app.extensions import db
+from app.file_store_and_vault import file_store
+from app.inbound import mail_fetch
 from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
-from app.outbox import mail_fetch
-from app.outbox.app_services import file_store
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text

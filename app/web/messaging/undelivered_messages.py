@@ -18,10 +18,10 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.inbound import inbound_queue
 from app.domain.messaging import messages
 from app.extensions import db
+from app.inbound import inbound_processing
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
-from app.outbox import inbound_processing
 from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreached
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text

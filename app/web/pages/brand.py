@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g
 
-from app import branding
-from app.branding import ShownBrand
+from app import shown_brand
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.ops.storage.file_store import is_digest
+from app.shown_brand import ShownBrand
 from app.web.pages.static_files import static_url
 
 #: Endpoints that load no person.
@@ -44,12 +44,12 @@ def current_brand() -> ShownBrand:
     """The brand for this page, without a query: from the lookups if somebody is signed in, else the last one read."""
     viewer = g.get("viewer")
     found: ShownBrand | None = viewer.lookups.brand if viewer is not None else None
-    return found or branding.last_loaded(current_app)
+    return found or shown_brand.last_loaded(current_app)
 
 
 def refreshed() -> ShownBrand:
     """Like `for_pages`, at most half a minute old, for pages without a sign-in."""
-    return branding.current(current_app, db.session())
+    return shown_brand.current(current_app, db.session())
 
 
 def for_pages() -> dict[str, Any]:
@@ -90,9 +90,9 @@ def picture(digest: str) -> Response:
 
 
 def _is_shown(digest: str) -> bool:
-    if digest in branding.last_loaded(current_app).files:
+    if digest in shown_brand.last_loaded(current_app).files:
         return True
-    return digest in branding.current(current_app, db.session(), AGAIN_AFTER_SECONDS).files
+    return digest in shown_brand.current(current_app, db.session(), AGAIN_AFTER_SECONDS).files
 
 
 def _content(digest: str) -> bytes:
@@ -106,7 +106,7 @@ def _content(digest: str) -> bytes:
             raise NotFound("This picture no longer exists.") from None
         except OSError:
             raise PictureUnavailable("The storage of files can't be reached. Please try again soon.") from None
-        files = branding.last_loaded(current_app).files
+        files = shown_brand.last_loaded(current_app).files
         kept = {name: each for name, each in kept.items() if name in files} | {digest: content}
         current_app.extensions[_KEPT] = kept
     return kept[digest]

@@ -21,7 +21,7 @@ from app.web.pages.static_files import static_url
 #: Endpoints that load no person.
 ENDPOINTS = ("shell_parts",)
 _KEY = "crm_shell_parts"
-_TEMPLATES = ("shell/parts.html", "shell/looks.html")
+_TEMPLATES = ("shell/parts.html", "shell/theme_menu.html")
 #: A process of another version has other parts: its response is used, but not cached.
 _NOT_THAT_VERSION = 203
 _SCRIPT = """{

@@ -16,13 +16,13 @@ from app.web.pages import (
     brand,
     field_values_html,
     html_parts,
-    probes,
+    probes_and_metrics,
     record_html,
     shell_parts,
     static_files,
     timeline_html,
 )
-from app.web.pages.frame import MENU, Menu, frame_of, languages
+from app.web.pages.page_frame import MENU, Menu, frame_of, languages
 from app.web.pages.static_files import static_url
 
 
@@ -37,7 +37,7 @@ def install(app: Flask, menu: Menu) -> None:
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": html_parts.icon}
     app.extensions[MENU] = menu
     app.context_processor(_context)
-    probes.install(app)
+    probes_and_metrics.install(app)
     brand.install(app)
     shell_parts.install(app)
     static_files.install(app)

@@ -30,10 +30,11 @@ from app.ops.redis.broadcast import EventBroadcaster
 from app.ops.redis.event_bus import EventBus, LiveEvent
 from app.web.core.fab_access import database_sentence
 from app.web.pages import errors
-from app.web.realtime import current_state
+from app.web.realtime import live_values
 from app.web.realtime.credentials import load_person
 from app.web.realtime.polling_limits import REFUSAL, PollingLimits
 from app.web.realtime.presence import Presence
+from app.web.realtime.socket_limits import MAX_MESSAGE_BYTES, SocketTransport
 from app.web.realtime.sockets import (
     RecordKey,
     SocketConnection,
@@ -42,7 +43,6 @@ from app.web.realtime.sockets import (
     can_see,
     may_receive_notices,
 )
-from app.web.realtime.transport import MAX_MESSAGE_BYTES, SocketTransport
 
 log = logging.getLogger("crm.live")
 
@@ -66,7 +66,7 @@ class LiveUpdates:
         self.presence = Presence(self.sockets, self.send, lambda: self.bus.origin if self.bus else "")
         self.sockets.on_presence_change = self.presence.announce
         #: The last values sent: user id -> bell, record -> id of its newest activity.
-        self.sent_bells: dict[int, current_state.Bell] = {}
+        self.sent_bells: dict[int, live_values.Bell] = {}
         self.newest_activity: dict[RecordKey, int] = {}
         self._lock = threading.Lock()
         self._sweeper: threading.Thread | None = None
@@ -123,7 +123,7 @@ class LiveUpdates:
 
     def _send_bells(self, session: Session, users: Iterable[int], now: datetime) -> None:
         users = set(users)
-        for user, bell in current_state.load_bells(session, users, now).items() if users else ():
+        for user, bell in live_values.load_bells(session, users, now).items() if users else ():
             before = self.sent_bells.get(user)
             connections = self._notice_connections(session, user)
             due = {sid: each for sid, each in connections.items() if bell != before or not each.bell_sent}
@@ -146,7 +146,7 @@ class LiveUpdates:
     def _toast(self, session: Session, user: int, after: int | None, now: datetime) -> dict[str, Any]:
         who = load_person(session, user)
         with access.acting_as(session, who):
-            return current_state.toast(session, who, after, now)
+            return live_values.toast(session, who, after, now)
 
     def _connected(self, user_id: int) -> None:
         """Update a new connection: the bell may have changed since its page was rendered."""
@@ -165,7 +165,7 @@ class LiveUpdates:
     # --- records
 
     def _send_activity(self, session: Session, records: Set[RecordKey], changed: Set[RecordKey]) -> None:
-        newest = current_state.newest_activities(session, records)
+        newest = live_values.newest_activities(session, records)
         for record in records:
             last = newest.get(record, 0)
             if record in changed or last > self.newest_activity.get(record, last):
@@ -190,7 +190,7 @@ class LiveUpdates:
         """Remember the newest activity; earlier ones are on the page already."""
         if record not in self.newest_activity:
             with access.as_system(db.session()) as session:
-                newest = current_state.newest_activities(session, [record]).get(record, 0)
+                newest = live_values.newest_activities(session, [record]).get(record, 0)
                 self.newest_activity.setdefault(record, newest)
 
     # --- the sweep: checks that need no event

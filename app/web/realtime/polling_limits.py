@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 import orjson
 
 from app.extensions import socketio
+from app.web.realtime.socket_limits import MESSAGE_BURST, MESSAGES_PER_SECOND, TokenBucket, is_expected_message
 from app.web.realtime.sockets import SocketRefused, close_session
-from app.web.realtime.transport import MESSAGE_BURST, MESSAGES_PER_SECOND, TokenBucket, is_expected_message
 
 PATH = "/socket.io"
 #: The environment key with a refusal for this endpoint.

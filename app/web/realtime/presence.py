@@ -21,7 +21,7 @@ from app import access
 from app.extensions import socketio
 from app.models import User
 from app.ops.redis.event_bus import LiveEvent, PagePresence
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.pages.html_parts import tone_of
 from app.web.realtime.credentials import load_person

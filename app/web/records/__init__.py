@@ -1,1 +1,1 @@
-"""Pages and REST resources of records. screen.py, record_page.py, form_page.py and bulk.py are the base of all."""
+"""Pages and REST of records. screen.py, record_page.py, record_form.py and bulk_actions.py are the base of all."""

@@ -22,8 +22,8 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
-from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, form_page
-from app.web.records.bulk import BulkAction
+from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, record_form
+from app.web.records.bulk_actions import BulkAction
 from app.web.records.screen import Screen
 
 
@@ -64,7 +64,7 @@ class AssignableScreen(Screen):
             "errors": [],
             "required": True,
             "help": _("Records are distributed evenly by round robin among the users of the role."),
-            "options": [(each, each) for each in form_page.roles_offered(viewer)],
+            "options": [(each, each) for each in record_form.roles_offered(viewer)],
         }
         return [
             BulkAction(
@@ -144,7 +144,7 @@ class AssignableScreen(Screen):
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
         named = self.record_table.by_name["assignee"]
-        roles = [(role, role) for role in form_page.roles_offered(viewer)]
+        roles = [(role, role) for role in record_form.roles_offered(viewer)]
         return {
             "title": _("Assign %(number)s", number=row.number),
             "number": row.number,

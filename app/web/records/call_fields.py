@@ -10,7 +10,7 @@ from app.domain.search_columns import reversed_column
 from app.domain.telephony.calls import CallLog
 from app.lib import phone
 from app.web.core.fields.base import ChoiceField, Field, TextField
-from app.web.core.fields.personal_fields import PhoneField
+from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
 from app.web.records import dial_targets

@@ -20,8 +20,8 @@ from app.lib import phone
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.date_fields import moment_cell
-from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.viewer import Viewer
 

@@ -15,9 +15,9 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.customer_linking import CustomerMatch
 from app.domain.pending_customer_links import CustomerLink
 from app.extensions import db
+from app.file_store_and_vault import vault
 from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
-from app.outbox.app_services import vault
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.request_transaction import request_transaction

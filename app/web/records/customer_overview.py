@@ -31,8 +31,8 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
-from app.web.core.registry import screen_of
 from app.web.core.urls.local_links import row_url
+from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 

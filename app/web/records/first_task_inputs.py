@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.models import Lead, Task, Ticket
-from app.web.core.registry import screen_of
+from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
 
 #: Input of the form -> field of the task.

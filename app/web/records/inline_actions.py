@@ -20,7 +20,7 @@ from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.html_parts import cell
 from app.web.pages.routes import page_route
-from app.web.records import form_page, inline_edit_fields
+from app.web.records import inline_edit_fields, record_form
 from app.web.records import record_page as pages
 
 #: Attempts to save a value while others save other values of the record.
@@ -67,7 +67,7 @@ class InlineActions:
         Concurrent changes of other columns are kept. If this one was changed, both values are shown, and the next save
         is based on the new one.
         """
-        viewer, each, typed = current_viewer(), self._editable(name), form_page.reference_sent(name)
+        viewer, each, typed = current_viewer(), self._editable(name), record_form.reference_sent(name)
         for tries_left in reversed(range(SAVE_TRIES)):
             row = self.row_for(pk, "write")
             key, stored = row.id, self._stored(row.id, each, viewer)
@@ -117,7 +117,7 @@ class InlineActions:
         before = edit.stored if is_conflict else request.form.get("before", edit.typed)
         who = viewer.lookups.person(getattr(row, "changed_by_id", None))
         context = {
-            "field": each.form_input(form_page.number_of(each, edit.typed), [], viewer) | {"required": False},
+            "field": each.form_input(record_form.number_of(each, edit.typed), [], viewer) | {"required": False},
             "label": str(each.label),
             "before": _text(before),
             "error": edit.sentence,

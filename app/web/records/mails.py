@@ -24,7 +24,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.base import Field, LongTextField
 from app.web.core.viewer import Viewer
 from app.web.records import message_files
-from app.web.records.attachments import uploads
+from app.web.records.attachments import message_uploads
 
 MAX_HTML = 200_000
 _FILE = shape({"name": STRING, "mime_type": STRING, "number": {"type": "integer"}, "content_id": STRING})
@@ -101,7 +101,7 @@ class UploadsField(Field):
         """
         if not isinstance(raw, list | None) or not all(isinstance(each, str) for each in raw or ()):
             raise RuleBroken(_("“files” must be a list of tokens of uploaded files."), "files")
-        return tuple(uploads.of_token(each, viewer).as_media() for each in dict.fromkeys(raw or ()))
+        return tuple(message_uploads.of_token(each, viewer).as_media() for each in dict.fromkeys(raw or ()))
 
 
 FIELDS: tuple[Field, ...] = (
@@ -149,7 +149,7 @@ class MailRoutes:
         given = [each for each in request.files.getlist("files") if each.filename]
         if len(given) != 1:
             raise RuleBroken(_("Please send one file at a time."), "files")
-        return json_answer(201, uploads.store_upload(given[0], viewer).as_field(viewer))
+        return json_answer(201, message_uploads.store_upload(given[0], viewer).as_field(viewer))
 
     @expose("/<int:pk>/react", methods=["POST"])
     @protect()

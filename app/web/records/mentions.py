@@ -12,8 +12,8 @@ from app.domain import mentions
 from app.domain.base import NotFound
 from app.lib.ids import parse_id
 from app.web.core.viewer import Viewer
+from app.web.records.colleague_search import begins, matching
 from app.web.records.notes import ABOUT
-from app.web.records.people_search import begins, matching
 
 #: How many colleagues are suggested, and for how many the access rules are checked.
 MAX_SUGGESTED, MAX_CHECKED = 8, 40

@@ -15,8 +15,8 @@ from werkzeug.wsgi import FileWrapper
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import message_files
 from app.domain.messaging.messages import Message
+from app.file_store_and_vault import file_store
 from app.lib.file_kinds import PLAYED, SHOWN
-from app.outbox.app_services import file_store
 from app.outbox.provider_files import served_type
 
 #: Bytes read at a time during a download.

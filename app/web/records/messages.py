@@ -31,7 +31,7 @@ from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
-from app.web.records import mails, message_search
+from app.web.records import mails, message_text_search
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.screen import Screen
@@ -207,7 +207,7 @@ def peer_of_record(session: Session, channel: str, row: Any) -> str:
     return str(getattr(customer, column, None) or getattr(row, column, None) or "")
 
 
-class MessageResource(mails.MailRoutes, message_search.SearchRoutes, Resource):
+class MessageResource(mails.MailRoutes, message_text_search.SearchRoutes, Resource):
     """/api/v1/message/"""
 
     resource_name = "message"
@@ -261,10 +261,10 @@ class MessageResource(mails.MailRoutes, message_search.SearchRoutes, Resource):
     search_exclude_columns = ["subject", "body", "reason", "code", "template"]
     order_columns = ["created_on"]
     VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
-    VERBS |= mails.VERBS | message_search.VERBS
+    VERBS |= mails.VERBS | message_text_search.VERBS
     documentation = (
         mails.DOCUMENTATION
-        | message_search.DOCUMENTATION
+        | message_text_search.DOCUMENTATION
         | {
             "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
             "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),

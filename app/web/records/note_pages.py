@@ -19,7 +19,7 @@ from app.web.core.fields.base import clean_text
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
-from app.web.records import note_places, notes
+from app.web.records import note_links, notes
 from app.web.records.timelines import timeline
 
 #: Column of Activity that refers to the record -> URL of the record's page.
@@ -66,7 +66,7 @@ class NotesView(ModulePermissions, BaseView):
     @page_route("/<pk>/place", methods=["GET"])
     def place(self, pk: str) -> Any:
         """Redirect to the note on the timeline of the first of its records that the viewer sees."""
-        return redirect(note_places.url_of(_line(pk), current_viewer()))
+        return redirect(note_links.url_of(_line(pk), current_viewer()))
 
 
 def _line(pk: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.branding import ShownBrand
+from app.shown_brand import ShownBrand
 from app.web.core.pdf_pages import SIZE, PdfPages
 from app.web.records import message_files
 

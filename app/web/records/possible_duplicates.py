@@ -13,8 +13,8 @@ from app.lib.identity_numbers import is_pan
 from app.models import Customer, Lead
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries.record_table import ListQuery
-from app.web.core.registry import screen_of
 from app.web.core.urls.local_links import row_url
+from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
 from app.web.pages.html_parts import cell
 from app.web.pages.routes import page_route

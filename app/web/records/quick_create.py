@@ -15,9 +15,9 @@ from app.web.core.urls.local_links import redirect_to
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns, save_warnings
 from app.web.pages.routes import page_route
-from app.web.records import first_task_inputs, form_page
-from app.web.records.form_page import FormState
+from app.web.records import first_task_inputs, record_form
 from app.web.records.possible_duplicates import IDENTIFYING, PossibleDuplicates
+from app.web.records.record_form import FormState
 
 #: Fields of one quick form.
 MAX_FIELDS = 8
@@ -87,7 +87,7 @@ class QuickCreate(PossibleDuplicates):
         if request.method == "GET":
             return self._quick_form(FormState("add", raw), viewer)
         try:
-            form_page.refuse_vanished(self.service.record)
+            record_form.refuse_vanished(self.service.record)
             values = self.record_table.parse(raw, "add", viewer) | first_task_inputs.typed(self, viewer)
             self._refuse_missing(values)
             row = self.create_row(values, viewer)
@@ -104,7 +104,9 @@ class QuickCreate(PossibleDuplicates):
             if self.record_table.by_name[name].kind == "many":
                 sent[name] = [part for part in request.values.getlist(name) if part]
             else:
-                sent[name] = form_page.reference_sent(name) if request.method == "POST" else request.args.get(name, "")
+                sent[name] = (
+                    record_form.reference_sent(name) if request.method == "POST" else request.args.get(name, "")
+                )
         if "status" not in sent and "status" in self.record_table.declared.add:
             sent["status"] = request.values.get("status", "")  # from the column of a board
         return {name: given for name, given in sent.items() if given not in ("", [])}
@@ -124,7 +126,7 @@ class QuickCreate(PossibleDuplicates):
 
     def _quick_form(self, state: FormState, viewer: Viewer, message: dict[str, Any] | None = None) -> Any:
         fields = [self.record_table.by_name[name] for name in names_of(self, viewer)]
-        made = form_page.form_page(self, fields, state, viewer)
+        made = record_form.form_page(self, fields, state, viewer)
         inputs = {each["name"]: each for part in made["sections"] for each in part["fields"]}
         page = {
             "title": made["title"],

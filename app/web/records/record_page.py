@@ -19,13 +19,13 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language, language_key
 from app.web.core.queries.record_table import RecordTable
 from app.web.core.viewer import Viewer
-from app.web.pages.kept_document import Document, render_document
+from app.web.pages.cached_page_frame import Document, render_document
 from app.web.records import (
     dial_targets,
-    form_page,
     inline_edit_fields,
     legal_hold_action,
     next_steps,
+    record_form,
     related_lists,
     reveals,
 )
@@ -299,7 +299,7 @@ def _task_inputs(viewer: Viewer) -> list[dict[str, Any]]:
 
 def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]) -> list[dict[str, Any]]:
     """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the timestamps."""
-    fieldsets = form_page.with_custom_part(screen, screen.show_fieldsets or _default_fieldsets(screen))
+    fieldsets = record_form.with_custom_part(screen, screen.show_fieldsets or _default_fieldsets(screen))
     table = screen.record_table
     named, labels = table.by_name, _labels_of(table)
     return [

@@ -15,9 +15,9 @@ from app.domain.audit import AuditEntry
 from app.domain.base import NotFound
 from app.domain.telephony import recordings
 from app.extensions import db
+from app.inbound.recording_fetch import KINDS
 from app.models import CallRecording
 from app.ops.storage.file_store import FileStore
-from app.outbox.recording_delivery import KINDS
 from app.web.core.fab_access import current_viewer
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer

@@ -18,7 +18,7 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.queries.record_table import ListQuery
-from app.web.core.registry import views_of
+from app.web.core.view_registry import views_of
 from app.web.core.viewer import Viewer
 
 #: Rows per related list.

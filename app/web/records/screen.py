@@ -21,21 +21,21 @@ from app.web.core.fields.base import Field, clean_text
 from app.web.core.fields.relation_fields import OFFERED, label_of
 from app.web.core.queries.record_table import COUNT_CAP
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import refuse_merged
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_view import RecordView
 from app.web.pages.routes import page_route
 from app.web.records import notes, related_lists
 from app.web.records import record_page as pages
 from app.web.records.attachments import files, record_files
-from app.web.records.bulk import BulkActions
+from app.web.records.bulk_actions import BulkActions
 from app.web.records.inline_actions import InlineActions
-from app.web.records.lists import list_columns, list_layouts, list_views, table_page
+from app.web.records.lists import list_columns, list_layouts, table_page, view_switcher
 from app.web.records.lists.list_page import filters_page, hits, list_query_from
 from app.web.records.quick_create import QuickCreate
-from app.web.records.record_forms import RecordForms
+from app.web.records.record_form_routes import RecordForms
 from app.web.records.status_changes import StatusMoves
 from app.web.records.timelines import timeline_tabs
 
@@ -189,7 +189,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
     def list(self) -> Any:
         """One page of the rows that the viewer sees."""
         viewer = current_viewer()
-        default = list_views.default_url(self, viewer) or list_views.opening_url(self, viewer)
+        default = view_switcher.default_url(self, viewer) or view_switcher.opening_url(self, viewer)
         if default is not None:
             return redirect(default)
         list_query = self._list_query(viewer)

@@ -23,7 +23,7 @@ from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
-from app.web.records.bulk import BulkAction, set_column
+from app.web.records.bulk_actions import BulkAction, set_column
 from app.web.records.calendar_rescheduling import CalendarMoves
 from app.web.records.related_person_field import OpenDueField, RelatedPersonField
 

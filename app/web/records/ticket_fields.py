@@ -14,7 +14,7 @@ from app.domain.tickets import MAX_SUMMARY, PRIORITIES, SOURCES, Ticket, ticket_
 from app.lib.ids import parse_id
 from app.models import Customer
 from app.web.core.fields.base import ChoiceField, Field, TextField
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField
 from app.web.core.fields.reference_fields import PersonField, person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer

@@ -17,12 +17,12 @@ from sqlalchemy import String, func, inspect
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.web.core.fields.base import ChoiceField, Field, NumberField, TextField
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateTimeField
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField, DecimalField, DurationField
 from app.web.core.queries.record_pages import tables_in
-from app.web.core.registry import kind_of, registered, screen_of_kind
+from app.web.core.view_registry import kind_of, registered, screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 from app.web.records.related_person_field import OpenDueField

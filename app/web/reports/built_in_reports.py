@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.analytics import call_summary
 from app.domain.periods import Period
-from app.lib.spreadsheet_text import as_text
+from app.lib.spreadsheet_formulas import as_text
 from app.web.core.viewer import Viewer
 from app.web.dashboards.call_export import as_csv, as_xlsx
 from app.web.records.lists.figure_filter import dates, scope_of

@@ -13,7 +13,7 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.batches import batched
 from app.web.core.fields.base import ChoiceField
-from app.web.core.fields.personal_fields import PhoneField
+from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField, DurationField
 from app.web.core.localization.default_labels import shown_label

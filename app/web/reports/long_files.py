@@ -12,10 +12,10 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken, translatable
+from app.domain.export_and_import_runs import ExportRun
 from app.domain.reports import Report
-from app.domain.transfer_runs import ExportRun
 from app.extensions import db
-from app.web.core.registry import screen_of_kind
+from app.web.core.view_registry import screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.reports import files, row_reports, running
 from app.web.reports.available_columns import ReportColumn

@@ -20,8 +20,8 @@ from app.models import ReportSchedule, Role
 from app.ops.database.connections import WRITES
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
-from app.web.core.registry import screen_of_kind
 from app.web.core.request_transaction import request_transaction
+from app.web.core.view_registry import screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.core.views import list_preferences
 from app.web.pages.routes import page_route

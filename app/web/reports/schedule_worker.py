@@ -18,8 +18,7 @@ from flask import current_app
 from flask_babel import force_locale, gettext, ngettext
 from sqlalchemy.orm import Session
 
-from app import access, branding
-from app.branding import ShownBrand
+from app import access, shown_brand
 from app.channels.base import AttachedFile, Channel, Content
 from app.channels.console import Console
 from app.domain import report_schedules
@@ -31,9 +30,10 @@ from app.lib.digit_grouping import GroupedInt
 from app.models import User
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore, TooLarge
-from app.outbox import engine
-from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
+from app.outbox import delivery_engine
+from app.outbox.delivery_engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
 from app.outbox.system_emails import SystemEmail, content_of
+from app.shown_brand import ShownBrand
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.reports import files
@@ -128,7 +128,7 @@ def _store(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
         values |= {"digest": stored.digest, "size": stored.size}
         if not report_schedules.mark_file_written(session, run, values, datetime.now(UTC)):
             return
-    engine.enqueue(REPORTS, run.id)
+    delivery_engine.enqueue(REPORTS, run.id)
 
 
 def _end(run: ReportRun, state: str, why: str) -> None:
@@ -147,7 +147,7 @@ def enqueue(run_id: int, seconds: float = 0.0) -> str:
 
 def send(run_id: int) -> None:
     """Send the file of a run that is due. The function's path is stored in queues."""
-    engine.deliver(REPORTS, run_id)
+    delivery_engine.deliver(REPORTS, run_id)
 
 
 def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
@@ -164,7 +164,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
         schedule = session.get_one(ReportSchedule, row.schedule_id)
         report = session.get_one(Report, schedule.report_id)
         author = session.get(User, report.owner_id)
-        brand = branding.current(current_app, session)
+        brand = shown_brand.current(current_app, session)
     if not user.active:
         raise NotToBeSent(IS_GONE)
     if not user.email:
@@ -191,7 +191,7 @@ def _data_of(row: ReportRun) -> bytes:
             return file.read()
     except OSError as error:
         log.warning("report run %s waits for the storage of files (%s)", row.id, type(error).__name__)
-        raise NotSent(engine.retry(REPORTS, row, str(STORE_AWAY))) from error
+        raise NotSent(delivery_engine.retry(REPORTS, row, str(STORE_AWAY))) from error
 
 
 def _content(row: ReportRun, report: Report, author: str, brand: ShownBrand) -> Content:

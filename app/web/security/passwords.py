@@ -1,39 +1,28 @@
-"""Passwords and accounts: which passwords are refused, what a change ends, and FAB's screens for it."""
+"""Passwords: which are refused, and FAB's pages that set one. What a new one ends is in `account_effects`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import available_timezones
 
-from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
+from flask import abort, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
-from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget, Select2Widget
+from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget
 from flask_appbuilder.forms import DynamicForm
 from flask_appbuilder.security import views as fab
 from flask_appbuilder.security.decorators import has_access
-from flask_appbuilder.security.forms import UserInfoEdit
-from flask_appbuilder.security.sqla.models import Group
 from flask_appbuilder.validators import PasswordComplexityValidator
 from flask_appbuilder.views import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import exists, inspect, or_, select, update
-from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash
-from wtforms import BooleanField, PasswordField, SelectField, StringField, ValidationError
-from wtforms.validators import DataRequired, EqualTo, Length, Optional
+from wtforms import BooleanField, PasswordField, ValidationError
+from wtforms.validators import DataRequired, EqualTo
 
-from app import access
-from app.domain import two_factor
-from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
-from app.domain.persistence.row_effects import Rows
-from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db
-from app.lib import phone
 from app.lib.ids import parse_id
-from app.models import ApiKey, Role, SignIn, User
+from app.models import User
 from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle, sessions
 
@@ -92,65 +81,6 @@ def _names_in_request() -> set[str]:
     target = None if key is None else db.session.get(User, key)
     names |= {target.username, target.email} if target else {getattr(g.get("person"), "username", "")}
     return names - {""}
-
-
-# --- what a change ends ------------------------------------------------------------------------------------------
-
-
-def end_sign_ins(session: Session, rows: Rows) -> None:
-    """Effect before a flush: a new password or a deactivation ends the sign-ins of its user.
-
-    A deactivation also revokes their API keys and removes their picture. Also remembers whether there is an admin, if
-    the flush could remove the last one.
-    """
-    for user in rows.changed:
-        if isinstance(user, User) and _ends_sign_ins(user):
-            sessions.end_sign_ins(session, datetime.now(UTC), SignIn.user_id == user.id)
-            with access.as_system(session):
-                two_factor.forget(session, user.id)
-            if not user.active:
-                # Permanently: reactivated users create new keys. The audit entry of the deactivation says so.
-                _revoke_keys_unaudited(session, user.id, datetime.now(UTC))
-                user.picture = None  # its file is deleted once nothing refers to it
-            note_sign_in_ended(session, user.id)
-    if rows.deleted or any(_may_remove_admin(row) for row in rows.changed):
-        transaction_state(session).had_admin = has_admin(session)
-
-
-def _revoke_keys_unaudited(session: Session, user_id: int, now: datetime) -> None:
-    step = update(ApiKey).where(*sessions.live_keys(user_id, now)).values(revoked_on=now)
-    with access.as_system(session):
-        session.execute(step, execution_options={"synchronize_session": False})
-
-
-def refuse_without_admin(session: Session, _rows: Rows) -> None:
-    """Effect after a flush: raise RuleBroken if it removed the last active admin."""
-    gathered = transaction_state(session)
-    had_admin, gathered.had_admin = gathered.had_admin, False
-    if had_admin and not has_admin(session):
-        raise RuleBroken(_("This is the last active admin. Make another user an admin first."))
-
-
-def _ends_sign_ins(user: Any) -> bool:
-    state = inspect(user).attrs
-    return state.password.history.has_changes() or (state.active.history.has_changes() and not user.active)
-
-
-def _may_remove_admin(row: Any) -> bool:
-    """Whether the change could take the role Admin from someone."""
-    if isinstance(row, User) and _ends_sign_ins(row):
-        return True
-    state = inspect(row).attrs
-    watched = {User: ("roles", "groups"), Role: ("user", "groups", "name"), Group: ("users", "roles")}
-    return any(state[name].history.deleted for name in watched[type(row)])
-
-
-def has_admin(session: Session, without: int = 0) -> bool:
-    """Whether an active user other than `without` has the role Admin, directly or through a group."""
-    admin = Role.name == access.ADMIN
-    holds = or_(User.roles.any(admin), User.groups.any(Group.roles.any(admin)))
-    query = select(exists().where(User.active.is_(True), User.id != without, holds))
-    return bool(session.execute(query).scalar())
 
 
 # --- the current password
@@ -253,43 +183,3 @@ class ResetPasswordView(fab.ResetPasswordView):
         flash(_("Password changed. The user's sessions have been ended."), "success")
         if count := sessions.count_keys(db.session(), key):
             sessions.flash_live_keys(count)
-
-
-class ProfileForm(UserInfoEdit):
-    """Fields that people may change in their own account; username, roles and permissions are not included."""
-
-    last_name = StringField(
-        lazy_gettext("Last name"), validators=[Optional(), Length(max=64)], widget=BS3TextFieldWidget()
-    )
-    mobile = StringField(lazy_gettext("Mobile"), validators=[Length(max=40)], widget=BS3TextFieldWidget())
-    time_zone = SelectField(lazy_gettext("Time zone"), widget=Select2Widget())
-    locale = SelectField(lazy_gettext("Language"), widget=Select2Widget())
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        office = ("", _("Office default"))
-        languages = current_app.config["LANGUAGES"]
-        self.time_zone.choices = [office, *((name, name) for name in sorted(available_timezones()))]
-        self.locale.choices = [office, *((code, each["name"]) for code, each in languages.items())]
-
-    def validate_mobile(self, field: Any) -> None:
-        """Raise ValidationError unless it is empty or a phone number."""
-        if field.data and phone.normalize(field.data) is None:
-            raise ValidationError(_("This isn't a valid phone number. Please check it."))
-
-
-class UserInfoEditView(fab.UserInfoEditView):
-    """The person's own profile: only name, mobile, time zone and language."""
-
-    form = ProfileForm
-
-    def form_post(self, form: Any) -> Any:
-        """Save these fields by name, so that other posted fields have no effect."""
-        user = db.session.get(User, g.person.id)
-        user.first_name, user.last_name = form.first_name.data[:64], (form.last_name.data or "")[:64]
-        user.mobile = form.mobile.data or None
-        user.mobile_e164 = phone.normalize(form.mobile.data or "")
-        user.time_zone, user.locale = form.time_zone.data or None, form.locale.data or None
-        db.session.commit()
-        flash(_("Profile saved."), "success")
-        return redirect("/users/userinfo/")

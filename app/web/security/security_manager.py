@@ -25,13 +25,14 @@ from app.lib.ids import parse_id
 from app.models import User
 from app.web.core.localization.languages import ENGLISH, translate_text
 from app.web.core.request_transaction import request_transaction
-from app.web.pages import brand, offline, probes, shell_parts
+from app.web.pages import brand, probes_and_metrics, progressive_web_app, shell_parts
 from app.web.security import (
     api_keys,
     fab_permissions,
     invitation_page,
     login,
     login_throttle,
+    own_profile,
     passwords,
     rate_limits,
     second_step,
@@ -41,7 +42,7 @@ from app.web.security import (
 )
 from app.web.security.sessions import Credential
 
-_PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
+_PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
 
 
 #: Belong to a single request; an app context may live longer (tests, shells).
@@ -70,7 +71,7 @@ class Security(SecurityManager):
     security_api = login.SecurityApi
     resetmypasswordview = passwords.ResetMyPasswordView
     resetpasswordview = passwords.ResetPasswordView
-    userinfoeditview = passwords.UserInfoEditView
+    userinfoeditview = own_profile.UserInfoEditView
 
     def __init__(self, appbuilder: Any) -> None:
         current_app.config.setdefault("FAB_PASSWORD_COMPLEXITY_VALIDATOR", passwords.refuse_weak_password)

@@ -65,7 +65,7 @@ class View:
 
     @property
     def reason(self) -> str:
-        """Why nothing can be changed in it: viewing.js writes it at what it disables."""
+        """Why nothing can be changed in it: view_as.js writes it at what it disables."""
         return translate_text(NOTHING_CHANGES)
 
 

@@ -20,7 +20,7 @@ from app.lib.ids import parse_id
 from app.models import AuditEntry, User
 from app.ops.storage.audit_head_file import AuditHeadFile
 from app.web.core.fab_access import zone
-from app.web.pages.hardened import protect
+from app.web.pages.hardened_view import protect
 from app.web.security.sessions import format_moment, signed_in
 from app.web.settings import audit_texts
 

@@ -10,13 +10,12 @@ from flask import current_app, flash, redirect, request
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
-from app import access, branding
+from app import access, shown_brand
 from app.domain import brand
 from app.domain.base import RuleBroken
 from app.domain.brand import ACCENT, Brand, BrandInput, Logo
 from app.extensions import db
-from app.outbox import brand_icons
-from app.outbox.app_services import file_store
+from app.file_store_and_vault import file_store
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
 from app.web.core.localization.languages import translate_text
@@ -26,8 +25,9 @@ from app.web.pages.brand import file_url
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form
 from app.web.records import message_files
-from app.web.records.attachments import upload_rates, uploads, virus_checks
-from app.web.records.attachments.uploads import Upload
+from app.web.records.attachments import message_uploads, upload_rates, upload_virus_scans
+from app.web.records.attachments.message_uploads import Upload
+from app.web.settings import brand_icons
 
 #: Bytes of an uploaded logo.
 MAX_BYTES = 2_000_000
@@ -67,7 +67,7 @@ class BrandView(SettingsPage):
             with request_transaction() as session:
                 row = brand.save(session, given, _version(), viewer.stamp)
                 session.commit()
-                branding.set_current(current_app, row)
+                shown_brand.set_current(current_app, row)
         except RuleBroken as broken:
             upload = found["logo"].upload if "logo" in found else None
             refused = fab_access.refusal(broken)
@@ -172,7 +172,7 @@ def _logo(viewer: Viewer) -> _ChosenLogo:
         return _ChosenLogo(None if request.form.get("remove_logo") else brand.logo_of(_stored()))
     db.session.commit()  # no transaction waits while it is scanned and stored
     if sent is None or not is_sent:
-        return _kept_before(uploads.of_token(str(token), viewer))
+        return _kept_before(message_uploads.of_token(str(token), viewer))
     try:
         return _taken(sent, viewer)
     finally:
@@ -191,9 +191,9 @@ def _taken(sent: FileStorage, viewer: Viewer) -> _ChosenLogo:
     if size > MAX_BYTES:
         raise RuleBroken(_("A logo can have up to %(most)s MB. Please choose a smaller one.", most=MAX_BYTES // 10**6))
     upload_rates.count(size, viewer)
-    virus_checks.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
+    upload_virus_scans.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
-    return _made(sent.stream, uploads.clean_name(str(sent.filename)))  # type: ignore[arg-type]
+    return _made(sent.stream, message_uploads.clean_name(str(sent.filename)))  # type: ignore[arg-type]
 
 
 def _made(file: BinaryIO, name: str) -> _ChosenLogo:

@@ -21,7 +21,7 @@ from app.models import BusinessSetting
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal
 from app.web.core.localization.default_labels import shown_label
-from app.web.pages.hardened import protect
+from app.web.pages.hardened_view import protect
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 
 #: Longer spans are typing errors: a year in minutes, ten years in days.

@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.digit_grouping import capped
 from app.models import Customer, Lead, Task, Ticket
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, parse_integer, refusal
-from app.web.core.registry import screen_of
 from app.web.core.request_transaction import request_transaction
+from app.web.core.view_registry import screen_of
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.settings.custom_field_form import LANGUAGE_NAMES, choice_rows, sections, typed_choices

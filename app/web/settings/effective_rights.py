@@ -11,14 +11,14 @@ from sqlalchemy import func, select
 
 from app import access
 from app.access.role_matrix import Matrix, load_matrix
-from app.domain import permissions, team
+from app.domain import permissions, teams
 from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
 from app.web.records.attachments import profile_pictures
@@ -81,7 +81,7 @@ def _visible_people(person: access.Person) -> dict[int, str]:
     """The people whose permissions this person can see, by id: all for an admin, else their own reporting tree."""
     query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
     if not person.is_admin:
-        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), person.id))))
+        query = query.where(User.id.in_(sorted(teams.reporting_tree(db.session(), person.id))))
     return {key: f"{first} {last}".strip() for key, first, last in db.session.execute(query)}
 
 

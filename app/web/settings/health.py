@@ -22,7 +22,7 @@ from app.lib.digit_grouping import grouped
 from app.lib.product_version import product_version
 from app.models import ErrorReport, HealthCrossing, SlowStatement
 from app.ops.database.connections import open_connections
-from app.ops.monitoring import health
+from app.ops.monitoring import process_health
 from app.ops.queues import queue
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell
@@ -73,10 +73,10 @@ CHECKS = {
     "proxy": _l("Proxy"),
 }
 _STATES = {
-    health.OK: (_l("OK"), "green"),
-    health.OFF: (_l("Not set up"), "gray"),
-    health.DEGRADED: (_l("Degraded"), "amber"),
-    health.FAILED: (_l("Failed"), "red"),
+    process_health.OK: (_l("OK"), "green"),
+    process_health.OFF: (_l("Not set up"), "gray"),
+    process_health.DEGRADED: (_l("Degraded"), "amber"),
+    process_health.FAILED: (_l("Failed"), "red"),
 }
 #: How many slow statements and errors are shown.
 MAX_ROWS = 100
@@ -272,7 +272,7 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
 # --- the self-test
 
 
-def _finding(name: str, result: health.CheckResult) -> dict[str, Any]:
+def _finding(name: str, result: process_health.CheckResult) -> dict[str, Any]:
     word, tone = _STATES[result.state]
     return {
         "label": CHECKS.get(name, name.capitalize()),
@@ -284,18 +284,20 @@ def _finding(name: str, result: health.CheckResult) -> dict[str, Any]:
     }
 
 
-def _proxy() -> health.CheckResult:
+def _proxy() -> process_health.CheckResult:
     """Whether this request arrived through the configured number of proxies."""
     count = current_app.config["CRM"].proxies
     is_forwarded = "X-Forwarded-For" in request.headers
     if is_forwarded and not count:
         sentence = _("There is a proxy, but its addresses are ignored: everybody seems to have the same one.")
-        return health.CheckResult(health.DEGRADED, sentence, _("Set CRM_PROXIES=1, and start the servers again."))
+        return process_health.CheckResult(
+            process_health.DEGRADED, sentence, _("Set CRM_PROXIES=1, and start the servers again.")
+        )
     if count and not is_forwarded:
         sentence = _("CRM_PROXIES is set, but this request came without a proxy: anybody could claim any address.")
-        return health.CheckResult(
-            health.DEGRADED, sentence, _("Let only the proxy reach the CRM (CRM_HOST=127.0.0.1).")
+        return process_health.CheckResult(
+            process_health.DEGRADED, sentence, _("Let only the proxy reach the CRM (CRM_HOST=127.0.0.1).")
         )
     if not count:
-        return health.CheckResult(health.OFF, _("No proxy is in front."))
-    return health.CheckResult(health.OK, _("The proxy passes on the addresses of people."))
+        return process_health.CheckResult(process_health.OFF, _("No proxy is in front."))
+    return process_health.CheckResult(process_health.OK, _("The proxy passes on the addresses of people."))

@@ -12,11 +12,11 @@ from flask_babel import lazy_gettext as _l
 import server_urls
 from app.extensions import db
 from app.ops.database import replicas
-from app.ops.monitoring import health
+from app.ops.monitoring import process_health
 from app.ops.processes.leader import DatabaseLeader
 from app.ops.queues import queue
 from app.web.core.queries import replica_lists
-from app.web.pages import probes
+from app.web.pages import probes_and_metrics
 
 _WORDS = {
     replicas.OK: (_l("In use"), "green"),
@@ -41,7 +41,7 @@ def rows() -> list[dict[str, Any]]:
         made += [_replica(each) for each in found.all]
     topology = server_urls.redis_topology(settings.redis_url) if settings.redis_url else None
     if topology is not None:
-        state = probes.redis_state()
+        state = probes_and_metrics.redis_state()
         word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
         addresses = ", ".join(f"{host}:{port}" for host, port in topology.addresses)
         role = _("Redis, behind Sentinels") if topology.kind == "sentinel" else _("Redis Cluster")
@@ -84,7 +84,7 @@ def _loss(found: replicas.Replicas) -> str:
 
 
 def _primary(url: str, found: replicas.Replicas) -> dict[str, Any]:
-    state = probes.database_state()
+    state = probes_and_metrics.database_state()
     word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
     if state == "ok" and not found.primary.is_semi_sync:
         word = (_("In use"), "amber")
@@ -106,19 +106,23 @@ def _replica(replica: replicas.Replica) -> dict[str, Any]:
     return {"server": replica.name, "role": _("Database: replica"), "word": word, "tone": tone, "note": note}
 
 
-def check() -> health.CheckResult:
+def check() -> process_health.CheckResult:
     """A check of the self-test: the databases and their replicas."""
     found = replica_lists.replicas_of_app()
     if found is None:
-        return health.CheckResult(health.OFF, _("No replica of the database is set up."))
+        return process_health.CheckResult(process_health.OFF, _("No replica of the database is set up."))
     found.look()
     bad = [each for each in found.all if each.seen.state != replicas.OK]
     if bad:
         names = ", ".join(f"{each.name}: {_WORDS[each.seen.state][0]}" for each in bad)
         sentence = _("Replicas that lists are not read from: %(names)s.", names=names)
-        return health.CheckResult(health.DEGRADED, sentence, _("See “Replicas” in docs/operate.md for each of these."))
+        return process_health.CheckResult(
+            process_health.DEGRADED, sentence, _("See “Replicas” in docs/operate.md for each of these.")
+        )
     if not found.primary.is_semi_sync:
         sentence = _("The replicas are in use.") + " " + _loss(found)
         advice = _("Turn it on, or the last changes may be lost with the primary; see “Replicas” in docs/operate.md.")
-        return health.CheckResult(health.DEGRADED, sentence, advice)
-    return health.CheckResult(health.OK, _("The replicas are in use, and a change counts once one of them has it."))
+        return process_health.CheckResult(process_health.DEGRADED, sentence, advice)
+    return process_health.CheckResult(
+        process_health.OK, _("The replicas are in use, and a change counts once one of them has it.")
+    )

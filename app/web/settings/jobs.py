@@ -17,7 +17,7 @@ from app.domain.maintenance.job_runs import newest_runs
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import JobRun
-from app.ops.monitoring import health
+from app.ops.monitoring import process_health
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell, relative
 from app.web.core.localization.durations import milliseconds, span
@@ -105,7 +105,7 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
 
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether a process runs the jobs: {title, text, tone, icon, goes_on}."""
-    if wrong_clock := health.find_note("clock"):
+    if wrong_clock := process_health.find_note("clock"):
         return _clock_wrong(wrong_clock)
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
     run = max((run for run in minutely if not run.is_manual), key=lambda run: run.started_on, default=None)

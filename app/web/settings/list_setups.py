@@ -12,7 +12,7 @@ from app.domain.base import Conflict, NotFound, RuleBroken
 from app.extensions import db
 from app.models import ListSetup
 from app.web.core.fab_access import content_hash, current_viewer
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records import quick_create

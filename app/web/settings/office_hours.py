@@ -24,7 +24,7 @@ from app.lib.iso_time import read_time
 from app.models import Holiday, OfficeRange
 from app.web.core import fab_access
 from app.web.core.localization.languages import translate_text
-from app.web.pages.hardened import protect, select_field
+from app.web.pages.hardened_view import protect, select_field
 from app.web.pages.settings_page import SettingsPage
 from app.web.settings.picklists import PicklistScreen
 

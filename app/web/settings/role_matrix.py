@@ -24,7 +24,7 @@ from app.web.core import fab_access
 from app.web.core.fields import custom_field_catalog
 from app.web.core.localization.languages import translate_text
 from app.web.core.views import custom_columns
-from app.web.pages.hardened import protect
+from app.web.pages.hardened_view import protect
 from app.web.pages.settings_page import SettingsPage
 
 

@@ -27,8 +27,8 @@ from app.domain import users
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Role
-from app.web.pages.hardened import VERBS as SCREEN_VERBS
-from app.web.pages.hardened import HardenedInterface, HardenedView, link
+from app.web.pages.hardened_view import VERBS as SCREEN_VERBS
+from app.web.pages.hardened_view import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import BASE_PERMISSIONS
 
 #: Round robin refers to these by name. No permission does, except for Admin's, which only an admin can grant.

@@ -16,30 +16,24 @@ from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
 from app.web.settings.brand import BrandView
 from app.web.settings.business_settings import Business
-from app.web.settings.caller_report import CallerReportView
+from app.web.settings.caller_id_report import CallerReportView
 from app.web.settings.custom_fields import CustomFieldsView
-from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.files import FileSettingsView
 from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
 from app.web.settings.legal_holds import LegalHoldsView
 from app.web.settings.list_setups import ListSetupsView
+from app.web.settings.message_templates import MessageTemplates
 from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
-from app.web.settings.picklists import (
-    AccountTypes,
-    LeadSources,
-    LeadStatuses,
-    MessageTemplates,
-    SupportPages,
-    TicketStatuses,
-    TicketSubjects,
-)
+from app.web.settings.picklists import AccountTypes, LeadSources, LeadStatuses, TicketStatuses, TicketSubjects
+from app.web.settings.queue_page import QueueView
 from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
 from app.web.settings.round_robin import RoundRobinView
 from app.web.settings.sla_policies import SlaPolicies
+from app.web.settings.support_pages import SupportPages
 from app.web.settings.users import Users
 from app.web.settings.webhooks import WebhooksView
 

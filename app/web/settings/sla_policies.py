@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
-from app.web.pages.hardened import HardenedInterface, select_field
+from app.web.pages.hardened_view import HardenedInterface, select_field
 from app.web.settings.business_settings import MAX_MINUTES
 from app.web.settings.picklists import PicklistScreen
 

@@ -26,19 +26,19 @@ from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import absence, invitations, reminder_preferences, team, two_factor
+from app.domain import absence, invitations, reminder_preferences, teams, two_factor
 from app.domain.automation import reminder_rescheduling
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core import fab_access
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
-from app.web.pages.hardened import VERBS as SCREEN_VERBS
-from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
+from app.web.pages.hardened_view import VERBS as SCREEN_VERBS
+from app.web.pages.hardened_view import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.html_parts import avatar, icon
 from app.web.security import second_step, view_as
 from app.web.security.sessions import signed_in
@@ -385,7 +385,7 @@ def _refuse_invalid(user: Any) -> None:
 
 def _refuse_cycle(user: Any) -> None:
     try:
-        team.refuse_cycle(db.session(), user.id, user.manager_id)
+        teams.refuse_cycle(db.session(), user.id, user.manager_id)
     except RuleBroken as broken:
         raise RuleBroken(translate_text(broken.message), "manager_id") from broken
 

@@ -15,10 +15,10 @@ from app.domain import webhooks
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
+from app.file_store_and_vault import vault
 from app.lib.digit_grouping import GroupedInt
 from app.models import Webhook, WebhookDelivery
-from app.outbox import engine
-from app.outbox.app_services import vault
+from app.outbox import delivery_engine
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.request_transaction import request_transaction
@@ -136,7 +136,7 @@ class WebhooksView(SettingsPage):
         row = _find(WebhookDelivery, key)
         with request_transaction() as session:
             hook_id, name = row.webhook_id, webhooks.resend(session, row, _now())
-        engine.enqueue(WEBHOOKS, name)
+        delivery_engine.enqueue(WEBHOOKS, name)
         flash(_("Resent with the same delivery ID."), "success")
         return redirect(f"/webhooks/{hook_id}/")
 
@@ -192,7 +192,7 @@ def _resume(hook: Webhook, by: int) -> None:
 def _test(hook: Webhook, by: int) -> None:
     with request_transaction() as session:
         key = webhooks.send_test(session, hook, _now())
-    engine.enqueue(WEBHOOKS, key)
+    delivery_engine.enqueue(WEBHOOKS, key)
     flash(_("Test sent. The result appears below."), "success")
 
 

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.web.core.fields.base import ChoiceField, Field, NumberField
+from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer

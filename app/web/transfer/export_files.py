@@ -15,7 +15,7 @@ from datetime import date, datetime
 from typing import IO
 from xml.sax.saxutils import escape
 
-from app.lib.spreadsheet_text import as_text, is_formula
+from app.lib.spreadsheet_formulas import as_text, is_formula
 from app.web.transfer.export_cells import Cell
 
 MIME = {

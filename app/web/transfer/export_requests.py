@@ -10,13 +10,13 @@ from flask_babel import gettext as _
 from sqlalchemy import update
 
 from app import access
-from app.domain import transfer_runs
+from app.domain import export_and_import_runs
 from app.domain.base import Gone, NotFound, RuleBroken
-from app.domain.transfer_runs import OPEN_EXPORTS, ExportRun
+from app.domain.export_and_import_runs import OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
-from app.web.transfer import export_worker, exports, file_rights, full_export
+from app.web.transfer import export_all_request, export_worker, exports, file_rights
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
 from app.web.transfer.exports import ExportQuery
 
@@ -32,7 +32,7 @@ def queue_export(kind: str, format_: str, payload: dict[str, Any], viewer: Viewe
     """Add an export of this kind and queue it; `payload` has columns and query. Returns its id."""
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with request_transaction() as session:
-        key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
+        key = export_and_import_runs.new_export(session, kind, format_, payload, viewer.stamp).id
     export_worker.enqueue(key)
     return key
 
@@ -47,9 +47,9 @@ def make_again(run: ExportRun, viewer: Viewer) -> int:
 
 def start_full_export(viewer: Viewer) -> int:
     """Queue an export of everything for an admin. Returns its id. Raises RuleBroken, Denied."""
-    full_export.refuse_others(viewer)
+    export_all_request.refuse_others(viewer)
     with request_transaction() as session:
-        key = full_export.request_export(session, viewer.stamp)
+        key = export_all_request.request_export(session, viewer.stamp)
     export_worker.enqueue(key)
     return key
 
@@ -69,13 +69,13 @@ def stop(run: ExportRun, viewer: Viewer) -> None:
         step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
         done: Any = session.execute(step, execution_options={"synchronize_session": False})
         if done.rowcount:
-            transfer_runs.drop_parts(session, run.id, "ids", "rows")
+            export_and_import_runs.drop_parts(session, run.id, "ids", "rows")
 
 
 def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
     """Raise Denied if the person may no longer export this at all."""
     if run.kind == "all":
-        full_export.refuse_others(viewer)
+        export_all_request.refuse_others(viewer)
     elif not exports.kind_of(run).is_allowed(run, viewer):
         raise access.Denied(_("Your role doesn't allow this export any more."))
 

@@ -21,19 +21,19 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import transfer_runs
+from app.domain import export_and_import_runs
 from app.domain.base import Gone, RuleBroken, translatable
-from app.domain.transfer_runs import ExportRun, TransferPart
+from app.domain.export_and_import_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 from app.web.core.viewer import Viewer
-from app.web.transfer import exports, file_rights, full_export
+from app.web.transfer import export_all_request, exports, file_rights
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
+from app.web.transfer.export_heartbeat import ExportStopped, Heartbeat
 from app.web.transfer.exports import ExportSource
-from app.web.transfer.heartbeat import ExportStopped, Heartbeat
 from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
@@ -62,15 +62,15 @@ def work(run_id: int) -> None:
 def step(run_id: int, worker: str) -> bool:
     """Write the next piece, or finish. Returns whether there is more to do for this worker."""
     with access.system_transaction() as session:
-        run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
+        run = export_and_import_runs.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
         return False
-    if run.tries > transfer_runs.MAX_TRIES:
+    if run.tries > export_and_import_runs.MAX_TRIES:
         _fail(run, BROKEN_OFF)
         return False
     try:
         if run.kind == "all":
-            full_export.write_archive(run)
+            export_all_request.write_archive(run)
             return False
         payload = run.payload
         with acting_for(run.created_by_id, f"/?{payload['query']}", scope=payload.get("scope", ())) as viewer:
@@ -124,9 +124,9 @@ def _write_whole(run: ExportRun, source: ExportSource, rows: list[Row], store: F
         made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     values = {"rows": len(rows), "total": len(rows)} | _further(run)
     with access.system_transaction() as session:
-        if not transfer_runs.advance_export(session, run, values):
+        if not export_and_import_runs.advance_export(session, run, values):
             return False
-        transfer_runs.drop_parts(session, run.id, "rows")
+        export_and_import_runs.drop_parts(session, run.id, "rows")
         session.add_all(made)
     run.rows = run.total = len(rows)
     return True
@@ -138,7 +138,7 @@ def _begin(run: ExportRun, source: ExportSource, store: FileStore) -> bool:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
     with access.system_transaction() as session:
-        if transfer_runs.advance_export(session, run, {"total": len(ids)} | _further(run)):
+        if export_and_import_runs.advance_export(session, run, {"total": len(ids)} | _further(run)):
             session.add(TransferPart(export_id=run.id, role="ids", place=0, digest=stored.digest, size=stored.size))
             return True
     return False
@@ -146,7 +146,7 @@ def _begin(run: ExportRun, source: ExportSource, store: FileStore) -> bool:
 
 def _ids(run: ExportRun, store: FileStore) -> array[int]:
     with access.system_transaction() as session:
-        part = transfer_runs.parts_of(session, run.id, "ids")[0]
+        part = export_and_import_runs.parts_of(session, run.id, "ids")[0]
     ids = array("i")
     with store.open(part.digest) as file:
         ids.frombytes(file.read())
@@ -157,7 +157,7 @@ def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: Fil
     place, data = piece
     stored = store.put(data)
     with access.system_transaction() as session:
-        if not transfer_runs.advance_export(session, run, {"rows": rows} | _further(run)):
+        if not export_and_import_runs.advance_export(session, run, {"rows": rows} | _further(run)):
             return False
         session.add(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     return True
@@ -173,18 +173,18 @@ def _further(run: ExportRun) -> dict[str, Any]:
 
 def _finish(run: ExportRun, source: ExportSource, viewer: Viewer, store: FileStore) -> bool:
     with access.system_transaction() as session:
-        parts = transfer_runs.parts_of(session, run.id, "rows")
+        parts = export_and_import_runs.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
         made = _workbook(run, source, (parts, store))
     else:
         made = [(part.digest, part.size) for part in parts]
     now = datetime.now(UTC)
     size = sum(bytes_ for _digest, bytes_ in made)
-    values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + transfer_runs.KEPT_FOR}
+    values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + export_and_import_runs.KEPT_FOR}
     with access.system_transaction() as session:
-        if not transfer_runs.advance_export(session, run, values):
+        if not export_and_import_runs.advance_export(session, run, values):
             return False
-        transfer_runs.drop_parts(session, run.id, "ids", "rows")
+        export_and_import_runs.drop_parts(session, run.id, "ids", "rows")
         for place, (digest, bytes_) in enumerate(made):
             session.add(TransferPart(export_id=run.id, role="file", place=place, digest=digest, size=bytes_))
         exports.notify(session, run, {"rows": run.rows}, now)
@@ -218,7 +218,7 @@ def stream(run_id: int) -> Iterator[bytes]:
     """
     store: FileStore = current_app.extensions["crm_files"]
     with access.system_transaction() as session:
-        parts = transfer_runs.parts_of(session, run_id, "file")
+        parts = export_and_import_runs.parts_of(session, run_id, "file")
     try:
         first = [content(store, part) for part in parts[:1]]
     except FileNotFoundError as missing:
@@ -231,8 +231,10 @@ def _fail(run: ExportRun, why: str) -> None:
     now = datetime.now(UTC)
     with access.system_transaction() as session:
         text = str(why)[:300]
-        if transfer_runs.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
-            transfer_runs.drop_parts(session, run.id, "ids", "rows")
+        if export_and_import_runs.advance_export(
+            session, run, {"outcome": "failed", "error": text, "finished_on": now}
+        ):
+            export_and_import_runs.drop_parts(session, run.id, "ids", "rows")
             if session.get(User, run.created_by_id) is not None:
                 exports.notify(session, run, {"error": text}, now)
 
@@ -241,7 +243,7 @@ def _put_off(run: ExportRun, error: OSError) -> None:
     """Retry later, because file storage was unavailable, or give up after the last attempt."""
     log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
     with access.system_transaction() as session:
-        is_put_off = transfer_runs.postpone_export(session, run, datetime.now(UTC))
+        is_put_off = export_and_import_runs.postpone_export(session, run, datetime.now(UTC))
     if not is_put_off:
         _fail(run, STORE_AWAY)
 
@@ -249,9 +251,9 @@ def _put_off(run: ExportRun, error: OSError) -> None:
 def _leave(run_id: int, worker: str) -> None:
     """Let any worker continue at once."""
     with access.system_transaction() as session:
-        run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
+        run = export_and_import_runs.claim_export(session, run_id, worker, datetime.now(UTC))
         if run is not None:
-            transfer_runs.advance_export(session, run, {"worker": None})
+            export_and_import_runs.advance_export(session, run, {"worker": None})
 
 
 # --- each minute
@@ -259,7 +261,7 @@ def _leave(run_id: int, worker: str) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Exports without a worker whose next attempt is due."""
-    return transfer_runs.stalled_exports(session, now, limit)
+    return export_and_import_runs.stalled_exports(session, now, limit)
 
 
 def enqueue(run_id: int) -> str:

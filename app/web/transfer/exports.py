@@ -19,13 +19,13 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, notices
 from app.domain.base import NotFound, RuleBroken
-from app.domain.transfer_runs import FORMATS, ExportRun
+from app.domain.export_and_import_runs import FORMATS, ExportRun
 from app.extensions import db
 from app.lib.batches import batched
 from app.lib.ids import parse_id
 from app.web.core.fields.base import Field
 from app.web.core.queries.record_table import ListQuery
-from app.web.core.registry import screen_of_kind
+from app.web.core.view_registry import screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.transfer.export_cells import reader_of
 from app.web.transfer.export_files import Row

@@ -8,8 +8,8 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import spreadsheet_files, transfer_runs
-from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
+from app.domain import export_and_import_runs, spreadsheet_files
+from app.domain.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
@@ -98,7 +98,7 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         else {name: getattr(run, name) for name in ("created", "updated", "skipped", "wrong")}
     )
     with access.as_system(session):
-        former = transfer_runs.same_file(session, run) if run.outcome == "checked" else None
+        former = export_and_import_runs.same_file(session, run) if run.outcome == "checked" else None
     is_young = run.changed_on > viewer.now - REVERTED_WITHIN
     return import_context(run, viewer) | {
         "is_trial": is_trial,

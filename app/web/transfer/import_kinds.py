@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.base import RuleBroken, join_texts, translatable
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
+from app.file_store_and_vault import vault
 from app.lib import phone
 from app.lib.batches import batched
 from app.lib.masking import is_masked
 from app.models import CustomerAccount
-from app.outbox.app_services import vault
 from app.web.core.fields import custom_field_catalog
 from app.web.core.fields.base import Field
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.transfer import import_choices

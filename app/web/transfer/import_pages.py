@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
+from app.domain.export_and_import_runs import OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import current_viewer, refusal

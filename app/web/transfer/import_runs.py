@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, spreadsheet_files, transfer_runs
+from app.domain import audit, export_and_import_runs, spreadsheet_files
 from app.domain.base import Conflict, NotFound, RuleBroken
+from app.domain.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
 from app.domain.spreadsheet_files import Dialect
-from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
 from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_worker
@@ -93,7 +93,7 @@ def _first_plan(
     """The mapping of an earlier file with these headers, else the guess."""
     run, kind, headers = asked
     options = default_options(kind, headers, rows, viewer)
-    former = transfer_runs.mapping_of_shape(session, kind.name, run.shape, viewer.person.id)
+    former = export_and_import_runs.mapping_of_shape(session, kind.name, run.shape, viewer.person.id)
     if former is None:
         return guessed(kind, headers), options
     kept = ImportOptions.from_json(former["options"])

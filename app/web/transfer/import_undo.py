@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit
 from app.domain.base import RuleBroken
+from app.domain.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence.transaction_state import transaction_state
-from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_one
 from app.web.core.viewer import Viewer

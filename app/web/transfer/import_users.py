@@ -12,7 +12,7 @@ from werkzeug.security import generate_password_hash
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import team
+from app.domain import teams
 from app.domain.base import RuleBroken, translatable
 from app.lib import phone
 from app.lib.label_matching import nearest_label
@@ -72,7 +72,7 @@ class UserKind(ImportKind):
         """Change the user. Raises RuleBroken, Denied."""
         _set(session, row, values)
         if row.manager_id:
-            team.refuse_cycle(session, row.id, row.manager_id)
+            teams.refuse_cycle(session, row.id, row.manager_id)
         session.flush()
 
     def before(self, row: Any, values: dict[str, Any]) -> dict[str, Any]:

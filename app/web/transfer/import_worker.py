@@ -19,19 +19,19 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, notices, spreadsheet_files, transfer_runs
+from app.domain import audit, export_and_import_runs, notices, spreadsheet_files
 from app.domain.base import RuleBroken, translatable
+from app.domain.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.domain.notice_batches import NoticeBatch
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.spreadsheet_files import Dialect
-from app.domain.transfer_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of, summary_of
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
-from app.outbox.engine import SKIPPED
+from app.outbox.delivery_engine import SKIPPED
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
@@ -129,10 +129,10 @@ def work(run_id: int) -> None:
 
 def _work(run_id: int, silent_since: datetime | None) -> None:
     with access.system_transaction() as session:
-        tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC), silent_since)
+        tries = export_and_import_runs.take_up_import(session, run_id, datetime.now(UTC), silent_since)
     if tries is None:
         return
-    if tries > transfer_runs.MAX_TRIES:
+    if tries > export_and_import_runs.MAX_TRIES:
         _fail(run_id, BROKEN_OFF, is_over=True)
         return
     source, ends = ImportSource(run_id), time.monotonic() + MAX_SECONDS
@@ -248,7 +248,7 @@ def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan)
     """Store the results of the rows, in their transaction."""
     lines, outcomes, at = counted
     with access.as_system(session):
-        bulk.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
+        bulk_statements.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
         for name in ("created", "updated", "skipped", "wrong"):
             setattr(run, name, getattr(run, name) + sum(each.result == name for each in outcomes))
         run.position += len(lines)
@@ -275,7 +275,7 @@ def _count_trial(session: Session, run_id: int, counted: Counted, source: Import
         check = dict(run.payload.get("check") or {})
         for name in ("created", "updated", "skipped", "wrong"):
             check[name] = check.get(name, 0) + sum(each.result == name for each in outcomes)
-        bulk.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
+        bulk_statements.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
         run.payload = {**run.payload, "check": check}
         run.position += len(lines)
         run.come_further(datetime.now(UTC))
@@ -309,7 +309,7 @@ def _put_off(run_id: int, error: OSError) -> None:
     log.warning("import %s waits for the storage of files (%s)", run_id, type(error).__name__)
     with access.system_transaction() as session:
         run = session.get(ImportRun, run_id, with_for_update=True)
-        is_put_off = run is None or transfer_runs.put_off_import(run, datetime.now(UTC))
+        is_put_off = run is None or export_and_import_runs.put_off_import(run, datetime.now(UTC))
     if not is_put_off:
         _fail(run_id, STORAGE_AWAY, is_over=True)
 
@@ -336,7 +336,7 @@ def look_for_lost(name: str) -> None:
     now = datetime.now(UTC)
     try:
         with access.system_transaction() as session:
-            found = _without_folders(session, transfer_runs.silent_imports(session, now, MOST_LOST))
+            found = _without_folders(session, export_and_import_runs.silent_imports(session, now, MOST_LOST))
     except SQLAlchemyError as error:
         log.warning("a worker could not look for imports that were cut off (%s)", summary_of(error))
         return
@@ -351,7 +351,7 @@ def resume(run_id: int, since: int) -> None:
     """
     moment = datetime.fromtimestamp(since, UTC)
     with access.system_transaction() as session:
-        is_silent = bool(transfer_runs.silent_imports(session, moment, 1, run_id))
+        is_silent = bool(export_and_import_runs.silent_imports(session, moment, 1, run_id))
     if is_silent:
         _work(run_id, moment)
 
@@ -361,7 +361,7 @@ def resume(run_id: int, since: int) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Imports without a worker."""
-    return _without_folders(session, transfer_runs.lost_imports(session, now, limit))
+    return _without_folders(session, export_and_import_runs.lost_imports(session, now, limit))
 
 
 def _without_folders(session: Session, found: list[int]) -> list[int]:

@@ -26,10 +26,10 @@ from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
-from app.web.pages import frame
+from app.web.pages import page_frame
 from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in
-from app.web.workday import delivery_log
+from app.web.workday import notice_deliveries
 from app.web.workday.notice_preferences import KIND_LABELS
 
 #: Notices in the panel, and per page of all notices.
@@ -142,7 +142,7 @@ def _item(row: Any, cards: RecordCards, viewer: Viewer) -> dict[str, Any]:
     is_away = notices.is_snoozed(row, viewer.now) and row.read_on is None
     return {
         "id": row.id,
-        "text": text_of(row, **delivery_log.text_values(row, viewer), **names_of(row, cards)),
+        "text": text_of(row, **notice_deliveries.text_values(row, viewer), **names_of(row, cards)),
         "at": moment_cell(row.at, viewer),
         "read": row.read_on is not None,
         "url": link_of(row, cards),
@@ -150,7 +150,7 @@ def _item(row: Any, cards: RecordCards, viewer: Viewer) -> dict[str, Any]:
         "record": {"url": home[0], "label": home[1]} if home else None,
         "snoozed": moment_cell(row.snoozed_until, viewer) if is_away else None,
         "is_back": _shown_on(row, viewer.now) != row.at,
-    } | delivery_log.icon_of(row)
+    } | notice_deliveries.icon_of(row)
 
 
 def _about(row: Any, cards: RecordCards) -> str | None:
@@ -197,10 +197,10 @@ def _filters(show: str, kind: str, now: datetime) -> list[Any]:
 
 def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """[{title, items}] by day in the viewer's zone, each item with its delivery log."""
-    cards, deliveries = record_cards(session, rows), delivery_log.deliveries_of(session, [row.id for row in rows])
+    cards, deliveries = record_cards(session, rows), notice_deliveries.deliveries_of(session, [row.id for row in rows])
     days: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
-        log = delivery_log.delivery_lines(row, deliveries.get(row.id, {}), viewer)
+        log = notice_deliveries.delivery_lines(row, deliveries.get(row.id, {}), viewer)
         days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": log})
     today = viewer.today
     near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
@@ -212,7 +212,7 @@ def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, A
 
 def _unread(viewer: Viewer) -> int:
     """The unread count; also kept for the badge of the page."""
-    return frame.count_unread(viewer.person.id)
+    return page_frame.count_unread(viewer.person.id)
 
 
 # --- changes

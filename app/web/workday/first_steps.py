@@ -12,9 +12,9 @@ from sqlalchemy import and_, exists, func, or_, select
 
 import config
 from app import access
-from app.branding import ShownBrand
 from app.extensions import db
 from app.models import BackupRun, ChannelAccount, Customer, Holiday, Lead, PhoneSync, User
+from app.shown_brand import ShownBrand
 from app.web.core.fab_access import signed_in
 from app.web.pages import brand
 from app.web.pages.refusals import previous_page

@@ -29,7 +29,7 @@ from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.record_table import RecordTable
 from app.web.core.viewer import Viewer
-from app.web.pages.frame import languages
+from app.web.pages.page_frame import languages
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in

@@ -32,9 +32,9 @@ from app.web.core.queries.text_search import (
     exact_first,
     matching_all,
 )
-from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import is_number_of
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import file_search

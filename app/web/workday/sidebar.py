@@ -17,11 +17,11 @@ from app.models import AssignmentRequest, Conversation
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import language_key
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.views.list_preferences import preferences_of
-from app.web.pages import frame
+from app.web.pages import page_frame
 from app.web.records.conversation_list import own_unread
-from app.web.records.lists.list_views import view_url
+from app.web.records.lists.view_switcher import view_url
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
 from app.web.workday.assignment_requests import MAX_COUNTED, waiting
@@ -170,7 +170,7 @@ _COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]]
 
 
 #: The counted tables.
-_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation, *frame.UNREAD))
+_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation, *page_frame.UNREAD))
 
 
 def _badge(name: str, person: access.Person) -> Entry:
@@ -197,7 +197,7 @@ def _counts(person: access.Person) -> dict[str, int]:
             ("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES
         )
         is_needed = bool(shown) or not has_unread
-        row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if is_needed else ()
+        row = access.answer(db.session(), question, page_frame.unread_values(person.id))[0] if is_needed else ()
         if not has_unread:
             (held["unread"], held["has_calls"]), row = row[:2], row[2:]
         held["sidebar_counts"] = known | dict(zip(shown, row, strict=True))
@@ -209,7 +209,7 @@ def _count(shown: list[str], person: access.Person, has_unread: bool) -> Any:
     """SELECT of the counts of the shown entries, after those of the top bar unless they are known."""
     rows = [_COUNTED[name][2](person).limit(MAX_COUNTED).subquery() for name in shown]
     parts = [select(func.count()).select_from(each).scalar_subquery() for each in rows]
-    return select(*(() if has_unread else frame.unread_columns()), *parts)
+    return select(*(() if has_unread else page_frame.unread_columns()), *parts)
 
 
 #: Prefixes of the URLs of settings.

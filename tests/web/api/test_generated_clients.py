@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from app.web.settings.picklist_resources import PICKLIST_RESOURCES
+from app.web.settings.picklist_rest import PICKLIST_RESOURCES
 from tests.app_fixtures import Crm
 
 #: Picklists that are left out.

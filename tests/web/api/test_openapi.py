@@ -19,7 +19,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
 from app import create_app
-from app.web.settings.picklist_resources import PICKLIST_RESOURCES
+from app.web.settings.picklist_rest import PICKLIST_RESOURCES
 from tests.app_fixtures import PASSWORD, Crm, settings_for
 from tests.web.invalid_input import VALID_BODIES, Hostile, spare_world
 

@@ -9,7 +9,7 @@ from typing import Any
 from flask_appbuilder import Model
 from sqlalchemy import select, text
 
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain import assignment, notices
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts, messages

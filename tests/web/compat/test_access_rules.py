@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app import access
 from app.models import ApiKey, Lead
-from app.web.compat.registry import METHODS
+from app.web.compat.method_registry import METHODS
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 
 #: Methods that every authenticated person may call: public fields of users, office hours, the own profile and

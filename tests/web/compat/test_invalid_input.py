@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.web.compat import registry
+from app.web.compat import method_registry
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.responses import EXC_TYPES
@@ -70,7 +70,7 @@ RUBBISH = (
     "null",
 )
 JSON = {"Content-Type": "application/json"}
-SOURCES = Path(registry.__file__).parent
+SOURCES = Path(method_registry.__file__).parent
 #: The headers of the admin, whose requests are thousands.
 ROOT = {"Authorization": "token keyroot:secret-root"} | JSON
 #: Arguments with SQL in them.
@@ -139,7 +139,7 @@ def values_by_argument() -> dict[tuple[str, str], tuple[Any, ...]]:
     modules: dict[str, set[str]] = {}
     found, turns = {}, itertools.count()
     for name, (_who, build_body) in SAMPLE_CALLS.items():
-        module = registry.METHODS[name].function.__module__
+        module = method_registry.METHODS[name].function.__module__
         for field in build_body(AnyRecord()):
             read_in, turn = modules.setdefault(field, set()), next(turns)
             if read_in:
@@ -330,7 +330,7 @@ def test_a_server_error_has_the_error_envelope(sample: SampleRecords, monkeypatc
     def broken(request: Any) -> Any:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(broken, allow_guest=True))
+    monkeypatch.setitem(method_registry.METHODS, "ping", method_registry.Method(broken, allow_guest=True))
     monkeypatch.setitem(sample.crm.app.config, "PROPAGATE_EXCEPTIONS", False)
     response = sample.crm.app.test_client().get("/api/method/ping")
     assert response.status_code == 500
@@ -344,7 +344,7 @@ def test_an_unavailable_database_is_503_with_retry_after(
     def away(request: Any) -> Any:
         raise PoolTimeout
 
-    monkeypatch.setitem(registry.METHODS, "ping", registry.Method(away, allow_guest=True))
+    monkeypatch.setitem(method_registry.METHODS, "ping", method_registry.Method(away, allow_guest=True))
     for path in ("/api/method/ping", "/?cmd=ping"):
         response = sample.crm.app.test_client().get(path)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "10")

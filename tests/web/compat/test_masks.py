@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.permissions import MASKED
 from app.web.compat.doctypes import DOCTYPES
-from app.web.compat.registry import METHODS
+from app.web.compat.method_registry import METHODS
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 
 USERS = ("ana", "mia", "cleo", "sam")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.web.compat.registry import METHODS
+from app.web.compat.method_registry import METHODS
 from tests.app_fixtures import Crm
 from tests.web.compat.sample_calls import REFUSING, SAMPLE_CALLS, SampleRecords
 

@@ -98,7 +98,7 @@ def test_logout_ends_the_session(phone: Phone) -> None:
 
 
 def test_every_method_is_401_without_authentication(crm: Crm) -> None:
-    from app.web.compat.registry import METHODS
+    from app.web.compat.method_registry import METHODS
 
     for name, method in METHODS.items():
         response = crm.app.test_client().post(METHOD + name, json={})

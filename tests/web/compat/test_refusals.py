@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from app.web.compat.doctypes import DOCTYPES
+from app.web.compat.method_registry import METHODS
 from app.web.compat.picklists import PICKLISTS
-from app.web.compat.registry import METHODS
 from app.web.compat.responses import EXC_TYPES
 from tests.app_fixtures import PASSWORD
 from tests.cases import each_case

@@ -25,8 +25,7 @@ from app.models import (
     Message,
     MessageTemplate,
 )
-from app.outbox import dnd_import
-from app.web.messaging import campaign_source
+from app.web.messaging import campaign_source, dnd_list_worker
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.factories import NOW
@@ -316,10 +315,10 @@ def test_a_list_that_is_cut_off_goes_on_where_it_was(crm: Crm, monkeypatch: Any)
     upload(crm, "root", "/settings/do-not-disturb/", LIST, checked_on="2026-01-03")
     key = fresh(crm, DndUpload)[0].id
     with crm.app.app_context(), ExitStack() as stack:
-        assert dnd_import._step(key, dnd_import._Source(stack), fresh(crm, DndUpload)[0].created_on)
+        assert dnd_list_worker._step(key, dnd_list_worker._Source(stack), fresh(crm, DndUpload)[0].created_on)
         (cut,) = fresh(crm, DndUpload)
         assert file_references.referenced(crm.session, [cut.digest]) == {cut.digest}  # nobody takes it for forgotten
-        dnd_import.read(key)
+        dnd_list_worker.read(key)
     (done,) = fresh(crm, DndUpload)
     assert (done.state, done.wrong, done.digest) == ("done", 3, None)
 

@@ -22,6 +22,7 @@ from werkzeug.test import encode_multipart
 from app import jobs
 from app.domain import file_references
 from app.domain.messaging import message_files
+from app.inbound.inbound_virus_scans import INFECTED
 from app.job_runner import run_slot
 from app.models import (
     AuditEntry,
@@ -36,8 +37,7 @@ from app.ops.queues import queue
 from app.ops.storage.file_store import PREFIX
 from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import provider_files
-from app.outbox.arrival_scans import INFECTED
-from app.web.records.attachments import uploads
+from app.web.records.attachments import message_uploads
 from app.web.records.attachments.upload_rates import RATES
 from tests import sample_uploads
 from tests.app_fixtures import Crm
@@ -176,7 +176,7 @@ def test_a_bad_file_is_refused_in_words_and_nothing_typed_is_lost(
     ],
 )
 def test_a_name_is_never_a_path_and_fits_the_content(given: str, stored: str) -> None:
-    assert uploads.with_ending(uploads.clean_name(given), "image/jpeg") == stored
+    assert message_uploads.with_ending(message_uploads.clean_name(given), "image/jpeg") == stored
 
 
 def test_a_token_is_for_one_person_and_cannot_be_made(crm: Crm, account: Any) -> None:  # noqa: F811

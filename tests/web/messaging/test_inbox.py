@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.channels import failure_reasons
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts, conversations, messages
 from app.domain.messaging.channel_accounts import AccountSettings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken, Stamp
 from app.domain.messaging import channel_accounts, conversations, mail_signatures, messages
 from app.domain.messaging.channel_accounts import AccountSettings

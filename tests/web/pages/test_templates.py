@@ -14,7 +14,7 @@ from app.web.pages.field_values_html import value_pairs
 from app.web.pages.html_parts import avatar, avatar_stack, cell
 from app.web.pages.timeline_html import timeline_lines
 from app.web.records.lists.board_card_html import cards_html
-from app.web.records.lists.list_rows import rows_html
+from app.web.records.lists.list_rows_html import rows_html
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 

@@ -24,11 +24,11 @@ from app.domain import attachments, file_quotas
 from app.domain.audit import AuditEntry
 from app.domain.maintenance import retention
 from app.domain.timeline import Activity
+from app.inbound import message_file_fetch
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
 from app.ops.queues import queue
 from app.ops.storage.file_store import FolderStore
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
-from app.outbox import message_files
 from tests import sample_uploads
 from tests.app_fixtures import Crm
 from tests.factories import NOW
@@ -494,10 +494,10 @@ def test_files_are_kept_while_a_row_names_them(crm: Crm) -> None:
     store = crm.app.extensions["crm_files"]
     before = NOW + timedelta(days=90_000)
     with crm.new_session() as session:
-        assert message_files.forgotten(session, store, before, 10) == []
+        assert message_file_fetch.forgotten(session, store, before, 10) == []
         session.execute(update(Attachment).values(deleted_on=NOW))
         session.commit()
-        assert message_files.forgotten(session, store, before, 10) == []
+        assert message_file_fetch.forgotten(session, store, before, 10) == []
         assert attachments.purge(session, [rows(crm)[0].id], before) == 1
         session.commit()
-        assert len(message_files.forgotten(session, store, before, 10)) == 2
+        assert len(message_file_fetch.forgotten(session, store, before, 10)) == 2

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from app.inbound import message_file_fetch
 from app.models import Attachment, FileUsage
 from app.ops.storage import s3_bucket
 from app.ops.storage.s3_bucket import S3Place
 from app.ops.storage.s3_store import S3Store
-from app.outbox import message_files
 from tests import sample_uploads
 from tests.app_fixtures import Crm
 from tests.ops.test_file_store import endpoint  # noqa: F401
@@ -82,6 +82,6 @@ def test_versions_previews_and_what_nobody_names_on_s3(crm: Crm, way: Way) -> No
         gone = [
             digest
             for digest, _stored in store.list()
-            if message_files.remove_forgotten(crm.session, store, digest, late)
+            if message_file_fetch.remove_forgotten(crm.session, store, digest, late)
         ]
     assert gone == [orphan] and named <= {digest for digest, _stored in store.list()}

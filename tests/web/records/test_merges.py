@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.domain.merging import duplicates
+from app.domain.merging import duplicate_scan
 from app.domain.merging.duplicate_pairs import DuplicatePair
 from app.domain.merging.duplicate_search import MOST_SHARED, SCANNED
 from app.models import Activity, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
@@ -22,7 +22,7 @@ Doors = Callable[[str | None], UserClient]
 def scan(crm: Crm) -> None:
     with crm.new_session() as session:
         for kind in SCANNED:
-            while duplicates.scan_next(session, kind, datetime.now(UTC)):
+            while duplicate_scan.scan_next(session, kind, datetime.now(UTC)):
                 session.commit()
             session.commit()
 

@@ -11,7 +11,7 @@ from flask import g
 from sqlalchemy import select
 
 from app import access
-from app.channels.registry import KINDS
+from app.channels.provider_registry import KINDS
 from app.domain import timeline
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts

@@ -16,8 +16,8 @@ from app.domain.invitations import Invitation
 from app.lib import totp
 from app.models import AuditEntry, Role, SignIn, User
 from app.ops.redis.rate_counter import Rate
-from app.outbox import engine, invitation_delivery
-from app.outbox.engine import DeliveryResult
+from app.outbox import delivery_engine, invitation_delivery
+from app.outbox.delivery_engine import DeliveryResult
 from app.web.security import rate_limits, second_step
 from app.web.settings import user_invitations
 from tests.app_fixtures import Crm
@@ -145,14 +145,14 @@ def test_an_email_that_is_superseded_decides_nothing_about_the_next(crm: Crm, ma
     [row] = crm.rows(select(Invitation))
     kind, now = invitation_delivery.INVITATIONS, datetime.now(UTC)
     with crm.app.app_context():
-        first = engine.claim(kind, row.id, now)
+        first = delivery_engine.claim(kind, row.id, now)
     crm.client("root").form(f"/users/action/invite/{row.user_id}", {})
     with crm.app.app_context():
-        second = engine.claim(kind, row.id, now + timedelta(minutes=1))
+        second = delivery_engine.claim(kind, row.id, now + timedelta(minutes=1))
         assert first and second and first.tries == second.tries
-        engine.settle(kind, first, DeliveryResult("sent"), now)
+        delivery_engine.settle(kind, first, DeliveryResult("sent"), now)
         assert crm.rows(select(Invitation.state)) == ["sending"]
-        engine.settle(kind, second, DeliveryResult("queued", "The mail server disconnected."), now)
+        delivery_engine.settle(kind, second, DeliveryResult("queued", "The mail server disconnected."), now)
         assert crm.rows(select(Invitation.state)) == ["queued"]
 
 

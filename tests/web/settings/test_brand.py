@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app import branding
+from app import shown_brand
 from app.lib import color_contrast
 from app.ops.database.connections import STATEMENTS
 from app.ops.storage.file_store import StorageUnavailable
@@ -58,12 +58,12 @@ def test_it_is_shown_everywhere(crm: Crm, client: Doors) -> None:
     form = root.screen(PAGE).text
     assert all(part in form for part in ('value="Acme Broking"', 'value="#7a1fa2"', 'name="remove_logo"'))
     assert sent(root, 1, name="Acme Two").status_code == 302, "a save without a file keeps the logo"
-    assert branding.last_loaded(crm.app).logo is not None and branding.last_loaded(crm.app).accent is None
+    assert shown_brand.last_loaded(crm.app).logo is not None and shown_brand.last_loaded(crm.app).accent is None
     # What was typed comes back with the reason; another save meanwhile is a conflict; the logo can go.
     stale = sent(root, 0, name="Old tab")
     assert stale.status_code == 409 and "Old tab" in stale.text
     assert sent(root, 2, name="", accent="#1f5fd0", remove_logo="1").status_code == 302
-    assert branding.last_loaded(crm.app) == branding.ShownBrand(crm.app.config["CRM"].brand)
+    assert shown_brand.last_loaded(crm.app) == shown_brand.ShownBrand(crm.app.config["CRM"].brand)
 
 
 def test_strangers_make_the_database_and_the_store_work_once(
@@ -71,7 +71,7 @@ def test_strangers_make_the_database_and_the_store_work_once(
 ) -> None:
     sent(client("root"), 0, logo=(logo(), "acme.png"))
     raw_client, store = crm.app.test_client(), crm.app.extensions["crm_files"]
-    known = f"/brand/{branding.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
+    known = f"/brand/{shown_brand.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
     opened: list[str] = []
     own = store.open
 
@@ -104,7 +104,7 @@ def test_a_picture_that_the_store_has_lost_or_cannot_give(
 
     sent(client("root"), 0, logo=(logo(), "acme.png"))
     monkeypatch.setattr(crm.app.extensions["crm_files"], "open", fail)
-    path = f"/brand/{branding.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
+    path = f"/brand/{shown_brand.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
     assert crm.app.test_client().get(path).status_code == status
 
 
@@ -133,7 +133,7 @@ def test_a_good_logo_need_not_be_chosen_again_when_something_else_is_wrong(crm: 
     token = kept_logo(refused)
     assert sent(client("root"), 0, accent="blue", kept_logo=token).status_code == 422, "and again"
     assert sent(root, 0, kept_logo=token).status_code == 302
-    assert branding.last_loaded(crm.app).logo is not None
+    assert shown_brand.last_loaded(crm.app).logo is not None
     stale = sent(root, 0, logo=(logo((300, 90)), "other.png"))
     assert stale.status_code == 409 and "other.png" in stale.text
     assert sent(root, 1, kept_logo=kept_logo(stale)).status_code == 302

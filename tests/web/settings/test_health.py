@@ -31,7 +31,7 @@ from app.domain.maintenance.health_watch import Readings
 from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
 from app.notice_texts import text_of
-from app.ops.monitoring import health, machine_resources, metrics, process_metrics, request_log
+from app.ops.monitoring import machine_resources, metrics, process_health, process_metrics, request_log
 from app.ops.monitoring.process_metrics import MetricsBatch
 from app.web.pages.process_roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
@@ -288,7 +288,9 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
         assert said, shown
     with crm.app.app_context():
         found = self_test.run()
-    assert {name: each.state for name, each in found.items() if each.state == health.FAILED} == {"queue": "failed"}
+    assert {name: each.state for name, each in found.items() if each.state == process_health.FAILED} == {
+        "queue": "failed"
+    }
     result = crm.app.test_cli_runner().invoke(args=["self-test"])
     assert result.exit_code == 1 and "No worker runs for: short, default, long." in result.output
 
@@ -312,7 +314,7 @@ def test_the_self_test_tells_a_full_disk_of_redis_from_one_that_is_away(
     monkeypatch.setattr(Redis, "ping", refuse)
     with crm.app.app_context():
         found = self_test._redis()
-    assert found.state == health.FAILED and said in found.sentence
+    assert found.state == process_health.FAILED and said in found.sentence
 
 
 def test_the_self_test_notices_a_foreign_key_a_former_one_and_a_folder_without_backups(
@@ -320,31 +322,33 @@ def test_the_self_test_notices_a_foreign_key_a_former_one_and_a_folder_without_b
 ) -> None:
     settings = crm.app.config["CRM"]
 
-    def found(**changes: Any) -> dict[str, health.CheckResult]:
+    def found(**changes: Any) -> dict[str, process_health.CheckResult]:
         monkeypatch.setitem(crm.app.config, "CRM", replace(settings, **changes))
         with crm.app.app_context():
             return self_test.run()
 
-    assert found()["keys"].state == health.OK
-    assert found(field_keys_old=("x" * 44,))["keys"].state == health.DEGRADED
+    assert found()["keys"].state == process_health.OK
+    assert found(field_keys_old=("x" * 44,))["keys"].state == process_health.DEGRADED
     (tmp_path / "file").write_text("in the way")
     checked = found(backup=replace(settings.backup, folder=tmp_path / "file" / "backups"))["backup"]
-    assert checked.state == health.DEGRADED and "No backup can be written to" in checked.sentence
+    assert checked.state == process_health.DEGRADED and "No backup can be written to" in checked.sentence
     monkeypatch.setattr(audit_chain, "is_our_key", lambda _session: False)
-    assert found()["keys"].state == health.FAILED
+    assert found()["keys"].state == process_health.FAILED
     refused = crm.app.test_cli_runner().invoke(args=["backup", "create"])
     assert refused.exit_code == 1 and "Nothing was backed up" in refused.output
 
 
 def test_another_part_can_replace_a_check_and_a_broken_one_has_failed(crm: Crm) -> None:
-    before = health.checks()["backup"]
+    before = process_health.checks()["backup"]
     try:
-        health.add_check("backup", lambda: health.CheckResult(health.OK, "The last backup is 3 hours old."))
+        process_health.add_check(
+            "backup", lambda: process_health.CheckResult(process_health.OK, "The last backup is 3 hours old.")
+        )
         assert "The last backup is 3 hours old." in page(crm, "/self-test/")
-        health.add_check("backup", lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+        process_health.add_check("backup", lambda: 1 / 0)  # type: ignore[arg-type,return-value]
         assert "The check broke down (ZeroDivisionError)." in page(crm, "/self-test/")
     finally:
-        health.add_check("backup", before)
+        process_health.add_check("backup", before)
 
 
 def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(crm: Crm, make: Any) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 
 from app.models import JobRun, OfficeRange
 from app.notice_texts import text_of
-from app.ops.monitoring import health
+from app.ops.monitoring import process_health
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 
@@ -138,14 +138,14 @@ def test_the_notice_of_delayed_jobs_names_the_time(app: Any, says: dict[str, Any
 
 
 def test_a_wrong_clock_is_said_on_the_page_and_in_healthz(crm: Crm) -> None:
-    health.report("clock", "the clock of this process is 61 min 0 s ahead of the database's")
+    process_health.report("clock", "the clock of this process is 61 min 0 s ahead of the database's")
     try:
         assert "This server's clock is wrong" in page(crm).replace("&#39;", "'")
         assert "61 min 0 s ahead" in page(crm)
         assert crm.app.test_client().get("/healthz").text.splitlines()[0] == "ok"
         assert "61 min 0 s ahead" in crm.app.test_client().get("/healthz").text
     finally:
-        health.take_note("clock")
+        process_health.take_note("clock")
     assert crm.app.test_client().get("/healthz").text == "ok"
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.commands import transfers
+from app.commands import exports_and_imports
 from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.transfer_runs import ImportRow, ImportRun
+from app.domain.export_and_import_runs import ImportRow, ImportRun
 from app.models import Lead
 from tests.app_fixtures import Crm
 from tests.domain.test_spreadsheet_files import REFUSED, workbook
@@ -47,7 +47,7 @@ def test_the_page_and_the_command_refuse_what_is_no_table(crm: Crm, tmp_path: Pa
         path = tmp_path / "leads.csv"
         path.write_bytes(content)
         with crm.app.app_context(), pytest.raises(RuleBroken) as refused:
-            transfers.begin_import(path, "lead", None, (crm.people["mia"].id, OPTIONS))
+            exports_and_imports.begin_import(path, "lead", None, (crm.people["mia"].id, OPTIONS))
         assert sentence in str(refused.value.message), case
     assert crm.count(ImportRun) == 0
 

@@ -15,11 +15,11 @@ from openpyxl import load_workbook
 from sqlalchemy import select, update
 
 from app import access
-from app.commands import transfers as commands
-from app.domain.transfer_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
+from app.commands import exports_and_imports as commands
+from app.domain.export_and_import_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
 from app.ops.storage.file_store import StorageUnavailable
-from app.web.transfer import export_worker, exports, heartbeat
+from app.web.transfer import export_heartbeat, export_worker, exports
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import Crm
 
@@ -170,7 +170,7 @@ def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
 def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
     crm: Crm, in_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "SECONDS", 0)
+    monkeypatch.setattr(export_heartbeat, "SECONDS", 0)
     for _n in range(5):
         crm.make.lead("mia")
     ask(crm, "mia", format="xlsx", columns=["name"])

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.domain.transfer_runs import ExportRun, ImportRun, TransferPart
+from app.domain.export_and_import_runs import ExportRun, ImportRun, TransferPart
 from app.extensions import db
+from app.inbound import message_file_fetch
 from app.models import Lead, Notification
 from app.ops.storage import s3_bucket
 from app.ops.storage.s3_bucket import S3Place
 from app.ops.storage.s3_store import S3Store
-from app.outbox import message_files
-from app.web.transfer import export_worker, exports, full_export
+from app.web.transfer import export_all_request, export_worker, exports
 from tests.app_fixtures import Crm
 from tests.ops.test_file_store import endpoint  # noqa: F401
 from tests.s3_fault_proxy import Way, _pump
@@ -74,7 +74,7 @@ def way(request: pytest.FixtureRequest, crm: Crm, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(exports, "AT_ONCE", 3)
     monkeypatch.setattr(export_worker, "PIECE", 2)
     monkeypatch.setattr(export_worker, "SLICE", 4000)
-    monkeypatch.setattr(full_export, "SLICE", 4000)
+    monkeypatch.setattr(export_all_request, "SLICE", 4000)
     made = CountingWay(request.getfixturevalue("endpoint"))
     monkeypatch.setitem(crm.app.extensions, "crm_files", store_behind(made))
     yield made
@@ -151,7 +151,7 @@ def refuse_leftovers(crm: Crm) -> None:
     late = datetime.now(UTC) + timedelta(days=2)
     with crm.app.app_context():
         for digest, _stored in list(store.list()):
-            message_files.remove_forgotten(crm.session, store, digest, late)
+            message_file_fetch.remove_forgotten(crm.session, store, digest, late)
     assert {digest for digest, _stored in store.list()} == set(crm.rows(select(TransferPart.digest)))
     assert set(crm.rows(select(TransferPart.role))) == {"file"}
 

@@ -14,8 +14,8 @@ import click
 import pytest
 from sqlalchemy import event, func, select
 
-from app.commands import predecessor_import, transfers
-from app.domain.transfer_runs import ImportRow, ImportRun
+from app.commands import exports_and_imports, predecessor_import
+from app.domain.export_and_import_runs import ImportRow, ImportRun
 from app.models import (
     Activity,
     Assignment,
@@ -126,7 +126,7 @@ def _look_at_the_rest(crm: Crm) -> None:
 def test_a_move_that_is_cut_goes_on(crm: Crm, folder: Path) -> None:
     run = moved(crm, folder, dry_run=True)
     with crm.app.app_context():
-        transfers.start_import(run.id)
+        exports_and_imports.start_import(run.id)
         source = import_worker.ImportSource(run.id)
         source.is_command = True
         for _ in range(4):
@@ -159,7 +159,7 @@ def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
         monkeypatch.setattr(move_source, "recognized", slowly)
         run = moved(maria, tmp_path, dry_run=True)
         with maria.app.app_context():
-            transfers.start_import(run.id)
+            exports_and_imports.start_import(run.id)
             source = import_worker.ImportSource(run.id)
             source.is_command = True
             assert import_worker.step(run.id, source)

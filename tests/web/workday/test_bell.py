@@ -20,7 +20,7 @@ from app.domain.notices import KINDS
 from app.models import Delivery, Notification
 from app.notice_texts import TEXTS, text_of
 from app.web.workday.bell import PAGE_ROWS, snooze_end
-from app.web.workday.delivery_log import ICONS
+from app.web.workday.notice_deliveries import ICONS
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE

@@ -98,7 +98,7 @@ def test_managers_see_the_phones_of_their_team(crm: Crm, phone: Phone, who: str,
 @pytest.mark.parametrize(("minutes", "tone"), [(5, "green"), (45, "amber"), (26 * 60, "red")])
 def test_a_missing_sync_is_colored_by_office_time(crm: Crm, minutes: int, tone: str) -> None:
     crm.session.execute(delete(OfficeRange))  # always open
-    access.people.bump_version(crm.session)
+    access.rights_cache.bump_version(crm.session)
     since = datetime.now(UTC) - timedelta(minutes=minutes)
     crm.session.add(PhoneSync(employee_id=crm.people["ana"].id, synced_on=since))
     crm.session.commit()

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from app.domain import notices
 from app.domain.snooze import next_morning, snoozed_until
 from app.models import Notification
-from app.web.realtime import current_state
+from app.web.realtime import live_values
 from tests.app_fixtures import Crm
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
@@ -53,7 +53,7 @@ def clean(crm: Crm) -> Crm:
 @pytest.mark.parametrize(("read_on", "snoozed", "counts"), STATES)
 def test_the_live_badge_and_the_panel_agree(clean: Crm, read_on: Any, snoozed: Any, counts: bool) -> None:
     row, ana = notification(clean, read_on, snoozed), clean.people["ana"].id
-    live = current_state.load_bells(clean.session, [ana], NOW)[ana].unread
+    live = live_values.load_bells(clean.session, [ana], NOW)[ana].unread
     assert live == notices.count_unread(clean.session, ana, NOW) == int(counts)
     assert notices.is_snoozed(row, NOW) == (snoozed is not None and snoozed > NOW)
 
@@ -66,7 +66,7 @@ def test_they_agree_about_all_states_at_once_and_page_and_badge_too(clean: Crm) 
     ana, client = clean.people["ana"].id, clean.client("ana")
     expected = sum(counts for *_, counts in STATES)
     assert client.screen("/bell/count").json["unread"] == expected
-    assert current_state.load_bells(clean.session, [ana], now)[ana].unread == expected
+    assert live_values.load_bells(clean.session, [ana], now)[ana].unread == expected
     assert client.screen("/bell/panel").text.count('visually-hidden"> · new') == expected
 
 

@@ -8,7 +8,7 @@ from app.web.compat.references import (
     LEAD_TARGET,
     TICKET_TARGET,
 )
-from app.web.core.fields.personal_fields import NameField
+from app.web.core.fields.contact_field_types import NameField
 from app.web.records.telephony.calls import CallResource
 
 CALL_LOG = DocType(

@@ -16,7 +16,7 @@ from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.viewer import Viewer
 from app.web.records import notes
-from app.web.records.timelines.activities import ActivityResource
+from app.web.records.timelines.timeline_rest import ActivityResource
 
 
 def split_note(payload: dict[str, Any] | None) -> tuple[str, str]:

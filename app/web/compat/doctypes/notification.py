@@ -13,7 +13,7 @@ from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.viewer import Viewer
-from app.web.workday.notices import NoticeResource
+from app.web.workday.notice_rest import NoticeResource
 
 #: Our kind of notice -> the predecessor's type; other kinds keep our name.
 _TYPES = {

@@ -6,7 +6,7 @@ from app.models import Customer, Ticket
 from app.web.compat import child_rows
 from app.web.compat.doctypes.base import PERSONAL_FIELDS, STAMPS, DocType, changed_by
 from app.web.core.fields.base import TextField
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 from app.web.records.ticket_fields import SUBJECT_IDS, SubjectLabelsField
 from app.web.records.tickets import TicketResource
 

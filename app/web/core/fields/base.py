@@ -1,6 +1,6 @@
 """Field types: how each is selected, serialized, shown in a cell, parsed and filtered.
 
-The base class and the plain types; the others are in `personal_fields`, `reference_fields`, `relation_fields`,
+The base class and the plain types; the others are in `contact_field_types`, `reference_fields`, `relation_fields`,
 `date_fields` and `scalar_fields`.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.web.core.fields.base import Field, LongTextField, TextField
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 
 
 def contact_fields(record: Any, through: Any = None, **avatar: Any) -> list[Field]:

@@ -11,8 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
-from app import access, branding
-from app.branding import ShownBrand
+from app import access, shown_brand
 from app.domain import brand, business_settings, custom_fields, office_hours, sla
 from app.domain.messaging import channel_accounts
 from app.lib.ids import parse_id
@@ -30,6 +29,7 @@ from app.models import (
 )
 from app.ops.database.connections import address_of
 from app.ops.statements import loaded_objects
+from app.shown_brand import ShownBrand
 from app.web.core.fields import custom_field_catalog
 
 PICKLISTS = {
@@ -178,7 +178,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "quick_filters": setup.quick_filters,
                 "create_fields": setup.create_fields,
             }
-        fresh.brand = branding.set_current(current_app, brand.stored_brand(session))
+        fresh.brand = shown_brand.set_current(current_app, brand.stored_brand(session))
         fresh.custom = custom_field_catalog.CustomFieldCatalog(custom_fields.load(session))
         fresh.business = {key: business_settings.value_of(session, key) for key in business_settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)

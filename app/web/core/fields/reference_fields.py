@@ -15,11 +15,11 @@ from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
 from app.web.core.fields.base import Field
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.flask_internals import app_context
 from app.web.core.localization.default_labels import shown_label
-from app.web.core.registry import screen_of
 from app.web.core.urls.merged_redirects import merged_numbers
+from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
 
 

@@ -16,7 +16,7 @@ from app.domain.permissions import mask_of
 from app.extensions import db
 from app.models import CORE_TABLES
 from app.web.core.fields.base import Field, limit_values
-from app.web.core.registry import registered, screen_of
+from app.web.core.view_registry import registered, screen_of
 from app.web.core.viewer import Viewer
 
 #: Rows that a picklist offers at once.

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, literal, select, union_all
 
 from app import access
-from app.access.search_conditions import ALONE
+from app.access.search.search_conditions import ALONE
 from app.domain import custom_sql
 from app.domain.custom_fields import FieldDefinition, mask_name
 from app.domain.custom_values import CustomValue

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import String, and_, bindparam, case, inspect, or_
 
 from app import access
-from app.access import index_ranges
+from app.access.search import index_ranges
 from app.domain import predecessor_names
 from app.domain.base import NUMBER_PREFIXES, kind_of_number
 from app.domain.search_columns import rest_column, reversed_column
@@ -23,11 +23,11 @@ from app.lib.lru_cache import LruCache
 from app.lib.text_normalization import fold_apostrophes
 from app.models import Customer, Lead, Message, Ticket
 from app.web.core.fields.base import Field, TextField, clean_text
+from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 from app.web.core.fields.filter_operators import begins, compare
-from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.queries import capped_counts, custom_search
 from app.web.core.queries.record_table import COUNT_CAP, RecordTable
-from app.web.core.queries.typed_text import TypedText
+from app.web.core.queries.search_input import TypedText
 from app.web.core.urls.merged_redirects import surviving_id
 from app.web.core.viewer import Viewer
 

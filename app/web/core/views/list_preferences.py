@@ -12,9 +12,9 @@ from sqlalchemy import literal, select, union_all
 
 from app.extensions import db
 from app.models import ListChoice, Report, ReportPin, SavedView, ViewPin
-from app.web.core.registry import registered
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
-from app.web.core.views.person_cache import PersonCache
+from app.web.core.views.preference_cache import PersonCache
 
 #: Distinguishes a pinned report from the choice for a list.
 _REPORT = "/report"

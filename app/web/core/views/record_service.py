@@ -16,10 +16,10 @@ from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.permissions import mask_of
 from app.domain.persistence import history_rows
 from app.extensions import db
-from app.outbox.app_services import vault
+from app.file_store_and_vault import vault
 from app.web.core.fields.relation_fields import is_secret
 from app.web.core.queries.record_table import RecordTable
-from app.web.core.registry import views_of
+from app.web.core.view_registry import views_of
 from app.web.core.viewer import Viewer
 
 

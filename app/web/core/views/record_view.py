@@ -19,8 +19,8 @@ from app.models import CORE_TABLES
 from app.web.core.declarations import pretty
 from app.web.core.fab_access import ModulePermissions
 from app.web.core.queries.record_table import RecordTable
-from app.web.core.registry import views_of
 from app.web.core.urls.merged_redirects import refuse_merged
+from app.web.core.view_registry import views_of
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.core.views.column_compiler import compile_table

@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import Attachment
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.viewer import Viewer
-from app.web.records.attachments import record_files, uploads
+from app.web.records.attachments import message_uploads, record_files
 
 
 def file_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
@@ -29,7 +29,7 @@ def hits(found: access.IndexLookup, maximum: int, viewer: Viewer) -> list[dict[s
     newest = select(*columns).where(*rules).order_by(Attachment.id.desc()).limit(4 * maximum)
     rows: dict[str, dict[str, Any]] = {}
     for key, name, mime_type, size, series, created_on in db.session.execute(newest):
-        kind = f"{record_files.kind_word(mime_type, name)} · {uploads.shown_size(size)}"
+        kind = f"{record_files.kind_word(mime_type, name)} · {message_uploads.shown_size(size)}"
         cells = [{"kind": "text", "text": name}, {"kind": "text", "text": kind}, moment_cell(created_on, viewer)]
         rows.setdefault(series, {"url": f"/files/{key}/place", "title": name, "cells": cells, "note": ""})
     return list(rows.values())[:maximum]

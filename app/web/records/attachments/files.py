@@ -26,7 +26,7 @@ from app.web.core.fab_access import (
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import message_files
-from app.web.records.attachments import record_files, uploads
+from app.web.records.attachments import message_uploads, record_files
 from app.web.records.attachments.record_files import PDF, FileOwner
 
 
@@ -175,7 +175,7 @@ def _taken(owner: FileOwner, viewer: Viewer, replaces: Attachment | None) -> Any
 def attach_sent(owner: FileOwner, viewer: Viewer, replaces: Attachment | None = None) -> None:
     """Attach the files of this request's form, each in a transaction of its own; the results are flashed."""
     sent = [each for each in request.files.getlist("files") if each.filename]
-    most = 1 if replaces is not None else uploads.MAX_FILES
+    most = 1 if replaces is not None else message_uploads.MAX_FILES
     if len(sent) > most:
         flash(_("Only the first %(most)s files were taken: please send at most so many at once.", most=most), "warning")
     for each in sent[:most]:

@@ -14,20 +14,20 @@ from flask_babel import lazy_gettext as _l
 
 from app import access
 from app.access.user_account_rules import is_admin_account
-from app.domain import team, timeline
+from app.domain import teams, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.file_store_and_vault import file_store
 from app.models import Customer, User
-from app.outbox import image_previews
-from app.outbox.app_services import file_store
+from app.ops.storage import image_previews
 from app.web.core.fab_access import current_viewer, refuse_unreached, storage_sentence
 from app.web.core.fields.base import Field
-from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.reference_fields import picture_of, picture_url
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records import message_files
-from app.web.records.attachments import upload_rates, virus_checks
+from app.web.records.attachments import upload_rates, upload_virus_scans
 
 #: Their URLs contain a content hash, so the content at a URL never changes.
 CACHE = "private, max-age=31536000, immutable"
@@ -118,7 +118,7 @@ def may_change(user: Any, viewer: Viewer) -> bool:
     """Whether the viewer may change the picture of this colleague; the flush checks it again."""
     if viewer.person.is_admin:
         return True
-    below = team.reporting_tree(db.session(), viewer.person.id) - {viewer.person.id}
+    below = teams.reporting_tree(db.session(), viewer.person.id) - {viewer.person.id}
     return user.id in below and not is_admin_account(user)
 
 
@@ -150,7 +150,7 @@ def _posted(viewer: Viewer) -> str | None:
         raise RuleBroken(_("Please choose a picture."), "picture")
     db.session.commit()  # no transaction waits while it is scanned and stored
     upload_rates.count(sent.stream.seek(0, 2), viewer)
-    virus_checks.state_of(sent.stream, sent.filename[:80], viewer)  # type: ignore[arg-type]
+    upload_virus_scans.state_of(sent.stream, sent.filename[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
     content = image_previews.square(sent.stream)  # type: ignore[arg-type]
     if content is None:

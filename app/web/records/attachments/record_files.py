@@ -16,17 +16,17 @@ from app.domain.attachments import NewFile
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.file_quotas import Quotas
 from app.extensions import db
+from app.file_store_and_vault import file_store
 from app.lib import file_kinds
-from app.lib.attachment_rules import LOOKED_AT, is_program
 from app.lib.ids import parse_id
+from app.lib.mail_attachment_rules import LOOKED_AT, is_program
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
-from app.outbox import image_previews
-from app.outbox.app_services import file_store
+from app.ops.storage import image_previews
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.viewer import Viewer
 from app.web.records import message_files, notes
-from app.web.records.attachments import uploads
+from app.web.records.attachments import message_uploads
 
 #: Records with files: name in a URL -> (record, its column in Attachment, its page).
 PLACES: dict[str, tuple[Any, str, str]] = {
@@ -129,7 +129,7 @@ def attach(
     replaced, session = replaces.id if replaces is not None else None, db.session()
     session.commit()  # no transaction waits while the content is scanned and stored
     _refuse_program(file)
-    kept = uploads.store_upload(file, viewer)
+    kept = message_uploads.store_upload(file, viewer)
     preview = _preview(file)  # afterwards: while the storage is unavailable, nobody waits for it twice
     owner = place_of(owner.kind, owner.key, viewer)
     replaces = find(replaced, viewer) if replaced is not None else None
@@ -143,7 +143,7 @@ def attach(
 
 
 def _refuse_program(file: FileStorage) -> None:
-    name = uploads.clean_name(file.filename or "")
+    name = message_uploads.clean_name(file.filename or "")
     file.stream.seek(0)
     if is_program(name, file.stream.read(LOOKED_AT)):
         text = "“%(name)s” is a program, which can harm computers. It was not taken. Please send a link to it."
@@ -181,7 +181,7 @@ def page_of(session: Session, owner: FileOwner, before: int | None, viewer: View
         "may_add": person.may("Notes", "create"),
         "may_delete": person.may("Notes", "delete"),
         "most_mb": 25,
-        "most_files": uploads.MAX_FILES,
+        "most_files": message_uploads.MAX_FILES,
     }
 
 
@@ -228,7 +228,7 @@ def version_json(row: Attachment, viewer: Viewer) -> dict[str, Any]:
         "type": row.mime_type,
         "kind": kind_word(row.mime_type, row.name),
         "icon": message_files.icon_of(row.mime_type),
-        "size": uploads.shown_size(row.size),
+        "size": message_uploads.shown_size(row.size),
         "number": row.number,
         "who": person_card(card) if card else None,
         "at": moment_cell(row.created_on, viewer),
@@ -246,7 +246,7 @@ def _deleted(row: Attachment, viewer: Viewer) -> dict[str, Any]:
         "id": row.id,
         "name": row.name,
         "icon": message_files.icon_of(row.mime_type),
-        "size": uploads.shown_size(row.size),
+        "size": message_uploads.shown_size(row.size),
         "who": person_card(card) if card else None,
         "at": moment_cell(row.deleted_on, viewer),
     }

@@ -17,7 +17,7 @@ from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.urls.local_links import row_url
 from app.web.core.viewer import Viewer
-from app.web.records.lists import grouped_rows, list_views
+from app.web.records.lists import grouped_rows, view_switcher
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.grouped_rows import GroupedList, ListGroup
 from app.web.records.lists.list_columns import ChosenColumns
@@ -41,7 +41,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     """The board, or the part of it requested by htmx."""
     names = card_names(screen)
     found = GroupedList(screen, "status", replace(list_query, size=grouped_rows.CARDS), names).load(viewer)
-    shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
+    shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | view_switcher.switcher(screen, viewer)
     shown |= {
         "tabs": [],
         "count_text": grouped_rows.total_text(found),

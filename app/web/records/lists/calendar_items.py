@@ -17,8 +17,8 @@ from app.extensions import db
 from app.models import Lead
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.record_table import ListQuery
-from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.records.lists.list_page import filters_of
 

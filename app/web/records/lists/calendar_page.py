@@ -16,7 +16,7 @@ from app.web.core.fields.date_fields import DateField
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
-from app.web.records.lists import calendar_items, list_views
+from app.web.records.lists import calendar_items, view_switcher
 from app.web.records.lists.calendar_items import CalendarItems
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_page import list_page, url
@@ -52,7 +52,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     wanted = read(request.args, viewer)
     found = calendar_items.load(screen, list_query, wanted, viewer)
     shown = list_page(screen, ListQuery(list_query.conditions, [], 1), [], columns, viewer)
-    shown |= list_views.switcher(screen, viewer) | {"tabs": []}
+    shown |= view_switcher.switcher(screen, viewer) | {"tabs": []}
     shown["kind"] = screen.record_table.name
     shown["count_text"] = grouped(found.count) + ("+" if found.is_cut else "")
     shown["calendar"] = _head(wanted, viewer) | _body(wanted, found, viewer)

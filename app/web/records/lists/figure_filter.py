@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement
 
 from app import access
-from app.domain import periods, team
+from app.domain import periods, teams
 from app.domain.analytics import figures
 from app.domain.analytics.figures import CountScope
 from app.domain.base import RuleBroken
@@ -69,7 +69,7 @@ def people_of(who: str, viewer: Viewer) -> frozenset[int] | None:
     if not who.startswith(TEAM):
         return frozenset({key})
     with access.as_system(db.session()):
-        return team.reporting_tree(db.session(), key)
+        return teams.reporting_tree(db.session(), key)
 
 
 def is_hidden(name: str, viewer: Viewer) -> bool:

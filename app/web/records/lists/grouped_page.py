@@ -10,19 +10,19 @@ from flask_babel import gettext as _
 
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
-from app.web.records.lists import grouped_rows, list_views
+from app.web.records.lists import grouped_rows, view_switcher
 from app.web.records.lists.grouped_rows import GroupedList, ListGroup
 from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_page import count_url, list_page, url
-from app.web.records.lists.list_rows import rows_html, tools_class
+from app.web.records.lists.list_rows_html import rows_html, tools_class
 
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The page, or the part of it requested by htmx."""
     query = replace(list_query, size=grouped_rows.ROWS)
     found = GroupedList(screen, name, query, columns.names).load(viewer)
-    shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
+    shown = list_page(screen, list_query, [], columns, viewer) | view_switcher.switcher(screen, viewer)
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
     shown |= {
         "tabs": screen.tabs(viewer),

@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Integer, Select, bindparam, func, literal, not_, select, union_all
 
 from app import access
-from app.access.grouped_paging import Way
+from app.access.paging.grouped_paging import Way
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped

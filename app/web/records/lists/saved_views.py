@@ -19,12 +19,12 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
-from app.web.core.registry import registered
 from app.web.core.urls.local_links import redirect_to
+from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer
 from app.web.core.views import list_preferences
 from app.web.pages.routes import signed_in_route
-from app.web.records.lists import list_columns, list_views
+from app.web.records.lists import list_columns, view_switcher
 from app.web.records.lists.list_page import list_query_from
 
 
@@ -60,7 +60,7 @@ class SavedViewsView(BaseView):
                 {
                     "id": view.id,
                     "label": view.label,
-                    "url": list_views.view_url(screen.route_base, view),
+                    "url": view_switcher.view_url(screen.route_base, view),
                     "is_own": view.owner_id == own,
                     "owner": (viewer.lookups.person(view.owner_id) or {}).get("full_name", ""),
                     "audience": view.audience,
@@ -100,9 +100,9 @@ class SavedViewsView(BaseView):
         return redirect_to(self._address(screen, stored))
 
     def _store(self, screen: Any, view: SavedView | None, viewer: Viewer) -> SavedView:
-        query = list_views.kept_query(request.form.get("query", "")) if view is None else view.query
+        query = view_switcher.kept_query(request.form.get("query", "")) if view is None else view.query
         if view is None:  # what the list would refuse is not saved
-            given = MultiDict(list_views.pairs_of(query))
+            given = MultiDict(view_switcher.pairs_of(query))
             list_query_from(screen, given, viewer)
             list_columns.chosen(screen, given, viewer)
         audience = request.form.get("audience", "me")
@@ -188,8 +188,8 @@ class SavedViewsView(BaseView):
         saved_views.refuse_foreign(view, viewer.person.id)
         if view.audience != "me" and not may_share(viewer):
             raise access.Denied(_("Only managers can share views."))
-        query = list_views.kept_query(request.form.get("query", ""))
-        given = MultiDict(list_views.pairs_of(query))
+        query = view_switcher.kept_query(request.form.get("query", ""))
+        given = MultiDict(view_switcher.pairs_of(query))
         list_query_from(screen, given, viewer)
         list_columns.chosen(screen, given, viewer)
         values: dict[str, Any] = {"module": view.module, "label": view.label, "query": query}
@@ -204,7 +204,7 @@ class SavedViewsView(BaseView):
 
     @staticmethod
     def _address(screen: Any, view: Any) -> str:
-        return list_views.view_url(screen.route_base, view)
+        return view_switcher.view_url(screen.route_base, view)
 
     # --- columns
 
@@ -212,10 +212,10 @@ class SavedViewsView(BaseView):
     def columns(self) -> Any:
         """Choose the columns of a list: in its URL, and optionally for every visit."""
         screen, viewer = list_of(request.values.get("list", "")), current_viewer()
-        query = list_views.kept_query(request.values.get("query", ""))
-        pairs = [(key, value) for key, value in list_views.pairs_of(query) if key != "cols"]
+        query = view_switcher.kept_query(request.values.get("query", ""))
+        pairs = [(key, value) for key, value in view_switcher.pairs_of(query) if key != "cols"]
         if request.method == "GET":
-            given = MultiDict(list_views.pairs_of(query))
+            given = MultiDict(view_switcher.pairs_of(query))
             page = {
                 "title": _("Columns"),
                 "list": screen.list_key,

@@ -30,12 +30,12 @@ from app.web.pages.cached_fragments import (
     placeholder,
     split_once,
 )
-from app.web.pages.frame import Frame, frame_of
-from app.web.pages.kept_document import PlacedFrame
-from app.web.records.lists import list_page, list_views
+from app.web.pages.cached_page_frame import PlacedFrame
+from app.web.pages.page_frame import Frame, frame_of
+from app.web.records.lists import list_page, view_switcher
 from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
-from app.web.records.lists.list_rows import RowDrawing, tools_class
+from app.web.records.lists.list_rows_html import RowDrawing, tools_class
 
 #: Longer addresses are not kept.
 _MAX_QUERY = 300
@@ -84,7 +84,7 @@ class _Table:
         """The context of records/list.html."""
         page = list_page.around_rows(self.screen, self.extent, self.columns, self.viewer)
         page |= {"rows": self.rows, "actions": self.actions, "tabs": self.tabs, "tools": tools_class(self.rows)}
-        return page | list_views.switcher(self.screen, self.viewer)
+        return page | view_switcher.switcher(self.screen, self.viewer)
 
 
 def render(screen: Any, list_query: ListQuery, found: list[Any], columns: ChosenColumns, viewer: Viewer) -> str:

@@ -13,7 +13,7 @@ from app import access
 from app.domain.merging import duplicate_search
 from app.domain.merging.duplicate_pairs import REASONS, DuplicatePair, bits_of, reasons_of, score_of
 from app.extensions import db
-from app.web.core.registry import kind_of
+from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer
 from app.web.records.merging import merge_actions, merge_form
 

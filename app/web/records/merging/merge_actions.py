@@ -20,10 +20,10 @@ from app.domain.merging.merge_undo import UndoResult
 from app.domain.merging.merged_records import MOST, RecordMerge
 from app.domain.merging.record_merge import RECORDS, MergeRequest
 from app.extensions import db
+from app.file_store_and_vault import vault
 from app.lib.ids import parse_id
 from app.ops.database.database_errors import Cause, cause_of
-from app.outbox.app_services import vault
-from app.web.core.registry import kind_of, screen_of
+from app.web.core.view_registry import kind_of, screen_of
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import refuse_recipient
 

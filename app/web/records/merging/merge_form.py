@@ -15,8 +15,8 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.queries.record_table import ListQuery
-from app.web.core.registry import kind_of
 from app.web.core.urls.local_links import row_url
+from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer
 from app.web.records.merging import merge_actions
 

@@ -21,7 +21,7 @@ from app.lib.ids import parse_id
 from app.models import Ticket
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
-from app.web.core.registry import kind_of
+from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.lists.list_page import hits

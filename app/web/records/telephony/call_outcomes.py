@@ -23,7 +23,7 @@ from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import form_page
+from app.web.records import record_form
 from app.web.records.close_tasks_field import chosen_tasks, tasks_input
 from app.web.records.screen import Screen
 from app.web.records.telephony import call_link_targets
@@ -99,7 +99,7 @@ class CallOutcomeScreen(Screen):
 
     def _link_chosen_record(self, call: CallLog, viewer: Viewer) -> bool:
         """Link the call to the record chosen in the dialog, unless it is linked to a lead or ticket already."""
-        row = None if call.lead_id or call.ticket_id else call_link_targets.chosen(form_page.reference_sent("place"))
+        row = None if call.lead_id or call.ticket_id else call_link_targets.chosen(record_form.reference_sent("place"))
         if row is not None:
             call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
@@ -141,7 +141,7 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._link_form(call, viewer)
         try:
-            row = call_link_targets.chosen(form_page.reference_sent("place"))
+            row = call_link_targets.chosen(record_form.reference_sent("place"))
         except RuleBroken as broken:
             return self._link_form(call, viewer, [translate_text(broken.message)]), 422
         if row is None:
@@ -153,7 +153,7 @@ class CallOutcomeScreen(Screen):
 
     def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
         place = call_link_targets.field(
-            form_page.reference_sent("place"), errors or [], _("Lead, ticket or customer"), viewer
+            record_form.reference_sent("place"), errors or [], _("Lead, ticket or customer"), viewer
         )
         form = {
             "title": _("Link this call to a record"),

@@ -32,7 +32,7 @@ from app.web.records.call_fields import (
     OtherPartyField,
     OutcomeField,
 )
-from app.web.records.form_page import FormState
+from app.web.records.record_form import FormState
 from app.web.records.recordings import RECORDING_VERBS, RecordingRoutes
 from app.web.records.telephony import call_batches, call_outcome_actions, calling_rest, manual_calls
 from app.web.records.telephony.call_cards import CARD_VERBS, CallCardRoutes

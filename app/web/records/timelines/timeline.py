@@ -1,4 +1,4 @@
-"""The entries of a timeline as text for the viewer. Pages: `timeline_tabs`; REST: `activities`."""
+"""The entries of a timeline as text for the viewer. Pages: `timeline_tabs`; REST: `timeline_rest`."""
 
 from __future__ import annotations
 

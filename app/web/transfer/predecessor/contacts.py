@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.domain import client_ids, customer_keys
 from app.domain.base import RuleBroken, TranslatableText, translatable
 from app.domain.customer_keys import CustomerKey
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.predecessor_names import PredecessorName
 from app.lib import phone
 from app.models import Customer, CustomerAccount
@@ -254,4 +254,4 @@ def assign_keys(context: ImportContext, made: list[Customer]) -> None:
         for each in made
         for kind, value in customer_keys.values_of(each)
     ]
-    bulk.insert_rows(context.session, CustomerKey, rows)
+    bulk_statements.insert_rows(context.session, CustomerKey, rows)

@@ -20,12 +20,12 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, predecessor_names
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
-from app.domain.persistence import bulk, numbering
+from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.persistence import bulk_statements, numbering
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
-from app.domain.transfer_runs import ImportRow, ImportRun
+from app.file_store_and_vault import vault
 from app.models import Activity, Customer, Lead, Ticket
-from app.outbox.app_services import vault
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_notices
@@ -224,14 +224,14 @@ class _Chunk:
             {"doctype": self.doctype, "name": each.name, "kind": self.table, "record_id": _id_of(each, self.table)}
             for each in drafts
         ]
-        bulk.insert_rows(self.context.session, PredecessorName, rows)
+        bulk_statements.insert_rows(self.context.session, PredecessorName, rows)
         waiting = [
             {"email": email, "kind": owner.__tablename__, "record_id": owner.id, "column_name": column}
             for each in drafts
             for owner, column, email in each.people
             if owner.id is not None
         ]
-        bulk.insert_rows(self.context.session, PredecessorPerson, waiting)
+        bulk_statements.insert_rows(self.context.session, PredecessorPerson, waiting)
 
 
 def _id_of(draft: RowDraft, table: str) -> int | None:
@@ -306,7 +306,7 @@ def _count(session: Session, run: ImportRun, outcomes: list[Outcome], worked: Wo
     else:
         run.created, run.skipped, run.wrong = (totals[name] for name in ("created", "skipped", "wrong"))
     kept = _problems(run, outcomes, viewer.now, run.position)
-    bulk.insert_rows(session, ImportRow, kept[: max(0, MAX_PROBLEMS - int(payload.get("problems", 0)))])
+    bulk_statements.insert_rows(session, ImportRow, kept[: max(0, MAX_PROBLEMS - int(payload.get("problems", 0)))])
     payload["problems"] = int(payload.get("problems", 0)) + len(kept)
     run.position += len(outcomes)
     run.come_further(datetime.now(UTC))

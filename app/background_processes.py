@@ -1,0 +1,36 @@
+"""Processes that serve no requests: the queue's workers and the scheduler, under one parent."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from flask import Flask
+
+from app.cli import worker_group
+from app.job_scheduler import Scheduler
+from app.ops.database import connections
+from app.ops.queues.workers import ChildFunction, WorkerGroup
+from app.web.realtime import live_events
+
+
+def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
+    """The processes that CRM_ROLE asks for beside those that serve requests; needs an app context.
+
+    All are forked from one application, so that they share its memory.
+    """
+    connections.limit_background_waits()
+    functions: list[ChildFunction] = [lambda: _run_schedule(schedule)] if schedule is not None else []
+    if app.config["CRM"].run_workers:
+        functions += worker_group(app, ()).functions
+    return WorkerGroup(functions, live_events.flush)
+
+
+def _run_schedule(schedule: Scheduler) -> None:
+    """Run the jobs, whenever this process is the leader, until SIGTERM."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    schedule.start()
+    stopped.wait()
+    schedule.stop()

@@ -1,0 +1,246 @@
+"""The schedule: runs the jobs in the leader process, at the time of the database.
+
+Nothing here waits for the machine's clock, so setting it neither delays a job nor brings one forward.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time as stopwatch
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import not_, update
+from sqlalchemy.orm import Session
+
+from app.domain.maintenance import job_health
+from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.persistence.transaction_state import transaction_state
+from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
+from app.lib.fair_semaphore import FairSemaphore
+from app.ops.monitoring import process_health
+from app.ops.processes.leader import ELECTION_SECONDS, Election
+
+log = logging.getLogger("crm.jobs")
+
+#: Seconds after which a job is looked at again that failed, or whose slot another process works on.
+RETRY_SECONDS = 20.0
+#: How often each process looks for late jobs.
+CHECK_SECONDS = 60.0
+#: How often a wrong clock is logged.
+CLOCK_LOG_SECONDS = 600.0
+
+
+class Scheduler:
+    """Checks every other second, by APScheduler, whether this process is the leader and which slots have begun."""
+
+    def __init__(self, runner: Runner, election: Election, schedule: Sequence[Job]) -> None:
+        self.runner, self.election, self.schedule = runner, election, schedule
+        self.is_leader = False
+        #: For what the look itself does: it waits for no job, or another process would take the lead.
+        self._aside = replace(runner, turns=FairSemaphore(2))
+        #: Seconds between two looks.
+        self.look_seconds: float = ELECTION_SECONDS
+        self._minutely = [job.name for job in schedule if job.when == every_minute]
+        self._began_at = self._checked_at = stopwatch.monotonic()
+        #: Job -> the last slot of which nothing is left to do, and when to look again at one that is not.
+        self._settled_slots: dict[str, str] = {}
+        self._retry_at: dict[str, float] = {}
+        #: Names of the jobs that run in this process.
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+        self._timers: Any = None
+        self._stopping = threading.Event()
+        #: How the jobs of this term of leadership run; the end of the term stops them after their current items.
+        self._term = replace(runner, stopping=threading.Event())
+        self._clock_logged_at: float | None = None
+
+    def start(self) -> None:
+        """Start checking. Call it in the process that runs the jobs, never before a fork."""
+        self._began_at = self._checked_at = stopwatch.monotonic()
+        self._running_timers().add_job(
+            self._look_safely, "interval", seconds=self.look_seconds, id="look", next_run_time=datetime.now(UTC)
+        )
+
+    def stop(self, seconds: float = 4.0) -> None:
+        """Stop after the current items, after at most `seconds`, and let another process become the leader."""
+        self._stopping.set()
+        self.runner.stopping.set()
+        self._term.stopping.set()
+        end = stopwatch.monotonic() + seconds
+        while self._busy and stopwatch.monotonic() < end:
+            stopwatch.sleep(0.02)
+        if self._timers is not None:
+            self._timers.shutdown(wait=False)
+        self.is_leader = False
+        self.election.release()
+
+    def _running_timers(self) -> Any:
+        """APScheduler, started on first use, because threads that begin before a fork are lost."""
+        if self._timers is None:
+            # Imported only in the process that runs jobs.
+            from app.ops.processes.monotonic_scheduler import MonotonicScheduler
+
+            # A thread for each job, the check for leadership, the start of jobs and the check of delays: none can block
+            # another.
+            self._timers = MonotonicScheduler(len(self.schedule) + 3, self.look_seconds)
+            self._timers.start()
+        return self._timers
+
+    def _look_safely(self) -> None:
+        try:
+            self.look()
+        except Exception:
+            log.exception("the schedule could not be looked at")
+
+    def look(self) -> None:
+        """Become or stay the leader if possible, and start the jobs that are due."""
+        self._elect()
+        if self.is_leader:
+            self._in_background("(due)", self._start_what_is_due)
+        if stopwatch.monotonic() - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = stopwatch.monotonic()
+            self._in_background("(delays)", self._check_delays)
+
+    # --- leadership
+
+    def _elect(self) -> None:
+        was_leader, self.is_leader = self.is_leader, self.election.acquire() and not self._stopping.is_set()
+        self._say_clock()
+        if self.is_leader and not was_leader:
+            log.info("this process runs the schedule now")
+            self._term = replace(self.runner, stopping=threading.Event())
+            self._settled_slots, self._retry_at = {}, {}
+            self._report_gap()
+            self._close_runs_of_former_leader()
+        elif was_leader and not self.is_leader:
+            log.warning("this process no longer runs the schedule")
+            self._term.stopping.set()
+
+    def _close_runs_of_former_leader(self) -> None:
+        """Close runs that still count as running but belong to a former leader; they are taken up again at once."""
+        begun = (JobRun.outcome == "running", not_(JobRun.slot.startswith(MANUAL_PREFIX)))
+        ours = JobRun.id.not_in(list(self.runner.active))
+        values = {"outcome": "cut", "ended_on": self.election.now(), "error": "The process running it ended."}
+        try:
+            with writing(self._aside) as session:
+                step = update(JobRun).where(*begun, ours).values(**values)
+                session.execute(step, execution_options={"synchronize_session": False})
+                session.commit()
+        except Exception:
+            log.exception("could not close the runs of the former leader")
+            self.is_leader = False  # the next look tries again
+
+    def _say_clock(self) -> None:
+        """Report in the log, on the jobs page and in /healthz that this process can't lead because of its clock."""
+        if not self.election.is_clock_wrong:
+            if process_health.take_note("clock"):
+                log.warning("the clock of this process is right again")
+            self._clock_logged_at = None
+            return
+        process_health.report("clock", clock_text(self.election.skew))
+        now = stopwatch.monotonic()
+        if self._clock_logged_at is None or now - self._clock_logged_at >= CLOCK_LOG_SECONDS:
+            self._clock_logged_at = now
+            log.error("%s; this process (%s) runs no jobs", clock_text(self.election.skew), process_name())
+
+    # --- slots
+
+    def _start_what_is_due(self) -> None:
+        """Start jobs one after the other as long as they are quick, then all others at once.
+
+        All at once, each would take a thread, a database connection and some MB of memory, which the process keeps.
+        """
+        patient_until = stopwatch.monotonic() + self.look_seconds / 2
+        for job in self.schedule:
+            if self._is_due(job):
+                ended = self._in_background(job.name, lambda job=job: self._tick(job))  # type: ignore[misc]
+                ended.wait(max(0.0, patient_until - stopwatch.monotonic()))
+
+    def _is_due(self, job: Job) -> bool:
+        slot = job.when.slot(self.election.now(), self.runner.zone)
+        waits = self._retry_at.get(job.name, 0.0) > stopwatch.monotonic()
+        return self._settled_slots.get(job.name) != slot[0] and not waits and job.name not in self._busy
+
+    def _in_background(self, name: str, function: Callable[[], None]) -> threading.Event:
+        """Call the function in another thread, unless the last call of this name still runs.
+
+        The event is set at its end.
+        """
+        ended = threading.Event()
+        with self._lock:
+            if name in self._busy:
+                return ended
+            self._busy.add(name)
+
+        def call() -> None:
+            try:
+                function()
+            finally:
+                self._busy.discard(name)
+                ended.set()
+
+        try:
+            # Each job has an id of its own. APScheduler drops a call whose id it still counts as running, a moment
+            # after the last one has ended; the name would then stay busy for ever, and the schedule would stop.
+            self._running_timers().add_job(call, name=name, next_run_time=datetime.now(UTC))
+        except BaseException:
+            self._busy.discard(name)
+            raise
+        return ended
+
+    def _tick(self, job: Job) -> None:
+        """Run the newest slot of a job, or what is left of it, if this process leads."""
+        now = self.election.now()
+        slot = job.when.slot(now, self.runner.zone)
+        if not self.is_leader or self._settled_slots.get(job.name) == slot[0]:
+            return
+        try:
+            run = run_slot(self._term, job, slot, now)
+            settled = run.outcome in ("done", "failed") if run else is_settled(self.runner, job, slot)
+        except Exception:
+            log.exception("job %r could not be run", job.name)  # the database is unreachable
+            settled = False
+        if settled:
+            self._settled_slots[job.name] = slot[0]
+        else:
+            self._retry_at[job.name] = stopwatch.monotonic() + RETRY_SECONDS
+
+    # --- late jobs
+
+    def _check_delays(self) -> None:
+        """Notify admins of late jobs. Every process checks, because the leader may be the one that hangs."""
+        if stopwatch.monotonic() - self._began_at > job_health.LATE_AFTER.total_seconds():
+            self._report(self.election.now(), job_health.current_delays)
+
+    def _report_gap(self) -> None:
+        """Notify admins when no process was the leader for a while."""
+        self._report(self.election.now(), job_health.delay_before_takeover)
+
+    def _report(self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]) -> None:
+        try:
+            with self._aside.session() as session:
+                found = find(session, self._minutely, now) if self._minutely else []
+            notified = self._notify_admins(found, now) if found else []
+        except Exception:
+            log.exception("could not report whether the jobs are late")
+            return
+        if notified:
+            self.runner.announce(notified)
+
+    def _notify_admins(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
+        with writing(self._aside) as session:
+            job_health.notify_admins(session, found, now, self.runner.zone)
+            notified = transaction_state(session).take_notified()
+            session.commit()
+        return notified
+
+
+def clock_text(skew: timedelta) -> str:
+    """How far the clock is off, as text."""
+    minutes, seconds = divmod(round(abs(skew).total_seconds()), 60)
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    return f"the clock of this process is {minutes} min {seconds} s {direction} the database's"
