@@ -47,7 +47,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     if "request_id" not in g:  # refused before it began
         _begin()
-    response.headers[HEADER] = g.request_id
+    response.headers.add(HEADER, g.request_id)
     if log.isEnabledFor(logging.INFO):
         log.info("request", extra={"request": _summary(response)})
     return response

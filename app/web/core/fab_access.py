@@ -77,7 +77,11 @@ def current_viewer() -> Viewer:
 
 def json_answer(code: int, body: Any, **headers: str) -> Response:
     """A JSON response, written by orjson."""
-    return Answer(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
+    data = orjson.dumps(body, default=str)
+    answer = Answer(None, code, headers, content_type="application/json")
+    answer.response = [data]
+    answer.headers.add("Content-Length", len(data))
+    return answer
 
 
 class Refusal(NamedTuple):

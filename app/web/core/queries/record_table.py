@@ -49,10 +49,14 @@ def _reader(field: Field, cut: slice, viewer: Viewer) -> _Reader:
 @lru_cache(maxsize=200)
 def _readers(table: RecordTable, names: tuple[str, ...] | None) -> tuple[_Reader, ...]:
     """How everybody reads the selected fields."""
-    return tuple(
-        _Reader(each.name, each, cut, cut.start if each.is_plain and not each.mask else None)
-        for each, cut in table.selection(names)[1]
-    )
+    return tuple(_common_reader(each, cut) for each, cut in table.selection(names)[1])
+
+
+def _common_reader(field: Field, cut: slice) -> _Reader:
+    """How everybody reads a field; without a place if that depends on the viewer."""
+    convert = None if field.is_plain else field.common_converter()
+    is_single = convert is not None or (field.is_plain and not field.mask)
+    return _Reader(field.name, field, cut, cut.start if is_single else None, convert)
 
 
 def _serialize(row: Any, readers: Sequence[_Reader], viewer: Viewer) -> dict[str, Any]:
