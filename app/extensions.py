@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import click
-from flask import Flask, current_app
+from flask import Flask, Response, current_app, request
 from flask.globals import app_ctx
 from flask_compress import Compress
 from flask_sqlalchemy.session import Session
@@ -54,6 +54,17 @@ class RoutedSession(Session):
                 return super().get_bind(mapper, clause, bind, **options)
             self._only = engines[None]
         return self._only
+
+
+class Compression(Compress):  # type: ignore[misc]
+    """Compresses responses. What isn't compressed for want of a client that takes it needs no further look."""
+
+    def after_request(self, response: Response) -> Response:
+        """The response, compressed if the client takes that."""
+        if "HTTP_ACCEPT_ENCODING" in request.environ or "Vary" in response.headers:
+            return cast(Response, super().after_request(response))
+        response.headers.add("Vary", "Accept-Encoding")
+        return response
 
 
 class LateMigrate:
@@ -143,7 +154,7 @@ _scope: Callable[[], Any] = app_ctx._get_current_object  # type: ignore[attr-def
 db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession, "scopefunc": _scope})
 # FAB declares its tables on its own metadata; Alembic must see one.
 db.metadatas[None] = Model.metadata
-compress = Compress()
+compress = Compression()
 migrate = LateMigrate()
 csrf = MaskedCSRFProtect()
 socketio = SocketIO()

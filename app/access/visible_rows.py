@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Integer, bindparam, inspect, select
 from sqlalchemy.orm import ColumnProperty, Mapper, Session, scoped_session
-from sqlalchemy.orm.util import identity_key
 
 from app.access.compiled_statements import CachedStatement, answer
 from app.access.system_session import acting
@@ -60,7 +59,7 @@ def seen_number(session: Session, record: Any, key: int) -> str | None:
 
 def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> Any:
     """The session's object of the row, as a loader would make it; one that is already there stays as it is."""
-    present = session.identity_map.get(identity_key(record, key))
+    present = loaded_objects.present(session, record, key)
     if present is not None:
         if inspect(present).expired_attributes:
             session.refresh(present)

@@ -206,7 +206,7 @@ def test_an_inserted_object_outlives_its_savepoint_but_not_the_transaction(sessi
 
 def test_a_loaded_object_reads_what_is_missing(session: Session) -> None:
     session.execute(insert(Pair.__table__).values(id=1, name="one", more="rest"))
-    found = internals.add_loaded(session, Pair, {"id": 1, "name": "one"}, ["more"])
+    found = internals.add_loaded(session, inspect(Pair), {"id": 1, "name": "one"}, ["more"])
     assert session.get(Pair, 1) is found and not session.dirty
     assert (found.name, found.more) == ("one", "rest")
 

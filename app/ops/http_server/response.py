@@ -5,6 +5,7 @@ Each of these calls lets other threads of the process go first, and the client w
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -18,6 +19,8 @@ _FEW_VALUES = frozenset(
         *("strict-transport-security", "vary", "x-content-type-options", "x-frame-options"),
     )
 )
+#: Headers of most responses that gunicorn sends as they are, and what their values mostly look like.
+_PLAIN, _PLAIN_VALUE = frozenset(("ETag", "X-Request-ID")), re.compile(r'[A-Za-z0-9":-]+')
 #: How many of them are remembered.
 _MAX_CHECKED = 200
 _checked: set[tuple[str, str]] = set()
@@ -35,12 +38,13 @@ class Response(wsgi.Response):  # type: ignore[misc]
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
         """Take these headers. Raises gunicorn's errors for names and values that can't be sent."""
         for header in headers:
-            if header in _checked:
+            name, value = header
+            if header in _checked or (name in _PLAIN and _PLAIN_VALUE.fullmatch(value)):
                 self.headers.append(header)
                 continue
             taken = len(self.headers)
             super().process_headers([header])
-            is_kept = self.headers[taken:] == [header] and header[0].lower() in _FEW_VALUES
+            is_kept = self.headers[taken:] == [header] and name.lower() in _FEW_VALUES
             if is_kept and len(_checked) < _MAX_CHECKED:
                 _checked.add(header)
 

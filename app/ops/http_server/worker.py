@@ -23,6 +23,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-
 
 from app.ops.http_server.listener_shutdown import close_all, last_connections, let_everybody_begin
 from app.ops.http_server.request_buffer import REQUEST_SECONDS, BodyLimits, ClientSocket, RequestBuffer
+from app.ops.http_server.request_parser import Parser
 from app.ops.http_server.request_threads import RequestThreads
 from app.ops.http_server.response import Response
 from app.ops.http_server.server_refusals import refusal_response
@@ -115,7 +116,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _admit(self, client: socket.socket, address: Any, server: Any) -> Any:
         self.nr_conns += 1
         connection = TConn(self.cfg, ClientSocket(fileno=client.detach()), address, server)
-        connection.data_ready = True  # gunicorn does not wait for it
+        connection.parser = Parser(self.cfg, connection.sock, address)
+        connection.initialized = connection.data_ready = True  # gunicorn does not wait for it, nor make a parser
         self._await_request(connection, REQUEST_SECONDS)
         return connection
 

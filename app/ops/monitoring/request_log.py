@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -39,15 +39,15 @@ def bind(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.headers.get(HEADER, "")
-    g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-    g.received = time.perf_counter()
+    given, held = request.headers.get(HEADER, ""), g._get_current_object()  # a proxy would be resolved each time
+    held.request_id = given if _ID.fullmatch(given) else os.urandom(16).hex()
+    held.received = time.perf_counter()
 
 
 def _end(response: Response) -> Response:
     if "request_id" not in g:  # refused before it began
         _begin()
-    response.headers[HEADER] = g.request_id
+    response.headers.add(HEADER, g.request_id)
     if log.isEnabledFor(logging.INFO):
         log.info("request", extra={"request": _summary(response)})
     return response

@@ -17,11 +17,18 @@ def hold(session: Session, record: Any, values: Mapping[str, Any]) -> Any:
 
     The session must not have the object yet.
     """
-    names = _column_names(inspect(record))
+    mapper, names = _mapped(record)
     missing = names - values.keys() if len(values) < len(names) else ()
-    return internals.add_loaded(session, record, values, missing)
+    return internals.add_loaded(session, mapper, values, missing)
+
+
+def present(session: Session, record: Any, key: int) -> Any:
+    """The object of this id, if the session has it."""
+    return session.identity_map.get(_mapped(record)[0].identity_key_from_primary_key((key,)))
 
 
 @lru_cache(maxsize=200)
-def _column_names(mapper: Mapper[Any]) -> frozenset[str]:
-    return frozenset(mapper.columns.keys())
+def _mapped(record: Any) -> tuple[Mapper[Any], frozenset[str]]:
+    """The mapper of a class, and the names of its columns."""
+    mapper = inspect(record)
+    return mapper, frozenset(mapper.columns.keys())

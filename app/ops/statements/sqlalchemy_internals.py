@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Dialect, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
-from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_state
 from sqlalchemy.orm.session import SessionTransactionState
 from sqlalchemy.sql.compiler import WARN_LINTING
 from sqlalchemy.util import LRUCache
@@ -49,14 +49,13 @@ def add_inserted(session: Session, row: Any) -> None:
         session._transaction._new[state] = True
 
 
-def add_loaded(session: Session, record: Any, values: Mapping[str, Any], missing: Collection[str]) -> Any:
+def add_loaded(session: Session, mapper: Any, values: Mapping[str, Any], missing: Collection[str]) -> Any:
     """A new object of the session from a row that was read; `missing`: attributes to load on access.
 
     SQLAlchemy's loaders can't be given a row. The session must not have the object yet.
     """
-    mapper = inspect(record)
     made = mapper.class_manager.new_instance()
-    state = inspect(made)
+    state = instance_state(made)
     state.dict.update(values)
     state.key = mapper.identity_key_from_primary_key((values["id"],))
     state.expired_attributes.update(missing)

@@ -39,8 +39,8 @@ def body_hash(body: Any) -> str:
 
 
 def with_etag(answer: Response) -> Response:
-    """The response with its ETag; 304 without a body if the client has this version (If-None-Match)."""
-    answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
+    """The response with its ETag, which it lacks; 304 without a body if the client has this version (If-None-Match)."""
+    answer.headers.add("ETag", f'"{hashlib.sha256(answer.get_data()).hexdigest()[:32]}"')
     if not _CONDITIONS.isdisjoint(request.environ):
         answer.make_conditional(request)
     return answer

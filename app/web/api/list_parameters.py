@@ -52,6 +52,8 @@ def read_parameters(known: Set[str] = LIST_KEYS, table: RecordTable | None = Non
     Raises RuleBroken for parameters that are unknown, wrong, repeated or given in both ways; `table` defines the
     columns for filters.
     """
+    if not request.query_string:
+        return {}
     parameters = dict(_rison(known))
     filters = [*_list_of(parameters.get("filters"))]
     for name in request.args:

@@ -221,17 +221,18 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         query = read_parameters(RECORD_KEYS)
         if query.get("keys") not in (None, [], ["none"]):
             raise RuleBroken(_("“keys” is for lists; one record is answered without labels."), "keys")
-        key, names = parse_id(pk) or 0, self._names(query, self.record_table.shown)
+        key, names = parse_id(pk) or 0, self._names(query, None)
         body = {"id": key, "result": self._shown(key, names)}
         return etags.with_etag(json_answer(200, body))
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
-        names = names if names is not None else self.record_table.shown
-        row = self.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
+        table, session = self.record_table, db.session()
+        names = names if names is not None else table.shown
+        row = table.one(session, pk, names) if 0 < pk < 2**31 else None
         if row is None:
             refuse_merged(self.service.record, pk)
             raise NotFound(_("There is no such record."))
-        return self.record_table.serialize_rows(db.session(), [row], names, current_viewer())[0]
+        return table.serialize_rows(session, [row], names, current_viewer())[0]
 
     # --- writing ---
 

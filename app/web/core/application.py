@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 from flask import Flask, Response
 from flask.globals import request_ctx
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import BadHost
+from werkzeug.routing import MapAdapter
+from werkzeug.wsgi import get_host
 
 #: Headers, in lower case, that Werkzeug completes when a response is sent.
 _COMPLETED = frozenset(("location", "content-location"))
@@ -35,6 +40,21 @@ class Application(Flask):
         """The function itself."""
         return func
 
+    def create_url_adapter(self, request: Any) -> MapAdapter | None:
+        """What finds the view of a request, and makes its URLs. Raises BadHost.
+
+        Werkzeug writes the name of the host in ASCII each time, and looks for it twice.
+        """
+        config, routes = self.config, self.url_map
+        is_usual = request is not None and config["SERVER_NAME"] is None and config["TRUSTED_HOSTS"] is None
+        if not is_usual or routes.host_matching or self.subdomain_matching or "HTTP_UPGRADE" in request.environ:
+            return super().create_url_adapter(request)
+        environ = request.environ
+        request.host = get_host(environ)
+        root, path, query = (_decoded(environ.get(name, "")) for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"))
+        server, subdomain, method = _in_ascii(request.host.lower()), routes.default_subdomain, environ["REQUEST_METHOD"]
+        return MapAdapter(routes, server, root, subdomain or "", environ["wsgi.url_scheme"], path, method, query)
+
     def preprocess_request(self) -> Any:
         """Call the hooks before a request. Returns the response of the first one that has one."""
         asked = request_ctx.request
@@ -60,3 +80,33 @@ class Application(Flask):
         if not self.session_interface.is_null_session(context._session):
             self.session_interface.save_session(self, context._session, response)
         return response
+
+
+@lru_cache(maxsize=100)
+def _in_ascii(host: str) -> str:
+    """A host and its port, as in a URL. Raises BadHost. The port may make the name too long for IDNA."""
+    name, colon, port = host.partition(":")
+    try:
+        return f"{name.encode('idna').decode('ascii')}{colon}{port}"
+    except UnicodeError as error:
+        raise BadHost from error
+
+
+def _decoded(text: str) -> str:
+    """A text of the WSGI environment, of which each character is a byte of UTF-8."""
+    return text if text.isascii() else text.encode("latin-1").decode(errors="replace")
+
+
+def add_headers(response: Response, pairs: Sequence[tuple[str, str]]) -> None:
+    """Add headers of ours that it doesn't have. Werkzeug looks in each for line breaks."""
+    response.headers._list.extend(pairs)
+
+
+def add_vary(response: Response, name: str) -> None:
+    """Say that the response depends on this header of the request, if that isn't said yet."""
+    pairs = response.headers._list
+    place = next((place for place, pair in enumerate(pairs) if pair[0].lower() == "vary"), None)
+    if place is None:
+        pairs.append(("Vary", name))
+    elif name.lower() not in {each.strip().lower() for each in pairs[place][1].split(",")}:
+        pairs[place] = ("Vary", f"{pairs[place][1]}, {name}")

@@ -66,10 +66,9 @@ def current_viewer() -> Viewer:
     held = request_values()
     made: Viewer | None = held.get("viewer")
     if made is None:
-        person = current_person()
-        lookups = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
-        context = session_context(db.session())
-        own = zone()
+        person, session, office = current_person(), db.session(), current_app.config["CRM"].time_zone
+        lookups = load_lookups(session, person.version, office)
+        context, own = session_context(session), ZoneInfo(person.time_zone or office)
         context.notice_choices, context.zone = lookups.choices, own
         made = held["viewer"] = Viewer(person, lookups, own, request_time())
     return made
@@ -77,7 +76,11 @@ def current_viewer() -> Viewer:
 
 def json_answer(code: int, body: Any, **headers: str) -> Response:
     """A JSON response, written by orjson."""
-    return Answer(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
+    data = orjson.dumps(body, default=str)
+    answer = Answer(None, code, headers, content_type="application/json")
+    answer.response = [data]
+    answer.headers.add("Content-Length", len(data))
+    return answer
 
 
 class Refusal(NamedTuple):

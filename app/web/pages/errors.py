@@ -82,7 +82,8 @@ def _refuse_too_large() -> None:
     config = current_app.config
     takes_files = asked.path.startswith(config["UPLOAD_PATHS"])
     asked.max_content_length = config["MAX_UPLOAD_LENGTH" if takes_files else "MAX_CONTENT_LENGTH"]
-    if is_cut or (asked.content_length or 0) > asked.max_content_length:
+    has_length = "CONTENT_LENGTH" in asked.environ
+    if is_cut or (has_length and (asked.content_length or 0) > asked.max_content_length):
         if takes_files:
             g.sentence = _large_file()
         raise RequestEntityTooLarge

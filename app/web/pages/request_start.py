@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, request
 
 from app.extensions import csrf
 from app.ops.database.connections import STATEMENTS, WRITES
@@ -25,15 +23,20 @@ def install(app: Flask) -> None:
 
 
 def _before() -> None:
-    g.started = time.perf_counter()
-    WRITES.set(request.method not in _SAFE)
+    is_write = request.method not in _SAFE
+    WRITES.set(is_write)
     if current_app.config.get("COUNT_SQL"):
         STATEMENTS.set([])
-    guarded = request.method not in _SAFE and "Authorization" not in request.headers
-    if is_machine() and current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
-        guarded = False  # an API client without a session cookie: the endpoint authenticates it
-    if guarded and request.path != "/" and not request.path.startswith(_CSRF_EXEMPT):
+    if is_write and _is_guarded():
         csrf.protect()
+
+
+def _is_guarded() -> bool:
+    """Whether a request that writes must have a CSRF token."""
+    if "Authorization" in request.headers or request.path == "/" or request.path.startswith(_CSRF_EXEMPT):
+        return False
+    # An API client without a session cookie is authenticated by the endpoint.
+    return not is_machine() or current_app.config["SESSION_COOKIE_NAME"] in request.cookies
 
 
 def _teardown(_error: BaseException | None) -> None:

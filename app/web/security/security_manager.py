@@ -23,6 +23,7 @@ from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import User
+from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import ENGLISH, translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, probes_and_metrics, progressive_web_app, shell_parts
@@ -46,21 +47,21 @@ _PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *b
 
 
 #: Belong to a single request; an app context may live longer (tests, shells).
-_REQUEST_GLOBALS = (
-    "person",
-    "owing",
-    "_api_key_user",
-    "api_key_id",
-    "_login_user",
-    "csrf_valid",
-    "_jwt_extended_jwt",
-    "_jwt_extended_jwt_header",
-    "_jwt_extended_jwt_user",
-    "_jwt_extended_jwt_location",
-    "now",
-    "viewer",
-    "view_as",
-    "view_is_over",
+_REQUEST_GLOBALS = frozenset(
+    (
+        "person",
+        "owing",
+        "_api_key_user",
+        "api_key_id",
+        "_login_user",
+        "csrf_valid",
+        *("_jwt_extended_jwt", "_jwt_extended_jwt_header"),
+        *("_jwt_extended_jwt_user", "_jwt_extended_jwt_location"),
+        "now",
+        "viewer",
+        "view_as",
+        "view_is_over",
+    )
 )
 
 
@@ -128,10 +129,10 @@ class Security(SecurityManager):
 
         Requests for static files load none, nor do health checks, which answer without the database.
         """
-        held: Any = g._get_current_object()  # a proxy would be resolved each time
-        for name in _REQUEST_GLOBALS:
-            held.pop(name, None)
-        held.user = current_user
+        held = request_values()
+        for name in _REQUEST_GLOBALS & held.keys():
+            del held[name]
+        held["user"] = current_user
         session = db.session()
         access.act_as(session, None)
         access.set_read_only(session, False)
@@ -217,7 +218,7 @@ class Security(SecurityManager):
             g.owing = who
             return None
         access.act_as(session, who)
-        g.person, g.user, g.lists_version = who, found.user, found.lists
+        request_values().update(person=who, user=found.user, lists_version=found.lists)
         rate_limits.count_request(rate_limits.counter_name(found))
         return found.user
 

@@ -9,6 +9,8 @@ from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 
+from app.web.core.application import add_vary
+
 
 class SessionCookies(SecureCookieSessionInterface):
     """Flask's own sessions. Flask makes two signers for each request, also for those without a cookie."""
@@ -25,7 +27,9 @@ class SessionCookies(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The session of the cookie; an empty one if there is none."""
-        if app.secret_key and self.get_cookie_name(app) not in request.cookies:
+        if app.secret_key and (
+            "HTTP_COOKIE" not in request.environ or self.get_cookie_name(app) not in request.cookies
+        ):
             return self.session_class()
         return super().open_session(app, request)
 
@@ -34,11 +38,7 @@ class SessionCookies(SecureCookieSessionInterface):
         if self.should_set_cookie(app, session):
             super().save_session(app, session, response)
         elif session.accessed:
-            others = response.headers.get("Vary")
-            if others is None:
-                response.headers.add("Vary", "Cookie")
-            elif "cookie" not in {each.strip().lower() for each in others.split(",")}:
-                response.headers["Vary"] = f"{others}, Cookie"
+            add_vary(response, "Cookie")
 
 
 @lru_cache(maxsize=4)

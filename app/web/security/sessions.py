@@ -18,7 +18,6 @@ from flask_babel import ngettext as _n
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.util import identity_key
 
 from app import access
 from app.domain import audit, two_factor
@@ -85,7 +84,7 @@ _USER_NAMES = tuple(column.key for column in USER_COLUMNS)
 
 def known_user(session: Session, values: Sequence[Any]) -> User:
     """The user whose USER_COLUMNS were read, as an object of the session."""
-    known = session.identity_map.get(identity_key(User, values[0]))
+    known = loaded_objects.present(session, User, values[0])
     if known is not None:
         return cast(User, known)
     return cast(User, loaded_objects.hold(session, User, dict(zip(_USER_NAMES, values, strict=True))))

@@ -103,6 +103,10 @@ class Field:
 
     def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
         """Makes JSON of the value of the only column, as `serialize` does; None if that must be asked."""
+        return self.common_converter()
+
+    def common_converter(self) -> Callable[[Any], Any] | None:
+        """The converter, if it is the same for everybody."""
         return None
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:

@@ -146,10 +146,10 @@ class SecretField(Field):
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The value, decrypted and masked."""
-        sealed = next((value for value in values[::2] if value), None)
-        level = viewer.person.mask(self.name)
+        sealed = values[0] or next((value for value in values[2::2] if value), None)
         if sealed is None:
             return None
+        level = viewer.person.mask(self.name)
         return viewer.person.mask_value(self.name, "······" if level == "hidden" else vault().open(sealed))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:

@@ -31,10 +31,10 @@ class IsoField(Field):
         """ISO 8601; of a moment in UTC."""
         return _iso(self.value(values, viewer))
 
-    def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
+    def common_converter(self) -> Callable[[Any], Any] | None:
         """The same for the value of the only column."""
         kind = type(self)
-        is_usual = kind.serialize is IsoField.serialize and kind.value is Field.value
+        is_usual = (kind.serialize, kind.value, kind.converter) == (IsoField.serialize, Field.value, Field.converter)
         return _iso if is_usual and len(self.columns) == 1 and not self.mask else None
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.util import identity_key
 
 from app import access, shown_brand
 from app.domain import brand, business_settings, custom_fields, office_hours, sla
@@ -106,7 +105,7 @@ class Lookups:
             row = self.rows[picklist].get(key) if key is not None else None
             if key is None or row is None:
                 continue
-            made = session.identity_map.get(identity_key(model, key))
+            made = loaded_objects.present(session, model, key)
             if made is None:
                 made = loaded_objects.hold(session, model, row)
             found[model, key] = made

@@ -18,7 +18,7 @@ from app import access
 from app.lib.cached_property import cached_property
 from app.ops.statements.sqlalchemy_internals import annotations_of
 from app.web.core.fields.filter_operators import is_empty
-from app.web.core.queries import capped_counts
+from app.web.core.queries import capped_counts, own_rows
 
 if TYPE_CHECKING:
     from app.web.core.queries.record_table import ListQuery, RecordTable
@@ -260,6 +260,9 @@ def rows_found(table: RecordTable, session: Any, found: FoundRows, size: int, na
 def visible_row(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
     """The raw row of this id if the person sees it, else None."""
     conditions = table.base_conditions()
+    alone = None if conditions else own_rows.find(table, session, key, names)
+    if alone is not None:
+        return alone
     shape = access.shape_of(conditions)
 
     def statement() -> Select[Any]:
@@ -267,10 +270,12 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
         return query.where(table.record.id == bindparam("row", 0, type_=Integer), *shape.opened(conditions))
 
     name = None if shape.key is None else (table, "one", names, shape.key)
-    found = access.answer(
-        session, access.CachedStatement(name, statement, guarded(table)), {"row": key, **shape.open_values}
-    )
-    return found[0] if found else None
+    question = access.CachedStatement(name, statement, guarded(table))
+    found = access.answer(session, question, {"row": key, **shape.open_values})
+    if not found:
+        return None
+    own_rows.remember_referring(table, key)
+    return found[0]
 
 
 def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple[int, int | None] | None:

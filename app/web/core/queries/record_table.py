@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, String, Table, select
@@ -17,6 +16,7 @@ from app.web.core.fields.base import Field
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts, record_pages
 from app.web.core.queries.record_pages import tables_in
+from app.web.core.queries.row_readers import Reader, common_readers, reader_of, serialize
 from app.web.core.viewer import Viewer
 
 #: Lists stop counting here and show "1,000+".
@@ -26,50 +26,6 @@ MAX_PAGE_SIZE = 100
 MAX_FILTERS = 30
 #: The highest page number or offset of a list.
 MAX_PAGE = 10_000_000
-
-
-class _Reader(NamedTuple):
-    """How a field is read from a raw row."""
-
-    name: str
-    field: Field
-    cut: slice
-    #: The index of its only column, if `convert` alone makes JSON of that value, or nothing has to.
-    place: int | None
-    convert: Callable[[Any], Any] | None = None
-
-
-def _reader(field: Field, cut: slice, viewer: Viewer) -> _Reader:
-    """How this viewer reads a field."""
-    convert = None if field.is_plain else field.converter(viewer)
-    is_single = convert is not None or field.is_passthrough(viewer)
-    return _Reader(field.name, field, cut, cut.start if is_single else None, convert)
-
-
-@lru_cache(maxsize=200)
-def _readers(table: RecordTable, names: tuple[str, ...] | None) -> tuple[_Reader, ...]:
-    """How everybody reads the selected fields."""
-    return tuple(
-        _Reader(each.name, each, cut, cut.start if each.is_plain and not each.mask else None)
-        for each, cut in table.selection(names)[1]
-    )
-
-
-def _serialize(row: Any, readers: Sequence[_Reader], viewer: Viewer) -> dict[str, Any]:
-    """A raw row as a JSON object; passthrough values are unchanged."""
-    serialized: dict[str, Any] = {"id": row[0]}
-    for name, field, cut, place, convert in readers:
-        value = field.serialize(row[cut], viewer) if place is None else row[place]
-        if convert is not None:
-            value = convert(value)
-        if "." in name:
-            relation, _dot, column = name.partition(".")
-            nested = serialized.get(relation, {})
-            if isinstance(nested, dict):  # copied, because cards of the lookups are shared by all requests
-                serialized[relation] = nested | {column: value}
-        else:
-            serialized[name] = value
-    return serialized
 
 
 def _empty_last(column: Any) -> list[Any]:
@@ -276,10 +232,10 @@ class RecordTable:
     ) -> list[dict[str, Any]]:
         """Raw rows as JSON objects, with their child lists (one statement per list)."""
         self.prepare(rows, names, viewer)
-        readers: Sequence[_Reader] = _readers(self, names)
+        readers: Sequence[Reader] = common_readers(self, names)
         if len(rows) > 1:  # otherwise it doesn't pay
-            readers = [_reader(each.field, each.cut, viewer) if each.place is None else each for each in readers]
-        made = [_serialize(row, readers, viewer) for row in rows]
+            readers = [reader_of(each.field, each.cut, viewer) if each.place is None else each for each in readers]
+        made = [serialize(row, readers, viewer) for row in rows]
         if self.many is not None and made and names is None:
             extra = self.many(session, [row["id"] for row in made], viewer)
             for row in made:

@@ -70,7 +70,7 @@ def _readers(table: RecordTable, names: Names, dialect: Dialect) -> tuple[_Reade
     """The readers of the columns; None if one is not a plain column."""
     chosen = table.fields if names is None else [table.by_name[name] for name in names]
     columns = table.placed(chosen)[0]
-    keys = {other: _own_key(on, table) for other, on in table.joins}
+    keys = {other: own_key(on, table) for other, on in table.joins}
     found = [_reader(column, table, keys, dialect) for column in columns]
     return None if None in found else tuple(found)  # type: ignore[arg-type]
 
@@ -85,7 +85,7 @@ def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialec
     return None if key is None else _Reader(key, owner, column.key == "number")
 
 
-def _own_key(on: Any, table: RecordTable) -> str | None:
+def own_key(on: Any, table: RecordTable) -> str | None:
     """The record's attribute that refers to the joined table."""
     names = [node.key for node in iterate(on) if isinstance(node, Column) and node.table is table.record.__table__]
     return names[0] if len(names) == 1 else None

@@ -1,0 +1,61 @@
+"""How raw rows become JSON: field by field, or by converters where the value of one column is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.web.core.fields.base import Field
+from app.web.core.viewer import Viewer
+
+if TYPE_CHECKING:
+    from app.web.core.queries.record_table import RecordTable
+
+
+class Reader(NamedTuple):
+    """How a field is read from a raw row."""
+
+    name: str
+    field: Field
+    cut: slice
+    #: The index of its only column, if `convert` alone makes JSON of that value, or nothing has to.
+    place: int | None
+    convert: Callable[[Any], Any] | None = None
+
+
+def reader_of(field: Field, cut: slice, viewer: Viewer) -> Reader:
+    """How this viewer reads a field."""
+    convert = None if field.is_plain else field.converter(viewer)
+    is_single = convert is not None or field.is_passthrough(viewer)
+    return Reader(field.name, field, cut, cut.start if is_single else None, convert)
+
+
+@lru_cache(maxsize=200)
+def common_readers(table: RecordTable, names: tuple[str, ...] | None) -> tuple[Reader, ...]:
+    """How everybody reads the selected fields."""
+    return tuple(_common_reader(each, cut) for each, cut in table.selection(names)[1])
+
+
+def _common_reader(field: Field, cut: slice) -> Reader:
+    """How everybody reads a field; without a place if that depends on the viewer."""
+    convert = None if field.is_plain else field.common_converter()
+    is_single = convert is not None or (field.is_plain and not field.mask)
+    return Reader(field.name, field, cut, cut.start if is_single else None, convert)
+
+
+def serialize(row: Any, readers: Sequence[Reader], viewer: Viewer) -> dict[str, Any]:
+    """A raw row as a JSON object; passthrough values are unchanged."""
+    serialized: dict[str, Any] = {"id": row[0]}
+    for name, field, cut, place, convert in readers:
+        value = field.serialize(row[cut], viewer) if place is None else row[place]
+        if convert is not None:
+            value = convert(value)
+        if "." in name:
+            relation, _dot, column = name.partition(".")
+            nested = serialized.get(relation, {})
+            if isinstance(nested, dict):  # copied, because cards of the lookups are shared by all requests
+                serialized[relation] = nested | {column: value}
+        else:
+            serialized[name] = value
+    return serialized
