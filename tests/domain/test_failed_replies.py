@@ -21,7 +21,7 @@ from app.domain.picklists import TicketStatus
 from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.telephony import calls
 from app.lib.field_encryption import Vault
-from app.models import Message, Notification, Ticket
+from app.models import Message, Notification
 from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
@@ -114,7 +114,7 @@ def test_a_message_that_had_not_stopped_the_clock_changes_nothing_when_it_fails(
     assert desk.clock == (SENT_ON, None, None)
 
 
-def test_a_breach_that_was_reported_before_a_late_response_failed_is_not_reported_twice(desk: Desk, db: Session) -> None:
+def test_a_breach_before_a_late_response_that_failed_is_not_reported_twice(desk: Desk, db: Session) -> None:
     escalation.check_record(db, ("ticket", desk.ticket.id), NOW + HOUR, TERMS)
     message = desk.send(NOW + 61 * MINUTE)
     desk.report(message, "failed", NOW + 62 * MINUTE)
