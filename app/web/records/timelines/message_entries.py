@@ -123,7 +123,7 @@ def _cut(text: str) -> tuple[str, str]:
 
 
 def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Cancel a waiting outgoing message; resend one that failed; of one that may be lost, also say what became of it."""
+    """Cancel a waiting outgoing message; resend one that failed; say what became of one that may be lost."""
     base = f"/inbox/message/{message.id}"
     if message.direction != "out" or not viewer.person.may("Messages", "write"):
         return []
