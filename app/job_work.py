@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.domain import export_and_import_runs, office_hours, office_schedule, report_schedules, sla
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
 from app.domain.merging import duplicate_scan, merged_records
+from app.domain.telephony import call_requests
 from app.inbound import inbound_processing, mail_fetch, message_file_fetch
 from app.job_runner import SKIPPED, JobPass, JobWork
 from app.outbox import backlog, campaign_sending, message_delivery
+from app.outbox.call_delivery import CALLS
 from app.outbox.delivery_engine import DeliveryKind
 from app.web.messaging import dnd_list_worker
 from app.web.reports import schedule_worker
@@ -83,6 +86,20 @@ def sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], JobWork]:
         return JobWork(found, lambda session, item: backlog.sweep(kind, session, item, job_pass.now))
 
     return work
+
+
+def settle_calls(session: Session, job_pass: JobPass) -> JobWork:
+    """Give up calls that were not dialed in time, and those of which nobody knows whether they were."""
+    unknown = [(True, key) for key in call_requests.find_unknown(session, job_pass.now, job_pass.limit)]
+    waiting = [(False, item) for item in backlog.find(CALLS, session, job_pass.now, job_pass.limit)]
+
+    def settle(session: Session, found: tuple[bool, Any]) -> str:
+        is_unknown, item = found
+        if is_unknown:
+            return call_requests.drop_unknown(session, item, job_pass.now)
+        return backlog.sweep(CALLS, session, item, job_pass.now)
+
+    return JobWork([*unknown, *waiting], settle)
 
 
 def ask_providers(session: Session, job_pass: JobPass) -> JobWork:

@@ -86,7 +86,7 @@ SCHEDULE = (
     Job(gettext_noop("fetch files that wait"), every_minute, job_work.sweep(FILES)),
     Job(gettext_noop("send reactions that wait"), every_minute, job_work.sweep(REACTIONS)),
     Job(gettext_noop("send invitations that wait"), every_minute, job_work.sweep(INVITATIONS)),
-    Job(gettext_noop("settle calls that wait"), every_minute, job_work.sweep(CALLS)),
+    Job(gettext_noop("settle calls that wait"), every_minute, job_work.settle_calls),
     Job(gettext_noop("fetch recordings that wait"), every_minute, job_work.sweep(RECORDINGS)),
     Job(gettext_noop("ask what became of messages"), every_minute, job_work.ask_providers),
     Job(gettext_noop("work off what providers reported"), every_minute, job_work.work_off_hooks),

@@ -131,6 +131,9 @@ _TWO_FACTOR: dict[str, Any] = {
     "turned on": _l("Two-factor sign-in was turned on for your account."),
     "turned off": _l("Two-factor sign-in was turned off for your account. If it wasn't you, tell your admin at once."),
     "reset": _l("An admin has reset your two-factor sign-in. Your sessions have ended. Please set it up again."),
+    "recovery codes withdrawn": _l(
+        "A backup of the CRM was restored. Your recovery codes no longer work: please make new ones in My settings."
+    ),
     "new recovery codes": _l("You have new recovery codes. If it wasn't you, change your password at once."),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.access import two_factor_demands
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import Person
 from app.access.system_session import as_system
@@ -31,7 +32,7 @@ _SHORTENED, _SECRET = ("mobile", "mobile_e164", "telephony_number"), ("password"
 
 def write(session: Session, actor: Person | None) -> None:
     """Add an audit entry for each change in this flush; commands audit the accounts that they create themselves."""
-    lines = [*_cell_lines(session), *_role_lines(session), *_account_lines(session, actor)]
+    lines = [*_cell_lines(session), *_role_lines(session), *_account_lines(session, actor), *_demand_lines(session)]
     now, address = datetime.now(UTC), session_context(session).address
     for event, about, payload in lines:
         audit.write(session, event, actor.id if actor else None, now, about[:190], address, **payload)
@@ -89,6 +90,11 @@ def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:
             changes["api keys revoked"] = _count_live_keys(session, row.id)
         if changes or what != "changed":
             yield ("user change" if is_user else "role change"), about, {"what": what, **changes}
+
+
+def _demand_lines(session: Session) -> Iterator[_Line]:
+    for user in two_factor_demands.released(session):
+        yield "user change", f"user {user.username}", {"what": "two factors", "needed": False}
 
 
 def _count_live_keys(session: Session, user_id: int) -> int:

@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import Permission, PermissionView, Vi
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.access import role_audit, user_account_rules
+from app.access import role_audit, two_factor_demands, user_account_rules
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import ADMIN, Denied, Person
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix
@@ -131,6 +131,7 @@ def _refuse_excess(session: Session, actor: Person, granted: Iterable[Any]) -> N
     for role in granted:
         _refuse_role_grant(session, actor, role)
     user_account_rules.refuse_foreign_changes(session, actor)
+    two_factor_demands.refuse_lifted(session)
 
 
 def _custom_label(session: Session, name: str) -> str:

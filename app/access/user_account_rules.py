@@ -87,17 +87,22 @@ def refuse_foreign_changes(session: Session, actor: Person) -> None:
 
 def is_admin_account(user: Any) -> bool:
     """Whether the account had the role Admin before this flush, directly or through a group."""
-    groups = _stored(user, "groups")
-    return any(role.name == ADMIN for role in _stored(user, "roles")) or any(
-        role.name == ADMIN for group in groups for role in _stored(group, "roles")
+    groups = stored(user, "groups")
+    return any(role.name == ADMIN for role in stored(user, "roles")) or any(
+        role.name == ADMIN for group in groups for role in stored(group, "roles")
     )
 
 
-def _stored(row: Any, name: str) -> list[Any]:
-    """The members of a collection as stored, before this flush."""
+def stored(row: Any, name: str) -> list[Any]:
+    """The members of a collection of a row as stored, before this flush."""
     getattr(row, name)  # load it: the history of a collection that isn't loaded is empty
     history = history_of(row, name)
     return [*(history.unchanged or ()), *(history.deleted or ())]
+
+
+def changed_members(session: Session) -> list[Any]:
+    """The users whose roles or groups the flush would change, or the roles of whose groups."""
+    return list(dict.fromkeys(user for user, name in _changes(session) if name in ("roles", "groups")))
 
 
 def _changes(session: Session) -> Iterator[tuple[Any, str]]:

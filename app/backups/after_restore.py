@@ -36,9 +36,11 @@ from app import access
 from app.backups.description import details_of
 from app.backups.folder import Backup
 from app.backups.installation import Installation
-from app.domain import audit
+from app.domain import audit, notices
 from app.domain.base import Stamp
 from app.domain.maintenance.backup_runs import BackupRun
+from app.domain.two_factor import TwoFactor
+from app.lib import totp
 from app.lib.operator_command import operator_command
 from app.ops.storage.audit_head_file import AuditHeadFile
 
@@ -80,7 +82,7 @@ def settle(installation: Installation, backup: Backup, url: URL, counters: Count
     now = datetime.now(UTC)
     with _connected(url) as (connection, tables):
         settling = _Settling(connection, tables, backup, installation.zone, now)
-        lines = [*settling.hold_back(), *settling.end_sign_ins(), *settling.close_runs()]
+        lines = [*settling.hold_back(), *settling.end_sign_ins(), *settling.withdraw_codes(), *settling.close_runs()]
         settling.raise_version(counters.version)
         lines += settling.raise_numbers(counters.numbers)
         connection.commit()
@@ -155,6 +157,23 @@ class _Settling:
         self.connection.execute(update(rows).where(rows.c.ended_on.is_(None)).values(ended_on=self._moment))
         return ["All sessions were ended."]
 
+    def withdraw_codes(self) -> list[str]:
+        """Delete all recovery codes, because those that were used since would work again; accept only new codes of
+        apps.
+        """
+        codes, factors = self.tables.get("recovery_code"), self.tables.get("two_factor")
+        if codes is None or factors is None:
+            return []
+        self.connection.execute(delete(codes))
+        step = totp.step_at(self.now)
+        self.connection.execute(update(factors).where(factors.c.last_step < step).values(last_step=step))
+        if not self.connection.execute(select(factors.c.id)).first():
+            return []
+        return [
+            "All recovery codes were withdrawn, because used ones would work again. Whoever signs in with two factors "
+            "is told to make new ones; without their app they need an admin."
+        ]
+
     def close_runs(self) -> list[str]:
         """Close the runs that were in progress at the time of the backup; their slots are taken up again."""
         why = {"outcome": "cut", "ended_on": self._moment, "error": "A backup of this moment was restored."}
@@ -207,7 +226,8 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
     """A connection of its own, and those of our tables that exist."""
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
-    names |= {"pending_sign_in", "remembered_browser", "access_version", "number_series", "alembic_version"}
+    names |= {"pending_sign_in", "two_factor", "recovery_code"}
+    names |= {"remembered_browser", "access_version", "number_series", "alembic_version"}
     with engine.connect() as connection:
         there = names & set(inspect(connection).get_table_names())
         metadata = MetaData()
@@ -238,7 +258,11 @@ def _writing(url: URL) -> Iterator[Session]:
 
 
 def _audit(backup: Backup, url: URL, now: datetime) -> None:
-    """Record in the audit log that it continues from a restored backup."""
+    """Record in the audit log that it continues from a restored backup, and tell people to make new recovery codes."""
     with _writing(url) as session:
+        users = tuple(session.scalars(select(TwoFactor.user_id).order_by(TwoFactor.user_id)))
+        payload = {"what": "recovery codes withdrawn"}
+        event = notices.NoticeEvent("security", f"two-factor:withdrawn:{now.isoformat()}", users, payload)
+        notices.notify(session, event, now)
         audit.write(session, "restore", None, now, f"backup {backup.name}", by="command line")
         audit.write(session, "audit record renewed", None, now, by="command line", reason=f"restored {backup.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -238,6 +239,35 @@ def record_first_replies(session: Session, record: Any, moments: Mapping[int, da
     step = update(record).where(record.id.in_(sorted(moments)), record.replied_on.is_(None))
     step = step.ordered_values(*((getattr(record, name), value) for name, value in values.items()))
     _execute_reply(session, step, record, moments)
+
+
+def withdraw_first_reply(session: Session, record: Any, other: datetime | None, terms: SlaTerms) -> None:
+    """Undo the first reply to this lead or ticket, which failed; the next one, at `other`, counts in its place.
+
+    Without another one the clock goes on as if there had been none. Of a reply in time the due time is no longer
+    stored: it is that of the present policy. One UPDATE that doesn't change the version.
+    """
+    ended_on = record.status_on if record.clock_state(record.status.meaning) == ENDED else None
+    clock = SimpleNamespace(**{name: getattr(record, name) for name in CLOCK_COLUMNS})
+    clock.reply_due_on = clock.reply_late_on or _reply_due_time(record, terms)
+    clock.replied_on = other
+    if end := other or ended_on:
+        clock.reply_late_on = None
+        _close_deadline(clock, "reply", min(end, record.paused_on or end))
+    schedule_check(clock, terms)
+    kind = type(record)
+    step = update(kind).where(kind.id == record.id, kind.replied_on == record.replied_on)
+    values = {name: getattr(clock, name) for name in ("replied_on", "reply_due_on", "reply_late_on", "sla_on")}
+    _execute_reply(session, step.values(values), kind, [record.id])
+    session.expire(record)
+
+
+def _reply_due_time(record: Any, terms: SlaTerms) -> datetime | None:
+    minutes, _ = terms.target(record.applies_to, getattr(record, "priority", ""))
+    if minutes is None or record.sla_started_on is None:
+        return None
+    paused = timedelta(seconds=record.paused_seconds or 0)
+    return terms.after(record.sla_started_on, timedelta(minutes=minutes) + paused)
 
 
 def _execute_reply(session: Session, step: Any, record: Any, keys: Iterable[int]) -> None:

@@ -42,6 +42,8 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 PENDING_FOR = timedelta(minutes=5)
 #: How long a browser is remembered, and how many of a person's.
 REMEMBERED_FOR, MAX_REMEMBERED = timedelta(days=30), 10
+#: How far the clocks of servers may differ. What began later than that is of a clock that was set back since.
+_CLOCKS_DIFFER = timedelta(minutes=2)
 _TOKEN_BYTES = 32
 _SEPARATORS = re.compile(r"[\s-]+")
 _NOT_LOADED = {"synchronize_session": False}
@@ -235,7 +237,7 @@ def finish_sign_in(session: Session, token: str, now: datetime) -> bool:
 
 
 def _open_sign_in(token: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return PendingSignIn.token_hash == hash_token(token), PendingSignIn.started_on > now - PENDING_FOR
+    return PendingSignIn.token_hash == hash_token(token), *_within(PendingSignIn.started_on, PENDING_FOR, now)
 
 
 def remember(session: Session, user_id: int, now: datetime) -> str:
@@ -261,7 +263,12 @@ def count_remembered(session: Session, user_id: int, now: datetime) -> int:
 
 
 def _remembered(user_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return RememberedBrowser.user_id == user_id, RememberedBrowser.started_on > now - REMEMBERED_FOR
+    return RememberedBrowser.user_id == user_id, *_within(RememberedBrowser.started_on, REMEMBERED_FOR, now)
+
+
+def _within(started_on: Any, span: timedelta, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Whether less than this span has passed since the start; not for a start in the future."""
+    return started_on > now - span, started_on < now + _CLOCKS_DIFFER
 
 
 def forget(session: Session, user_id: int) -> None:

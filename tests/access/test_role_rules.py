@@ -14,6 +14,7 @@ from app import access
 from app.access import ADMIN, Denied, role_rules
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
 from app.models import FieldMask, Group, ModulePermission, Role, User
 from tests.access.factories import person
 from tests.factories import user
@@ -231,3 +232,54 @@ def test_an_administrators_account_is_changed_by_administrators_only(
                 db.expire(changed)
             else:
                 save(db)
+
+
+LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "a user's role": lambda role, someone, group: someone.roles.remove(role),
+    "other roles": lambda role, someone, group: setattr(someone, "roles", []),
+    "a role's user": lambda role, someone, group: role.user.remove(someone),
+    "a user's group": lambda role, someone, group: someone.groups.remove(group),
+    "a group's user": lambda role, someone, group: group.users.remove(someone),
+    "a group's role": lambda role, someone, group: group.roles.remove(role),
+}
+
+
+def demanded(session: Session, way: str) -> tuple[Any, Any, Any]:
+    """A role that demands two factors, somebody who has it in this way, and the group through which they do."""
+    role, someone, group = (
+        named(session, "Compliance"),
+        user(session, "dev", manager_id=1),
+        Group(name="Desk", label="Desk"),
+    )
+    session.add(group)
+    session.flush()
+    role.needs_two_factor = True
+    (group if "group" in way else someone).roles.append(role)
+    someone.groups.append(group)
+    session.flush()
+    return role, someone, group
+
+
+@pytest.mark.parametrize("way", LOSSES)
+def test_only_an_admin_takes_somebody_out_of_the_last_role_that_demands_two_factors(db: Session, way: str) -> None:
+    role, someone, group = demanded(db, way)
+    with db.no_autoflush:
+        LOSSES[way](role, someone, group)
+        with pytest.raises(Denied, match="two-factor"):
+            save(db)
+        save(db, roles=frozenset({ADMIN}))
+    written = transaction_state(db).audit_entries[-1]  # stored at the commit
+    assert (written.event, written.payload) == ("user change", {"what": "two factors", "needed": False})
+
+
+@pytest.mark.parametrize("way", LOSSES)
+def test_another_role_that_demands_two_factors_lets_one_go(db: Session, way: str) -> None:
+    role, someone, group = demanded(db, way)
+    other = Role(name="Desk lead", needs_two_factor=True)
+    someone.roles.append(other)
+    db.add(other)
+    db.flush()
+    with db.no_autoflush:
+        LOSSES[way](role, someone, group)
+        someone.roles = [*someone.roles] if other in someone.roles else [other]
+        save(db)

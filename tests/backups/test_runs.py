@@ -30,8 +30,10 @@ from app.models import (
     Message,
     Notification,
     NumberSeries,
+    RecoveryCode,
     RememberedBrowser,
     SignIn,
+    TwoFactor,
     WebhookDelivery,
 )
 from app.notice_texts import text_of
@@ -122,6 +124,8 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     session.add(Delivery(notification_id=notice.id, channel="email", state="queued", at=NOW, tries=0, next_try_on=NOW))
     session.add(NumberSeries(kind="CAR", year=2020, last=5))
     session.add(RememberedBrowser(token_hash="h", user_id=ana, started_on=NOW))
+    session.add(TwoFactor(user_id=ana, key_sealed="sealed", last_step=1, confirmed_on=NOW))
+    session.add_all(RecoveryCode(user_id=ana, code_hash=f"hash {n}") for n in range(2))
     session.commit()
     assert command(both, "create").exit_code == 0
     [name] = backups(both)
@@ -133,11 +137,16 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     assert "Held back" in done.output and "1 messages, 1 emails of notices" in done.output, done.output
     [message] = both.rows(select(Message).where(Message.id == sent.id))
     assert message.state == "unknown" and "may have been sent since. Please decide" in message.reason
-    assert both.rows(select(Delivery.state, Delivery.next_try_on)) == [("unknown", None)]
+    held = select(Delivery.state, Delivery.next_try_on).order_by(Delivery.id).limit(1)  # the next: of the codes
+    assert both.rows(held) == [("unknown", None)]
     assert both.rows(select(WebhookDelivery.id)) == []
     assert both.rows(select(JobRun.outcome).where(JobRun.slot == "s")) == ["cut"]
     assert both.rows(select(func.count()).select_from(SignIn).where(SignIn.ended_on.is_(None))) == [0]
-    assert both.rows(select(RememberedBrowser.id)) == []
+    assert both.rows(select(RememberedBrowser.id)) == [] and both.rows(select(RecoveryCode.id)) == []
+    assert "All recovery codes were withdrawn" in done.output
+    assert both.rows(select(TwoFactor.last_step))[0] > 1_000_000
+    [told] = both.rows(select(Notification).where(Notification.kind == "security"))
+    assert (told.user_id, told.payload) == (ana, {"what": "recovery codes withdrawn"})
     assert both.client("root").screen("/jobs/").status_code in (302, 401)
     assert both.rows(select(NumberSeries.last).where(NumberSeries.year == 2020)) == [9]
     assert both.rows(select(AccessVersion.n))[0] > 2_000_000_000

@@ -94,3 +94,26 @@ def test_an_incoming_call_pops_up_and_becomes_a_lead(open_browser: OpenBrowser, 
     play(desk, "No answer")
     expect(page.locator("[data-card]")).to_have_count(0)
     assert rohan.complaints == []
+
+
+def test_a_call_after_one_of_which_nobody_knows_is_made_in_one_more_click(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
+    page: Any = rohan.tab
+    new_lead(rohan, "Nochmal", f"98272{datetime.now():%S%f}"[:10])
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url.partition("/calls/dial/")[2])
+        url = f"/calls/dial/{asked[-1]}?instead=1"
+        told = {"X-Sentence": "Nobody knows%3A call Nochmal all the same%3F", "X-Instead": url}
+        route.fulfill(status=200, body="") if "instead" in asked[-1] else route.fulfill(status=409, headers=told)
+
+    page.route("**/calls/dial/**", answer)
+    page.locator("a[data-dial]").first.click()
+    expect(page.locator("#confirm")).to_contain_text("Nobody knows: call Nochmal all the same?")
+    page.locator("#confirm [data-confirm-ok]").click()
+    expect(page.locator("form[data-confirm^='Nobody']")).to_have_count(0)
+    page.wait_for_function("!document.querySelector('[aria-busy=true]')")
+    assert len(asked) == 2 and asked[1] == f"{asked[0]}?instead=1"
+    rohan.complaints[:] = [each for each in rohan.complaints if "409" not in each]
+    assert rohan.complaints == []

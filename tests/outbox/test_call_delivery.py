@@ -349,3 +349,84 @@ def test_clicks_at_the_same_moment_ring_once(maria: Crm) -> None:
     provider_events.process(maria.session, account, ended, now())
     maria.session.commit()
     assert maria.session.scalars(select(CallRequest.line_of)).one() is None
+
+
+# --- calls of which nobody knows whether they were made
+
+
+def lost(crm: Crm, make: Any) -> int:
+    """Cleo's call of which nobody knows whether it was made."""
+    Line.fault = raiser(DeliveryUnknown("No answer."))
+    key: int = click(crm, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    run_calls(crm)
+    Line.fault = staticmethod(lambda: None)
+    assert request_of(crm, key).state == "unknown"
+    return key
+
+
+def age(crm: Crm, **gone: int) -> None:
+    crm.session.execute(update(CallLog).values(changed_on=now() - timedelta(**gone)))
+    crm.session.commit()
+
+
+def test_the_next_call_is_made_in_one_more_click(crm: Crm, make: Any, account: Any) -> None:
+    key, other = lost(crm, make), make.ticket("cleo", mobile="+919820054321")
+    refused = crm.client("cleo").form(f"/calls/dial/ticket/{other.id}?number=mobile", headers={"HX-Request": "true"})
+    assert refused.status_code == 409 and other.number in refused.headers["X-Sentence"]
+    page = crm.client("cleo").form(f"/calls/dial/ticket/{other.id}")
+    assert page.status_code == 409 and f"/calls/dial/ticket/{other.id}?instead=1" in page.text
+    assert click(crm, "ticket", other.id).status_code == 409
+    url = refused.headers["X-Instead"]
+    assert url == f"/calls/dial/ticket/{other.id}?number=mobile&instead=1"
+    assert crm.client("cleo").form(url, headers={"HX-Request": "true"}).status_code == 200
+    run_calls(crm)
+    assert [each.customer for each in Line.dialed] == ["+919820054321"]
+    assert (request_of(crm, key).state, crm.session.get_one(CallLog, key).status) == ("dropped", "Failed")
+    assert click(crm, "ticket", make.ticket("cleo", mobile=PEER).id).status_code == 409  # this one is known to be made
+
+
+def test_the_card_of_a_lost_call_offers_to_call_again(crm: Crm, make: Any, account: Any) -> None:
+    key = lost(crm, make)
+    assert f"/calls/dial/call/{key}?instead=1" in crm.client("cleo").screen("/calls/card").text
+    answer = crm.client("cleo").rest("POST", "call_log/dial", {"call": key, "instead": True})
+    run_calls(crm)
+    assert answer.status_code == 201 and [each.customer for each in Line.dialed] == [PEER]
+
+
+@pytest.mark.parametrize("how", ["the job", "the next click"])
+def test_a_lost_call_ends_by_itself(crm: Crm, make: Any, account: Any, how: str) -> None:
+    key, other = lost(crm, make), make.ticket("cleo", mobile="+919820054321")
+    age(crm, seconds=110)
+    run_job(crm, "settle calls that wait")
+    assert request_of(crm, key).state == "unknown" and click(crm, "ticket", other.id).status_code == 409
+    age(crm, seconds=130)
+    if how == "the job":
+        run_job(crm, "settle calls that wait")
+    else:
+        assert click(crm, "ticket", other.id).status_code == 201
+    row = request_of(crm, key)
+    assert (row.state, row.line_of, crm.session.get_one(CallLog, key).status) == ("dropped", None, "Failed")
+    assert "Nobody knows whether your phone rang" in crm.client("cleo").screen("/calls/card").text or how != "the job"
+
+
+def test_a_report_that_comes_after_a_call_was_given_up_counts(crm: Crm, make: Any, account: Any) -> None:
+    key = lost(crm, make)
+    age(crm, minutes=5)
+    run_job(crm, "settle calls that wait")
+    event = CallUpdate("C1", "completed", "out", PEER, "+911600123456", key=f"c{key}", talk_seconds=61)
+    provider_events.process(crm.session, crm.session.merge(account), event, now())
+    crm.session.commit()
+    call = crm.session.get_one(CallLog, key)
+    assert (call.status, call.duration_seconds, request_of(crm, key).state) == ("Completed", 61, "sent")
+    told = crm.rows(select(Activity).where(Activity.kind == "call"))
+    assert len(told) == 1
+
+
+def test_the_card_takes_an_answer_as_soon_as_it_asks(crm: Crm, make: Any, account: Any) -> None:
+    key = click(crm, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    crm.session.execute(update(CallRequest).values(state="sending", tries=1, began_on=now() - timedelta(seconds=70)))
+    crm.session.commit()
+    card = crm.session.scalars(select(CallCard)).one()
+    assert "Does it ring?" in crm.client("cleo").screen("/calls/card").text
+    crm.client("cleo").form(f"/calls/card/{card.id}/silent")
+    assert request_of(crm, key).state == "failed"

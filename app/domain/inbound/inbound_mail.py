@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,13 +15,14 @@ from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.domain.base import RuleBroken, Stamp, hold_name
-from app.domain.inbound import mail_record_rules, mail_threads, provider_events
+from app.domain.inbound import failed_replies, mail_record_rules, mail_threads, provider_events
 from app.domain.inbound.mail_threads import Thread
 from app.domain.messaging import channel_accounts, consents, conversations, mails, messages
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import MAX_BODY, Message
+from app.domain.persistence.session_context import session_context
 from app.lib import opt_out_words
 from app.lib.automatic_mail import Bounce
 from app.lib.field_encryption import Vault
@@ -322,12 +324,13 @@ def _note_failures(session: Session, bounce: Bounce, context: InboundMailContext
     if message is None or message.channel != "email" or message.direction != "out":
         return False
     sent = session.scalars(select(Mail).where(Mail.message_id == message.id, Mail.direction == "out")).first()
+    session_context(session).zone = ZoneInfo(context.zone)  # of the office hours
     for failure in bounce.failures:
         sentence = f"The mail server of the recipient refused it ({failure.code or 'no code'})."
         if not failure.is_permanent:
             continue
         if failure.address == message.peer:
-            messages.advance(session, message, "failed", context.now, sentence)
+            failed_replies.advance(session, message, "failed", context.now, sentence)
             message.code = failure.code or None
         elif sent is not None and failure.address in (sent.also_to or ()):
             place = (sent.also_to or []).index(failure.address) + 2

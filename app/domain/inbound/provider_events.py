@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.channels.provider import CallUpdate, Event, IncomingMessage, StatusUpdate
 from app.domain import leads, notices, tickets
 from app.domain.base import Stamp
+from app.domain.inbound import failed_replies
 from app.domain.leads import Lead
 from app.domain.messaging import consents, conversations, dnd_uploads, messages
 from app.domain.messaging.channel_accounts import ChannelAccount
@@ -56,7 +57,8 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
     if event.provider_id and message.provider_id is None:
         message.provider_id = event.provider_id
     at = min(event.happened_on or now, now)
-    if event.state != "queued" and messages.advance(session, message, event.state, at, event.reason[:300] or None):
+    reason = event.reason[:300] or None
+    if event.state != "queued" and failed_replies.advance(session, message, event.state, at, reason):
         message.code = event.code[:40] or None
     if event.unwanted:
         note_unwanted(session, message, event.unwanted, event.reason, Stamp(None, now))

@@ -263,6 +263,21 @@ def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None
         raise Conflict(translatable("What became of this message is known by now. Please reload the page."))
 
 
+def mark_arrived(session: Session, message: Message, stamp: Stamp) -> None:
+    """Record a person's word that a message did arrive. Raises Conflict.
+
+    It counts as sent when it was tried, and as the first response of that time if a user wrote it.
+    """
+    at = message.happened_on or message.began_on or stamp.now
+    values = {"state": "sent", "reason": "A user said that it arrived.", "happened_on": at, "ask_on": None}
+    values |= {"due_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
+    if not _move(session, message, ("unknown",), values):
+        raise Conflict(translatable("What became of this message is known by now. Please reload the page."))
+    if message.created_by_id is not None and not is_of_campaign(message):
+        for record, key in ((Lead, message.lead_id), (Ticket, message.ticket_id)):
+            sla.record_first_replies(session, record, {} if key is None else {key: at})
+
+
 def _move(session: Session, message: Message, states: tuple[str, ...], values: dict[str, Any]) -> bool:
     """Change the message if it is in one of these states; the database decides, because a worker may be faster."""
     step = update(Message).where(Message.id == message.id, Message.state.in_(states)).values(values)

@@ -33,7 +33,17 @@ LASTS = timedelta(seconds=60)
 LINE_HELD_FOR = timedelta(hours=4)
 #: Neither does a call that was not reported as ringing for this long.
 SILENT_FOR = timedelta(minutes=10)
+#: What a provider didn't answer for this long is unknown.
+DIALING = timedelta(seconds=60)
+#: A call of which nobody knows whether it was dialed ends by itself after this time: no phone rings for longer.
+UNKNOWN_FOR = timedelta(minutes=2)
+#: "dropped": nobody has said whether it was dialed; a report of the provider still counts.
 STATES = ("queued", "sending", "sent", "failed", "dropped", "unknown")
+NEVER_KNOWN = "Nobody knows whether your phone rang: neither you nor the phone provider has said so."
+
+
+class LineUnknown(Conflict):
+    """The person's line is reserved by a call of which nobody knows whether it was dialed."""
 
 
 class CallRequest(Record):
@@ -72,6 +82,8 @@ class NewCallRequest:
     peer: str
     #: lead_id, ticket_id and customer_id of the records that it belongs to.
     records: Mapping[str, int | None] = field(default_factory=dict)
+    #: Whether it takes the place of a call of which nobody knows whether it was dialed.
+    replaces_unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,11 @@ def start(session: Session, call_request: NewCallRequest, stamp: Stamp, zone: st
     if number == call_request.peer:
         raise RuleBroken("This is your own number: your phone would call itself.", "peer")
     hold_name(session, f"line {stamp.by}")  # concurrent clicks wait here; otherwise they would violate the unique key
-    if running := _running(session, stamp.by, stamp.now):
-        return _repeated(session, running, call_request)
+    running = _running(session, stamp.by, stamp.now)
+    if running and call_request.replaces_unknown and is_unknown(running.request, stamp.now):
+        drop(session, running.request, stamp.now)
+    elif running:
+        return _repeated(running, call_request, stamp.now)
     purpose = caller_ids.purpose_of(session, call_request.peer, call_request.records, stamp.now)
     line = caller_ids.choose(session, purpose)
     refuse_unwanted(session, call_request, purpose, stamp.now, zone)
@@ -106,7 +121,7 @@ def start(session: Session, call_request: NewCallRequest, stamp: Stamp, zone: st
         other = _running(session, stamp.by, stamp.now)
         if other is None:
             raise
-        return _repeated(session, other, call_request)
+        return _repeated(other, call_request, stamp.now)
 
 
 def own_number(session: Session, user_id: int) -> str:
@@ -142,20 +157,33 @@ def _running(session: Session, user_id: int, now: datetime) -> QueuedCall | None
     call = session.get_one(CallLog, request.call_id)
     if not calls.has_ended(call) and not _is_forgotten(request, call, now):
         return QueuedCall(request, call, is_repeated=True)
+    if is_unknown(request, now):
+        drop(session, request, now)
     request.line_of = None
     session.flush()
     return None
 
 
+def is_unknown(request: CallRequest, now: datetime) -> bool:
+    """Whether nobody knows if the call was dialed."""
+    is_late = request.state == "sending" and request.began_on is not None and request.began_on < now - DIALING
+    return request.state == "unknown" or is_late
+
+
 def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
+    if request.state == "unknown" and call.changed_on < now - UNKNOWN_FOR:
+        return True
     is_silent = calls.progress_of(call.status) == 0 and call.changed_on < now - SILENT_FOR
     return is_silent or call.changed_on < now - LINE_HELD_FOR
 
 
-def _repeated(session: Session, running: QueuedCall, call_request: NewCallRequest) -> QueuedCall:
-    if running.call.other_e164 != call_request.peer:
-        raise Conflict("You are in another call. Please end it, or close its card, and call again.")
-    return running
+def _repeated(running: QueuedCall, call_request: NewCallRequest, now: datetime) -> QueuedCall:
+    if running.call.other_e164 == call_request.peer:
+        return running
+    if is_unknown(running.request, now):
+        text = "Nobody knows whether your last call was made. Please look at your phone and answer the call's card."
+        raise LineUnknown(text)
+    raise Conflict("You are in another call. Please end it, or close its card, and call again.")
 
 
 def _store(
@@ -242,24 +270,55 @@ def note_unknown(session: Session, request: CallRequest, now: datetime) -> None:
 
 def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> None:
     """Record whether a call with an unknown outcome has rung. Raises Conflict if that is known by now."""
-    values = {"state": "sent", "error": None} if has_rung else {"state": "failed", "line_of": None}
-    step = update(CallRequest).where(CallRequest.call_id == call.id, CallRequest.state == "unknown")
-    done: Any = session.execute(step.values(values), execution_options={"synchronize_session": False})
-    if not done.rowcount:
+    request = _locked(session, CallRequest.call_id == call.id)
+    if request is None or not is_unknown(request, stamp.now):
         raise Conflict("What became of this call is known by now. Its card shows it.")
-    request = session.scalars(
-        select(CallRequest).where(CallRequest.call_id == call.id), execution_options={"populate_existing": True}
-    ).one()
+    request.state = "sent" if has_rung else "failed"
     if has_rung:
+        request.error = None
         note_dialed(session, request, None, stamp.now)
     else:
         note_failed(session, request, stamp.now)
 
 
-def confirm(session: Session, call_id: int) -> None:
-    """Record that a call with an unknown outcome was dialed: the provider has reported on it."""
-    step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.state == "unknown")
-    session.execute(step.values(state="sent", error=None), execution_options={"synchronize_session": False})
+def confirm(session: Session, call: CallLog) -> None:
+    """Record that a call with an unknown outcome was dialed: the provider has reported on it.
+
+    One that was given up for want of a report goes on.
+    """
+    mine = (CallRequest.call_id == call.id, CallRequest.state.in_(("unknown", "dropped")))
+    if call.status == "Failed" and session.execute(select(CallRequest.id).where(*mine)).first():
+        call.status, call.ended_on = "Initiated", None
+    step = update(CallRequest).where(*mine).values(state="sent", error=None)
+    session.execute(step, execution_options={"synchronize_session": False})
+
+
+def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
+    """The requests of which nobody has known for UNKNOWN_FOR whether they were dialed."""
+    query = select(CallRequest.id).join(CallLog, CallLog.id == CallRequest.call_id)
+    is_old = (CallRequest.state == "unknown", CallLog.changed_on < now - UNKNOWN_FOR)
+    return list(session.scalars(query.where(*is_old).order_by(CallRequest.id).limit(limit)))
+
+
+def drop_unknown(session: Session, request_id: int, now: datetime) -> str:
+    """Give up one of `find_unknown`, unless what became of it is known by now. Returns the result for the job's log."""
+    request = _locked(session, CallRequest.id == request_id)
+    if request is None or request.state != "unknown":
+        return "skipped"
+    drop(session, request, now)
+    return "dropped"
+
+
+def drop(session: Session, request: CallRequest, now: datetime) -> None:
+    """Give up a call of which nobody knows whether it was dialed: its person can call again. The request is locked."""
+    request.state, request.error = "dropped", NEVER_KNOWN
+    session.flush()
+    note_failed(session, request, now)
+
+
+def _locked(session: Session, *rules: Any) -> CallRequest | None:
+    query = select(CallRequest).where(*rules).with_for_update()
+    return session.scalars(query, execution_options={"populate_existing": True}).first()
 
 
 def release(session: Session, call_id: int) -> None:

@@ -45,6 +45,7 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
         call = _create(session, account, event, now)
     if event.provider_id and call.provider_id is None:
         call.provider_id = event.provider_id
+    call_requests.confirm(session, call)
     was_over = calls.has_ended(call)
     status = _status(event)
     if calls.progress_of(status) > calls.progress_of(call.status):
@@ -58,7 +59,6 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
         recordings.report_recording(session, call, event.recording_url, now)
     call.stamp(Stamp(None, now))
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
-    call_requests.confirm(session, call.id)
     _show(session, call, event, is_new, now)
     if calls.has_ended(call) and not was_over:
         _finish(session, call, now)

@@ -20,7 +20,7 @@ async function send(url, body) {
   const headers = { 'HX-Request': 'true', 'X-CSRFToken': token };
   let answer;
   try { answer = await fetch(url, { method: body ? 'POST' : 'GET', body, headers, credentials: 'same-origin', redirect: 'error' }); } catch { throw new Error(document.querySelector('[data-toasts]').dataset.offline); }
-  if (!answer.ok) throw new Error(decodeURIComponent(answer.headers.get('X-Sentence') || ''));
+  if (!answer.ok) throw Object.assign(new Error(decodeURIComponent(answer.headers.get('X-Sentence') || '')), { instead: answer.headers.get('X-Instead') });
   return answer.text();
 }
 async function load() {
@@ -33,7 +33,17 @@ async function load() {
 }
 async function change(url, body = new FormData()) {
   asks += 1;
-  try { await show(await send(url, body)); } catch (refused) { if (refused.message) toast(refused.message); else load(); }
+  try { await show(await send(url, body)); } catch (refused) {
+    if (refused.instead) { load(); offer(refused.message, refused.instead); } else if (refused.message) toast(refused.message); else load();
+  }
+}
+// Nobody knows whether the last call was made: the page's dialog asks whether to make this one all the same.
+function offer(sentence, url) {
+  const form = Object.assign(document.createElement('form'), { method: 'post', hidden: true });
+  form.dataset.confirm = sentence;
+  form.addEventListener('submit', (event) => { event.preventDefault(); form.remove(); change(url); });
+  document.body.append(form);
+  form.requestSubmit();
 }
 function later(wait) { clearTimeout(poll); poll = setTimeout(load, wait); }
 

@@ -53,7 +53,8 @@ class InboxView(
     VERBS = {
         **dict.fromkeys(("index", "list", "show", "messages"), "read"),
         **dict.fromkeys(("send", "to", "start"), "create"),
-        **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
+        **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make"), "write"),
+        **dict.fromkeys(("cancel", "again", "arrived", "give_up"), "write"),
         **inbox_file_routes.VERBS,
         **support_page_routes.VERBS,
         **record_composer.VERBS,
@@ -248,6 +249,16 @@ class InboxView(
     def again(self, pk: str) -> Any:
         """Resend a message that failed or may have been lost."""
         return self._message_changed(pk, messages.send_again, _("The message waits to be sent again."))
+
+    @page_route("/message/<pk>/arrived", methods=["POST"])
+    def arrived(self, pk: str) -> Any:
+        """Say that a message of which nobody knew has arrived."""
+        return self._message_changed(pk, messages.mark_arrived, _("The message counts as sent."))
+
+    @page_route("/message/<pk>/give_up", methods=["POST"])
+    def give_up(self, pk: str) -> Any:
+        """Decide that such a message has failed."""
+        return self._message_changed(pk, messages.mark_not_delivered, _("The message counts as failed."))
 
     def _message_changed(self, pk: str, step: Any, sentence: str) -> Any:
         session, viewer = db.session(), current_viewer()

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import flash, redirect, request
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext as _n
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -98,19 +99,19 @@ class UndeliveredView(BaseView):
         flash(_n("%(num)s message is sent again.", "%(num)s messages are sent again.", GroupedInt(done)), "success")
         return redirect(f"{BASE}?{urlencode(chosen)}" if chosen else BASE)
 
-    @page_route("/<int:key>/<any(again, give_up):what>", methods=["POST"])
+    @page_route("/<int:key>/<any(again, give_up, arrived):what>", methods=["POST"])
     def decide(self, key: int, what: str) -> Any:
-        """Resend a message, or decide that it has failed."""
+        """Resend a message, or say that it has failed or arrived."""
         viewer = current_viewer()
         row = access.get_visible(db.session(), Message, key)
         if row is None:
             raise NotFound(_("There is no such message."))
         refuse_unreached("Messages", row, "write")
-        step = messages.send_again if what == "again" else messages.mark_not_delivered
+        step, sentence = _DECISIONS[what]
         try:
-            with request_transaction() as session:
+            with request_transaction() as session, access.as_system(session):  # the first response of any record
                 step(session, session.get_one(Message, key), viewer.stamp)
-            flash(_("The message is sent again.") if what == "again" else _("The message counts as failed."), "success")
+            flash(str(sentence), "success")
         except RuleBroken as broken:
             flash(translate_text(broken.message), "danger")
         return redirect(BASE)
@@ -131,6 +132,12 @@ class UndeliveredView(BaseView):
         return redirect(BASE)
 
 
+#: Decision -> what it does, and what is said then.
+_DECISIONS: dict[str, tuple[Any, Any]] = {
+    "again": (messages.send_again, _l("The message is sent again.")),
+    "give_up": (messages.mark_not_delivered, _l("The message counts as failed.")),
+    "arrived": (messages.mark_arrived, _l("The message counts as sent.")),
+}
 #: Messages resent by one request, and in one transaction; reasons offered as filters.
 MAX_AGAIN, CHUNK, MAX_REASONS = 10_000, 500, 30
 

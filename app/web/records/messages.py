@@ -260,7 +260,7 @@ class MessageResource(mails.MailRoutes, message_text_search.SearchRoutes, Resour
     edit_columns: list[str] = []
     search_exclude_columns = ["subject", "body", "reason", "code", "template"]
     order_columns = ["created_on"]
-    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
+    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write", "arrived": "write"}
     VERBS |= mails.VERBS | message_text_search.VERBS
     documentation = (
         mails.DOCUMENTATION
@@ -269,6 +269,7 @@ class MessageResource(mails.MailRoutes, message_text_search.SearchRoutes, Resour
             "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
             "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
             "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),
+            "arrived": OperationSpec("Say that an unknown message has arrived", (404, 409, 422), ("pk",)),
         }
     )
 
@@ -295,6 +296,14 @@ class MessageResource(mails.MailRoutes, message_text_search.SearchRoutes, Resour
     def give_up(self, pk: Any) -> Any:
         """Mark the message as not delivered; it is not sent again."""
         return self._moved(pk, messages.mark_not_delivered)
+
+    @expose("/<int:pk>/arrived", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("arrived")
+    def arrived(self, pk: Any) -> Any:
+        """Mark the message as sent, by a person's word."""
+        return self._moved(pk, messages.mark_arrived)
 
     def _moved(self, pk: Any, step: Callable[[Session, Message, Stamp], None]) -> Any:
         row, viewer = self._row(pk, "write"), current_viewer()

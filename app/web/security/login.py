@@ -95,7 +95,13 @@ class AuthDBView(fab_views.AuthDBView):
         if not second_step.finish(user, now):
             return self._start_again()
         rate_limits.uncount_sign_in_attempt(request.blueprint or "")
-        return self._remembered(user, self._signed_in(user), now)
+        return self._signed_in_with_code(user, now)
+
+    def _signed_in_with_code(self, user: Any, now: datetime) -> Response:
+        response = self._signed_in(user)
+        if not second_step.count_recovery_codes(user.id):
+            flash(_("You have no recovery codes left. Please make new ones in My settings."), "warning")
+        return self._remembered(user, response, now)
 
     def _start_again(self) -> Any:
         flash(_("Please enter your password again: the sign-in was begun too long ago."), "warning")

@@ -49,6 +49,12 @@ def is_on(user_id: int) -> bool:
         return two_factor.find(session, user_id) is not None
 
 
+def count_recovery_codes(user_id: int) -> int:
+    """How many recovery codes the user has left."""
+    with access.as_system(db.session()) as session:
+        return two_factor.count_recovery_codes(session, user_id)
+
+
 def check(user_id: int, typed: Any, now: datetime) -> None:
     """Use up a code of the user. Raises CodeRefused, and login_throttle.Locked after too many wrong ones.
 

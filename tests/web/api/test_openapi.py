@@ -46,6 +46,7 @@ BARE = (
     "/resume",
     "/stop",
     "/give_up",
+    "/arrived",
     "/claim",
     "/close",
     "/reopen",

@@ -282,3 +282,46 @@ def test_why_a_message_failed_is_said_in_the_language_of_the_page(crm: Crm, acco
     for path in (f"/inbox/{row.id}", f"/leads/{lead.number}"):
         page = client.screen(path).text
         assert "फ़ोन तक नहीं पहुँचा जा सका" in page and "could not be reached" not in page, path
+
+
+def lost(crm: Crm, account: Any) -> tuple[Any, Any]:
+    """A lead, and Ana's message to it of which nobody knows whether it arrived."""
+    lead = crm.make.lead("ana")
+    answer(crm.client("ana"), heard(crm, account, claimed="ana", records={"lead_id": lead.id}))
+    values = {"state": "unknown", "began_on": NOW + timedelta(minutes=1), "reason": "No answer"}
+    crm.session.execute(update(Message).where(Message.direction == "out").values(values))
+    crm.session.commit()
+    return lead, out(crm)[0]
+
+
+@pytest.mark.parametrize("pages", ["/inbox/message", "/undelivered", "/api/v1/message"])
+@pytest.mark.parametrize("decision, state", [("arrived", "sent"), ("give_up", "failed")])
+def test_a_person_says_what_became_of_a_message(crm: Crm, account: Any, pages: str, decision: str, state: str) -> None:
+    lead, message = lost(crm, account)
+    client, path = crm.client("ana"), f"{pages}/{message.id}/{decision}"
+    if pages == "/api/v1/message":
+        assert client.rest("POST", path.removeprefix("/api/v1/")).json["result"]["state"] == state
+        assert client.rest("POST", path.removeprefix("/api/v1/")).status_code == 409
+    else:
+        assert client.form(path).status_code == 302
+    row, stored = out(crm)[0], crm.stored(lead)
+    assert (row.state, row.changed_by_id, row.ask_on) == (state, crm.id_of("ana"), None)
+    assert row.happened_on == (row.began_on if state == "sent" else None)
+    assert (stored["replied_on"] is not None) == (state == "sent")
+
+
+def test_the_timeline_and_the_conversation_offer_to_say_what_became_of_it(crm: Crm, account: Any) -> None:
+    lead, message = lost(crm, account)
+    for path in (f"/leads/{lead.number}", f"/inbox/{message.conversation_id}"):
+        page = crm.client("ana").screen(path).text
+        for what, label in (("arrived", "It arrived"), ("give_up", "It did not arrive"), ("again", "Send again")):
+            assert f"/inbox/message/{message.id}/{what}" in page and label in page, (path, what)
+
+
+@pytest.mark.parametrize("decision", ["arrived", "give_up"])
+def test_only_who_may_change_a_message_says_what_became_of_it(crm: Crm, account: Any, decision: str) -> None:
+    _lead, message = lost(crm, account)
+    for pages in ("/inbox/message", "/undelivered"):
+        assert crm.client("ben").form(f"{pages}/{message.id}/{decision}").status_code in (403, 404)
+    assert crm.client("ben").rest("POST", f"message/{message.id}/{decision}").status_code == 404
+    assert out(crm)[0].state == "unknown"

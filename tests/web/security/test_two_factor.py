@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app import notice_links, notice_texts
 from app.models import AuditEntry, Notification, PendingSignIn, RecoveryCode, RememberedBrowser, SignIn, TwoFactor
+from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     NEW_PASSWORD,
@@ -33,7 +34,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     rows,
     sign_in,
 )
-from tests.web.two_factor_steps import PAGE, code, offered, send_code, told, turn_on
+from tests.web.two_factor_steps import PAGE, code, offered, send_code, told, turn_on, unlock_step
 
 
 def audited(app: Flask) -> list[str]:
@@ -157,13 +158,14 @@ def test_both_steps_start_a_new_session(browser: Callable[[], FlaskClient], ana:
         assert "begun" not in after and after["sid"] not in ("chosen", begun)
 
 
+@pytest.mark.parametrize("back", [timedelta(minutes=5, seconds=1), -timedelta(minutes=3)])
 def test_the_begun_sign_in_ends_after_five_minutes(
-    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient, back: timedelta
 ) -> None:
     turn_on(ana)
     client = browser()
     sign_in(client, "ana")
-    move_clock(app, PendingSignIn.started_on, timedelta(minutes=5, seconds=1))
+    move_clock(app, PendingSignIn.started_on, back)
     assert client.get("/login/code/").location.startswith("/login/")
     assert not is_signed_in(client)
 
@@ -327,6 +329,22 @@ def test_a_new_password_keeps_the_factor(app: Flask, browser: Callable[[], Flask
     assert "/login/code/" in sign_in(browser(), "ana", NEW_PASSWORD).location
 
 
+def test_who_has_no_recovery_codes_left_is_told_at_the_sign_in(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient
+) -> None:
+    key, _codes = turn_on(ana)
+    sentence = "You have no recovery codes left"
+    client = _begun(browser)
+    send_code(client, code(key))
+    assert sentence not in client.get("/", follow_redirects=True).text
+    with app.app_context(), request_transaction() as session:
+        session.execute(delete(RecoveryCode))
+    unlock_step(app)
+    client = _begun(browser)
+    send_code(client, code(key))
+    assert sentence in client.get("/", follow_redirects=True).text
+
+
 # --- remembered browsers
 
 
@@ -358,10 +376,13 @@ def test_it_is_remembered_for_its_user_only(
     assert "/login/code/" in sign_in(_remembered(app, browser, key), "root").location
 
 
-def test_it_is_forgotten_after_thirty_days(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
+@pytest.mark.parametrize("back", [timedelta(days=30, seconds=1), -timedelta(minutes=3)])
+def test_it_is_forgotten_after_thirty_days_and_by_a_clock_that_was_set_back(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient, back: timedelta
+) -> None:
     key, _codes = turn_on(ana)
     client = _remembered(app, browser, key)
-    move_clock(app, RememberedBrowser.started_on, timedelta(days=30, seconds=1))
+    move_clock(app, RememberedBrowser.started_on, back)
     assert "/login/code/" in sign_in(client, "ana").location
 
 

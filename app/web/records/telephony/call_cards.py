@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import CallCard, CallLog, CallRequest, Customer, Lead, Ticket
 from app.outbox.call_delivery import EXPIRED, NOT_KNOWN
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import current_viewer, sentence_header
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.durations import span
 from app.web.core.localization.languages import translate_text
@@ -26,10 +27,10 @@ from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import dial_targets
 
+#: The argument of the URL of a call that takes the place of one of which nobody knows whether it was made.
+INSTEAD = "instead"
 #: Cards on a page.
 MAX_CARDS = 3
-#: A request in progress for longer is not expected to end by itself.
-DIALING = timedelta(seconds=60)
 #: No telephone rings for longer.
 RINGS_FOR = timedelta(minutes=5)
 _PAGES: dict[str, tuple[Any, str]] = {
@@ -49,7 +50,11 @@ class CallCardRoutes:
         target = dial_targets.find(kind, pk, number)
         if request.method == "GET":
             return _ask(target.label)
-        started = start(target, current_viewer())
+        try:
+            started = start(target, current_viewer(), INSTEAD in request.args)
+        except call_requests.LineUnknown:
+            db.session.rollback()
+            return _offer(target.label)
         if request.headers.get("HX-Request"):
             return _shown(current_viewer())
         flash(_("Your phone rings first. Pick up, then %(name)s is called.", name=target.label), "success")
@@ -112,11 +117,14 @@ CARD_VERBS = {
 }
 
 
-def start(target: dial_targets.DialTarget, viewer: Viewer) -> QueuedCall:
-    """Queue a call to the target, and commit. Raises RuleBroken."""
-    session = db.session()
+def start(target: dial_targets.DialTarget, viewer: Viewer, is_instead: bool = False) -> QueuedCall:
+    """Queue a call to the target, and commit. Raises RuleBroken.
+
+    `is_instead`: in place of a call of which nobody knows whether it was dialed.
+    """
+    session, wanted = db.session(), replace(target.wanted, replaces_unknown=is_instead)
     with access.as_system(session):  # an opt-out counts whoever may see the customer
-        started = call_requests.start(session, target.wanted, viewer.stamp, current_app.config["CRM"].time_zone)
+        started = call_requests.start(session, wanted, viewer.stamp, current_app.config["CRM"].time_zone)
         session.commit()
     return started
 
@@ -128,13 +136,24 @@ def warnings(started: QueuedCall) -> list[str]:
     return [translate_text(text)] if text else []
 
 
-def _ask(label: str) -> Any:
+def _offer(label: str) -> Any:
+    """The question whether to call all the same, while nobody knows whether the last call was made."""
+    sentence = _(
+        "Nobody knows whether your last call was made: look at your phone. Call %(name)s all the same?", name=label
+    )
+    url = f"{request.full_path.rstrip('?')}{'&' if request.args else '?'}{INSTEAD}=1"
+    if request.headers.get("HX-Request"):
+        return Response(status=409, headers={**sentence_header(sentence), "X-Instead": url})
+    return _ask(label, url, sentence), 409
+
+
+def _ask(label: str, action: str | None = None, error: str | None = None) -> Any:
     form = {
         "title": _("Call %(name)s", name=label),
-        "action": request.full_path.rstrip("?"),
+        "action": action or request.full_path.rstrip("?"),
         "version": None,
         "conflict": None,
-        "error": None,
+        "error": error,
         "submit_label": _("Call"),
         "cancel_url": _came_from("/calls/"),
         "back_label": _("Calls"),
@@ -209,7 +228,7 @@ def _context(card: Any, call: Any, request_: Any, viewer: Viewer) -> dict[str, A
         "id": card.id,
         "call": call.id,
         "state": state,
-        "words": _words(state, call.status),
+        "words": _("Unknown") if _is_dropped(request_) and state == "failed" else _words(state, call.status),
         "tone": _TONES[state],
         "icon": "phone-incoming" if call.direction == "Incoming" else "phone-outgoing",
         "name": name or number or _("Unknown number"),
@@ -224,8 +243,15 @@ def _context(card: Any, call: Any, request_: Any, viewer: Viewer) -> dict[str, A
         "may_take": call.direction == "Incoming" and not is_mine and call.employee_id is None,
         "may_lead": _may_lead(call, viewer, is_mine),
         "may_log": state in ("talking", "ended") and is_mine and viewer.person.may("Call Logs", "write"),
-        "redial_url": f"/calls/dial/call/{call.id}" if state == "failed" else None,
+        "redial_url": {
+            "failed": f"/calls/dial/call/{call.id}",
+            "unknown": f"/calls/dial/call/{call.id}?{INSTEAD}=1",
+        }.get(state),
     }
+
+
+def _is_dropped(request_: Any) -> bool:
+    return request_ is not None and request_.state == "dropped"
 
 
 _TONES = {
@@ -251,9 +277,12 @@ def state_of(call: Any, request_: Any, now: Any) -> tuple[str, str]:
     if request_ is None or call.status == "Ringing" or request_.state == "sent":
         return "ringing", ""
     if request_.state == "queued":
-        return ("failed", translate_text(EXPIRED)) if now > request_.expires_on + DIALING else ("dialing", "")
-    is_late = request_.state == "sending" and now > (request_.began_on or now) + DIALING
-    if request_.state == "unknown" or is_late:
+        return (
+            ("failed", translate_text(EXPIRED))
+            if now > request_.expires_on + call_requests.DIALING
+            else ("dialing", "")
+        )
+    if call_requests.is_unknown(request_, now):
         return "unknown", translate_text(request_.error or NOT_KNOWN)
     return "dialing", ""
 

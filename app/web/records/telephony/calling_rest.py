@@ -17,7 +17,11 @@ from app.web.records.telephony import call_cards
 
 _ANY_ID = {"anyOf": [ID, STRING], "nullable": True}
 _NUMBER = {"type": "string", "enum": list(dial_targets.NUMBERS), "description": "Which number of it; default: mobile."}
-_BODY = shape({**dict.fromkeys(dial_targets.KINDS, _ANY_ID), "number": _NUMBER})
+_INSTEAD = {
+    "type": "boolean",
+    "description": "Call all the same although nobody knows whether your last call was made; otherwise that is a 409.",
+}
+_BODY = shape({**dict.fromkeys(dial_targets.KINDS, _ANY_ID), "number": _NUMBER, "instead": _INSTEAD})
 _ANSWER = shape(
     {
         "id": ID,
@@ -50,15 +54,15 @@ DOCUMENTATION = {
 def dial(raw: dict[str, Any], viewer: Viewer) -> tuple[dict[str, Any], int]:
     """(answer, status). Raises RuleBroken."""
     number = raw.get("number") or "mobile"
-    if unknown := sorted(set(raw) - {*dial_targets.KINDS, "number"}):
+    if unknown := sorted(set(raw) - {*dial_targets.KINDS, "number", "instead"}):
         raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
-    named = [(kind, given) for kind, given in raw.items() if given is not None and kind != "number"]
+    named = [(kind, given) for kind, given in raw.items() if given is not None and kind in dial_targets.KINDS]
     if len(named) != 1:
         raise RuleBroken(_("Please name exactly one lead, ticket, customer, call or conversation."), "lead")
     kind, given = named[0]
     key = parse_id(given)
     target = dial_targets.find(kind, given if key is None else key, number if isinstance(number, str) else "")
-    started = call_cards.start(target, viewer)
+    started = call_cards.start(target, viewer, raw.get("instead") is True)
     row = started.request
     answer = {
         "id": started.call.id,

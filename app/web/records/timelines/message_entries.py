@@ -123,7 +123,7 @@ def _cut(text: str) -> tuple[str, str]:
 
 
 def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Cancel a waiting outgoing message; resend one that failed or may have been lost."""
+    """Cancel a waiting outgoing message; resend one that failed; say what became of one that may be lost."""
     base = f"/inbox/message/{message.id}"
     if message.direction != "out" or not viewer.person.may("Messages", "write"):
         return []
@@ -132,9 +132,13 @@ def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
     if message.state not in DEAD:
         return []
     made: dict[str, Any] = {"url": f"{base}/again", "label": _("Send again"), "icon": "send", "method": "post"}
-    if message.state == "unknown":
-        made["confirm"] = _("It may have arrived. Send it a second time?")
-    return [made]
+    if message.state != "unknown":
+        return [made]
+    return [
+        {"url": f"{base}/arrived", "label": _("It arrived"), "icon": "check", "method": "post"},
+        {"url": f"{base}/give_up", "label": _("It did not arrive"), "icon": "x", "method": "post"},
+        made | {"confirm": _("It may have arrived. Send it a second time?")},
+    ]
 
 
 def _mail_actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
