@@ -47,6 +47,7 @@ from app.access.system_session import (
     known_version,
     system_transaction,
 )
+from app.access.viewing_rules import may_view_as
 from app.access.visibility import sees_as_holder, users_who_see, visible_id
 from app.access.visible_duplicate_pairs import visible_pairs
 from app.access.visible_rows import get_visible, seen_number, sees_id
@@ -99,6 +100,7 @@ __all__ = [
     "look_up_notes",
     "look_up_planned",
     "looked_up",
+    "may_view_as",
     "notes_among_many",
     "outer_nodes",
     "padded",

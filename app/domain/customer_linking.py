@@ -141,8 +141,9 @@ def _difference(entered: Any, customer: Customer, name: str, is_seen: bool) -> l
 
 
 def write_proposal(session: Session, record: Any, differences: list[list[Any]], stamp: Stamp) -> None:
-    """Add the differences to the record's timeline as a proposal, if there are any."""
+    """Add the differences to the record's timeline as a proposal, if there are any, and set its `was_proposed`."""
     if differences:
+        record.was_proposed = True
         timeline.write(session, record, "proposal", stamp, changes=differences)
 
 

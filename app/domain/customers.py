@@ -59,6 +59,8 @@ class Contact:
     aadhaar_sealed: Mapped[str | None] = mapped_column(String(200))
     aadhaar_blind: Mapped[str | None] = mapped_column(String(64), index=True)
 
+    #: Not stored: whether this save has written a proposal of what was entered differently from the customer's data.
+    was_proposed = False
     #: Not stored: fingerprints of a new PAN or Aadhaar by keys being replaced, by field.
     older_blinds = MappingProxyType[str, tuple[str, ...]]({})
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import reminder_preferences, tasks
 from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
 from app.domain.tasks import Task
 
 
@@ -28,11 +29,16 @@ def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: St
     """Assign the open tasks that one user has for the record to another.
 
     They keep their due times, and get the new user's reminders. The notice about the record stands for them too. A
-    reassignment round in progress continues: the former assignee counts as tried, the new one no longer does.
+    reassignment round in progress continues: the former assignee counts as tried, the new one no longer does. For a
+    task that had stayed overdue with everybody in turn, a new round begins, as if the task itself had been assigned.
     """
     found = list(session.scalars(_open_tasks(record, from_id)))
     offsets = reminder_preferences.reminder_offsets(session.get_one(User, to_id)) if found else ()
     for task in found:
+        if task.exhausted:
+            context = ChangeContext(stamp.by, stamp.now, reminder_minutes=offsets)
+            tasks.change(session, task, {"assignee_id": to_id}, context)
+            continue
         if task.tried:
             tried = dict.fromkeys([*task.tried, from_id])
             task.tried = [user for user in tried if user is not None and user != to_id]

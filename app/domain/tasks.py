@@ -113,6 +113,7 @@ def change(session: Session, task: Task, values: dict[str, Any], context: Change
     if "title" in values:
         _refuse_no_title(values)
     names = ("title", "description", "priority", "status", "due_on", "assignee_id")
+    values = _due_again(task, values, context.now)
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
     was_exhausted = task.exhausted
     for name, _, new in changes:
@@ -132,6 +133,18 @@ def change(session: Session, task: Task, values: dict[str, Any], context: Change
         _clear_exhausted_task(session, task)
 
 
+def _due_again(task: Task, values: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The values, with a due time of now for an exhausted overdue task that is given to somebody as it is.
+
+    Otherwise the next run of the reassignment would take it from them at once; so they have the grace time.
+    """
+    is_given = values.get("assignee_id") not in (None, task.assignee_id)
+    is_redated = values.get("due_on", task.due_on) != task.due_on
+    if not (task.exhausted and is_given and task.is_late(now)) or is_redated:
+        return values
+    return values | {"due_on": now}
+
+
 def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: Stamp) -> None:
     has_new_status = any(name == "status" for name, _, _ in changes)
     what = {"Done": "done", "Canceled": "canceled"}.get(task.status, "changed") if has_new_status else "changed"
@@ -145,7 +158,10 @@ def _clear_exhausted_task(session: Session, task: Task) -> None:
     The update uses the bare table, without access rules: a user who may change the task need not see its lead.
     """
     same = Task.lead_id == task.lead_id if task.lead_id is not None else Task.ticket_id == task.ticket_id
-    other = select(func.min(Task.id)).where(same, Task.exhausted.is_(True), Task.id != task.id).scalar_subquery()
+    # Several are cleared together before they are flushed.
+    cleared = [each.id for each in session.dirty if isinstance(each, Task) and not each.exhausted]
+    others = (same, Task.exhausted.is_(True), Task.id.not_in([task.id, *cleared]))
+    other = select(func.min(Task.id)).where(*others).scalar_subquery()
     parent = Task.metadata.tables["leads" if task.lead_id is not None else "ticket"]
     statement = update(parent).where(parent.c.id == (task.lead_id or task.ticket_id)).values(exhausted_task_id=other)
     session.execute(statement)

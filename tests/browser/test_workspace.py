@@ -148,6 +148,21 @@ def test_the_dialogs_are_pages_without_javascript(open_browser: OpenBrowser, pat
     expect(page.locator("h1")).to_be_visible()
 
 
+def test_the_full_form_shows_who_is_known_and_takes_them_over(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    browser.go("/leads/?view=all&cols=name,mobile")
+    page = browser.page
+    mobile = page.locator("tbody tr").first.locator("td").nth(1).inner_text().strip()
+    browser.go("/leads/add")
+    page.fill("[name=mobile]", mobile)
+    known = page.locator("[data-form] .known")
+    expect(known).to_contain_text("Known already?")
+    known.locator("[data-use]").first.click()
+    expect(page.locator("[name=first_name]")).not_to_have_value("")
+    expect(page.locator(".form-foot .btn-primary")).to_be_focused()
+    assert browser.complaints == []
+
+
 def test_on_a_phone_the_buttons_of_the_quick_form_stay_in_sight(open_browser: OpenBrowser) -> None:
     browser = open_browser(SELLER, viewport={"width": 390, "height": 664})
     browser.go("/leads/")

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
-from app.domain import tasks
+from app.domain import assignment, tasks
 from app.domain.assignment import Assignment, NewAssignee, open_assignment
 from app.domain.automation.reassignment import (
     ReassignmentPass,
@@ -231,6 +231,35 @@ def test_the_records_flag_stays_while_another_task_is_exhausted(session: Session
     session.flush()
     session.refresh(lead)
     assert lead.exhausted_task_id == second.id
+
+
+def test_assigning_the_record_by_hand_begins_a_new_round_of_its_exhausted_tasks(
+    session: Session, people: dict[str, Any]
+) -> None:
+    lead = factories.lead(session, people["ana"])
+    both = [factories.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (DAY, HOUR)]
+    assert reassign(session, lead) == "exhausted"
+    assignment.assign(session, lead, NewAssignee(people["ben"].id, "direct"), Stamp(people["mia"].id, NOW))
+    session.flush()
+    session.refresh(lead)
+    assert lead.exhausted_task_id is None
+    for task in both:
+        assert (task.assignee_id, task.exhausted, task.tried) == (people["ben"].id, False, [])
+        assert task.due_on == NOW  # Ben has the grace time; the next run doesn't take it from him
+    assert due_records(session, NOW + 30 * MINUTE, 30, ALWAYS_OPEN, 100) == []
+    assert due_records(session, NOW + 31 * MINUTE, 30, ALWAYS_OPEN, 100) == [("lead", lead.id)]
+
+
+@pytest.mark.parametrize(("given", "due_on"), [({}, NOW), ({"due_on": NOW + DAY}, NOW + DAY)])
+def test_an_exhausted_task_that_is_given_to_somebody_is_due_now_or_when_they_say(
+    session: Session, people: dict[str, Any], given: dict[str, Any], due_on: Any
+) -> None:
+    lead = factories.lead(session, people["ana"])
+    task = factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+    assert reassign(session, lead) == "exhausted"
+    context = ChangeContext(people["mia"].id, NOW)
+    tasks.change(session, task, {"assignee_id": people["ben"].id} | given, context)
+    assert (task.due_on, task.exhausted) == (due_on, False)
 
 
 def test_the_business_settings_apply(session: Session) -> None:

@@ -1,11 +1,11 @@
-// The quick form of a new record, from anywhere: “+ New” and Shift+N. Who is known already shows while one types; “Use this” fills
-// their name, number and address in; “Full form” takes along what was typed.
+// The quick form of a new record, from anywhere: “+ New” and Shift+N. In it and in the full form, who is known already shows while
+// one types; “Use this” fills their name, number and address in; “Full form” takes along what was typed.
 import { open, send } from './dialogs.js';
 
 let timer = null;
 let mark = 0;
 document.addEventListener('input', (event) => {
-  const form = event.target.closest?.('[data-quick][data-known-url]');
+  const form = event.target.closest?.('[data-known-url]');
   if (!form || !['mobile', 'email', 'pan'].includes(event.target.name)) return;
   clearTimeout(timer);
   timer = setTimeout(look, 300, form, event.target.closest('.field'));
@@ -29,9 +29,9 @@ function fill(form, name, value) {
 document.addEventListener('click', (event) => {
   const use = event.target.closest('[data-use]');
   if (use) {
-    const form = use.closest('[data-quick]');
+    const form = use.closest('[data-known-url]');
     for (const [name, value] of Object.entries(JSON.parse(use.dataset.use))) fill(form, name, value);
-    form.querySelector('.dialog-foot .btn-primary').focus();
+    form.querySelector(':is(.dialog-foot, .form-foot) .btn-primary').focus();
   }
   const full = event.target.closest('[data-quick-full]');
   if (full) {

@@ -100,6 +100,7 @@ class LeadService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             lead = leads.create(session, values, context)
+        save_warnings.warn_of_kept_customer(lead)
         save_warnings.warn_of_unlinked_number(lead, values)
         return lead
 
@@ -132,8 +133,8 @@ class LeadService(RecordService):
         )
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", row.status_id, values.get("status_id"))
         with access.as_system(session), customer_link_actions.asking_before(row, viewer):
-            if not leads.change(session, row, values, context):
-                save_warnings.warn_of_proposal()
+            is_written = leads.change(session, row, values, context)
+        save_warnings.warn_of_kept_customer(row) if is_written else save_warnings.warn_of_proposal()
         save_warnings.warn_of_unlinked_number(row, values)
 
 

@@ -1,8 +1,9 @@
-"""While a quick form is filled in: known leads and customers who have the typed number, address or PAN."""
+"""While a form of a new record is filled in: known leads and customers who have the typed number, address or PAN."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from flask import render_template, request
@@ -27,6 +28,12 @@ IDENTIFYING = ("mobile", "email", "pan")
 
 class PossibleDuplicates:
     """The endpoint of a screen for them."""
+
+    route_base: Any
+
+    def known_url(self, names: Iterable[str]) -> str | None:
+        """The URL of this endpoint for a form of a new record with these fields; None if none identifies a person."""
+        return f"{self.route_base}/known" if set(names) & set(IDENTIFYING) else None
 
     @page_route("/known", methods=["POST"], permission="add")
     def known(self) -> Any:

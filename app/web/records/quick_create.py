@@ -16,7 +16,7 @@ from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns, save_warnings
 from app.web.pages.routes import page_route
 from app.web.records import first_task_inputs, record_form
-from app.web.records.possible_duplicates import IDENTIFYING, PossibleDuplicates
+from app.web.records.possible_duplicates import PossibleDuplicates
 from app.web.records.record_form import FormState
 
 #: Fields of one quick form.
@@ -134,7 +134,7 @@ class QuickCreate(PossibleDuplicates):
             "full_url": f"{self.route_base}/add",
             "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
-            "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
+            "known_url": self.known_url(names_of(self, viewer)),
             "fields": [
                 *(inputs[each.name] for each in fields if each.name in inputs),
                 *first_task_inputs.inputs(self, state.errors, viewer, keeps=message is None),
@@ -148,6 +148,3 @@ class QuickCreate(PossibleDuplicates):
         if request.method == "POST":
             answer.headers["X-Needs"] = "1"  # the dialog stays open
         return answer
-
-    def _can_be_known(self, viewer: Viewer) -> bool:
-        return bool(set(names_of(self, viewer)) & set(IDENTIFYING))

@@ -30,6 +30,7 @@ class RecordForms:
     post_add: Any
     post_update: Any
     url_of: Any
+    known_url: Any
 
     @page_route("/add", methods=["GET", "POST"])
     def add(self) -> Any:
@@ -114,7 +115,10 @@ class RecordForms:
         return self._form(FormState(state.mode, state.raw, errors, row, sentence, status), viewer)
 
     def _form(self, state: FormState, viewer: Viewer) -> Any:
-        context = record_form.form_page(self, self._inputs(state.mode), state, viewer)
+        inputs = self._inputs(state.mode)
+        context = record_form.form_page(self, inputs, state, viewer)
+        if state.mode == "add":
+            context["known_url"] = self.known_url(each.name for each in inputs)
         if state.status == 409 and state.row is not None:
             context["conflict"] = record_form.conflict(self, state.row, state.raw, viewer)
             context["version"] = state.row.version

@@ -68,6 +68,7 @@ class TicketService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "ticket_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             ticket = tickets.create(session, values, context)
+        save_warnings.warn_of_kept_customer(ticket)
         save_warnings.warn_of_unlinked_number(ticket, values)
         return ticket
 
@@ -78,6 +79,7 @@ class TicketService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "ticket_status", row.status_id, values.get("status_id"))
         with access.as_system(session):  # a chosen customer may be one of the limited look-up
             tickets.change(session, row, values, context)
+        save_warnings.warn_of_kept_customer(row)
 
 
 class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):

@@ -1,8 +1,8 @@
-"""Viewing the CRM as another user: reads only, for admins, for half an hour, and audited.
+"""Viewing the CRM as another user: reads only, for admins and managers, for half an hour, and audited.
 
 The sign-in's row keeps whom its user views, so that of requests at the same time one begins a view and one ends it.
 Each request then acts as a read-only copy of that person, so that lists, pages, REST, counts and caches follow the
-person's access rules; the sign-in stays the admin's own.
+person's access rules; the sign-in stays the viewer's own. Who may view as whom: `app/access/viewing_rules.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _OF_THE_ACCOUNT = (
     *("KeysView", "SessionsView", "TwoFactorView", "ResetMyPasswordView", "UserInfoEditView"),
     *("ExportsView", "ImportsView"),
 )
-NOT_ALLOWED = translatable("Only an admin, signed in on a page, can view the CRM as an active user who is none.")
+NOT_ALLOWED = translatable(
+    "You can't view the CRM as this user. Admins can, signed in on a page, and managers if the user is in their team "
+    "and sees nothing that they don't see themselves. Nobody views as an admin or as a deactivated user."
+)
 #: For what was sent from a page of a view that is over.
 IS_OVER = translatable(
     "The view as another user is over. Nothing was changed. From here on, you act as yourself again."
@@ -52,7 +55,7 @@ IS_OVER = translatable(
 class View:
     """A view under way."""
 
-    #: The admin.
+    #: The admin or manager.
     own: access.Person
     #: The person as whom they see the CRM.
     person: access.Person
@@ -78,8 +81,8 @@ def current() -> View | None:
 def is_offered(user: Any) -> bool:
     """Whether the person of this request may view as this user."""
     own: access.Person = g.person
-    may = current() is None and own.is_admin and own.scope is None and "sid" in flask_session
-    return may and user.id != own.id and _viewed(user.id, own.version) is not None
+    may = current() is None and own.scope is None and "sid" in flask_session
+    return may and _viewed(own, user.id, own.version) is not None
 
 
 def begin(user: Any, now: datetime) -> None:
@@ -96,7 +99,7 @@ def begin(user: Any, now: datetime) -> None:
 
 
 def enter(signed_in: sessions.Credential) -> None:
-    """Let this request of a signed-in admin act as the person of their view; end one that is over."""
+    """Let this request of a signed-in person act as the person of their view; end one that is over."""
     is_its_end = request.endpoint in _POSTED
     if signed_in.view is None:
         if _KEY in flask_session and not is_its_end:  # sent by a page of a view that another request has ended
@@ -104,7 +107,7 @@ def enter(signed_in: sessions.Credential) -> None:
             g.view_is_over = True
         return
     (user_id, ends_on), own, now = signed_in.view, g.person, datetime.now(UTC)
-    person = _viewed(user_id, signed_in.version) if own.is_admin and (ends_on > now or is_its_end) else None
+    person = _viewed(own, user_id, signed_in.version) if ends_on > now or is_its_end else None
     if person is None:
         _end(own, signed_in.view, "expired", now)
         g.view_is_over = True
@@ -116,7 +119,7 @@ def enter(signed_in: sessions.Credential) -> None:
 
 
 def leave(what: str = "ended") -> int:
-    """End the view of this request; from here on it acts as its admin. Returns the id of who was viewed."""
+    """End the view of this request; from here on it acts as its own person. Returns the id of who was viewed."""
     view = current()
     if view is None:
         if _KEY in flask_session:
@@ -145,13 +148,13 @@ def _forget() -> None:
     flask_session.pop("csrf_token", None)
 
 
-def _viewed(user_id: int, version: int) -> access.Person | None:
-    """The read-only person, if they are active and no admin."""
+def _viewed(own: access.Person, user_id: int, version: int) -> access.Person | None:
+    """The read-only person, if they are active and this person may view as them."""
     session = db.session()
     with access.as_system(session):
         is_active = session.scalar(select(User.active).where(User.id == user_id))
     found = access.person(session, user_id, version) if is_active else None
-    return found.viewed() if found is not None and not found.is_admin else None
+    return found.viewed() if found is not None and access.may_view_as(own, found) else None
 
 
 def refuse_writes() -> None:
@@ -203,4 +206,5 @@ class ViewAsView(BaseView):
         if g.get("person") is None:
             return redirect(self.appbuilder.get_url_for_login)
         user = leave()
-        return redirect(f"/users/show/{user}" if user else "/")
+        page = "show" if g.person.is_admin else "can"
+        return redirect(f"/users/{page}/{user}" if user else "/")

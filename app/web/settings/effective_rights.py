@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import abort, g, redirect, request, url_for
+from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from app import access
 from app.access.role_matrix import Matrix, load_matrix
 from app.domain import permissions, teams
+from app.domain.base import RuleBroken
 from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
@@ -51,6 +52,19 @@ class EffectiveRightsView(BaseView):
             abort(404)
         return self._page(db.session.get(User, user_id), people)
 
+    @expose("/<int:user_id>/view", methods=["POST"])
+    @signed_in
+    def view(self, user_id: int) -> Any:
+        """See the CRM as this user sees it, without changing anything."""
+        if user_id not in _visible_people(g.person):
+            abort(404)
+        try:
+            view_as.begin(db.session.get(User, user_id), fab_access.request_time())
+        except RuleBroken as broken:
+            flash(str(broken), "danger")
+            return redirect(url_for("EffectiveRightsView.of", user_id=user_id))
+        return redirect("/")
+
     def _page(self, user: Any, people: dict[int, str]) -> str:
         session = db.session()
         with access.as_system(session):
@@ -72,7 +86,7 @@ class EffectiveRightsView(BaseView):
                 (translate_text(LEVEL_LABELS["team"]), GroupedInt(len(person.team_ids))),
                 (translate_text(LEVEL_LABELS["all"]), GroupedInt(active or 0)),
             ),
-            view_as_url=url_for("Users.action", name="view_as", pk=user.id) if view_as.is_offered(user) else "",
+            view_as_url=url_for("EffectiveRightsView.view", user_id=user.id) if view_as.is_offered(user) else "",
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
         )
 

@@ -211,6 +211,15 @@ def test_the_quick_form_tells_of_known_people_whom_one_sees(crm: Crm, who: str, 
     assert "Zubin" not in crm.client("ana").form("/leads/known", {"mobile": "9820012345"}, headers=HX).text
 
 
+@pytest.mark.parametrize("path", ["leads", "tickets", "customers"])
+def test_the_full_form_tells_of_known_people_too(crm: Crm, path: str) -> None:
+    crm.make.lead("ana", first_name="Zubin", mobile="9820012345", pan="ABCDE1234F")
+    page = crm.client("root").screen(f"/{path}/add").text
+    assert f'data-known-url="/{path}/known"' in page and "data-known " in page
+    assert "Zubin" in crm.client("root").form(f"/{path}/known", {"pan": "ABCDE1234F"}, headers=HX).text
+    assert "data-known" not in crm.client("root").screen("/tasks/add").text
+
+
 def test_an_admin_chooses_quick_filters_and_the_quick_form(crm: Crm) -> None:
     root = crm.client("root")
     mark = re.search(r'name="version" value="(\w+)"', root.screen("/settings/lists/?list=leads").text)

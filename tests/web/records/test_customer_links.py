@@ -266,6 +266,31 @@ def test_a_lead_that_names_the_account_of_another_lead_does_not_rename_it(crm: A
     assert crm.rows(accounts) == [("E100", key - 1), ("E200", key)]
 
 
+@pytest.mark.parametrize("kind", ["lead", "ticket"])
+def test_who_enters_a_known_customer_differently_is_told_what_became_of_it(
+    crm: Any, make: Any, asha: Any, kind: str
+) -> None:
+    make.cell("Sales User", "Tickets", "create", "own")
+    make.cell("Sales User", "Tickets", "read", "own")
+    known = create(crm, kind, "ana", mobile=MOBILE).get_json()
+    assert "proposal in the timeline" in known["remarks"][0]  # of the name
+    same = create(crm, kind, "ana", first_name="Asha", mobile=MOBILE).get_json()
+    assert "remarks" not in same
+    page = crm.client("ana").form(
+        f"/{kind}s/add",
+        {"first_name": "Typed", "mobile": MOBILE} | ({"subjects": "1"} if kind == "ticket" else {}),
+        follow_redirects=True,
+    )
+    assert "It was linked to the customer who is known already." in page.text
+
+
+def test_a_number_that_is_entered_later_links_the_lead_and_says_what_is_proposed(crm: Any, asha: Any) -> None:
+    key = create(crm, "lead", "ana").get_json()["id"]
+    answer = crm.client("ana").rest("PUT", f"lead/{key}", {"mobile": MOBILE}).get_json()
+    assert answer["result"]["customer"]["id"] == asha.id
+    assert "proposal in the timeline" in answer["remarks"][0]
+
+
 def test_contact_fields_of_a_linked_lead_need_the_right_to_write_its_customer(crm: Any, make: Any, asha: Any) -> None:
     key = create(crm, "lead", "ana", mobile=MOBILE).get_json()["id"]
     make.cell("Sales User", "Customers", "write", "none")

@@ -17,6 +17,7 @@ from app.models import AuditEntry, Lead, Notification, Role, SignIn, User
 from app.web.realtime.credentials import requesting_person
 from app.web.security import view_as
 from tests.app_fixtures import Crm
+from tests.factories import DAY, NOW
 
 BANNER = "You see the CRM as"
 
@@ -38,7 +39,7 @@ def test_an_admin_sees_what_the_user_sees_and_changes_nothing(crm: Crm) -> None:
     crm.make.mask("Sales User", mobile="last4")
     root, ana = crm.client("root"), crm.people["ana"]
     assert "/users/action/view_as/" in root.screen(f"/users/show/{ana.id}").text
-    assert "/users/action/view_as/" in root.screen(f"/users/can/{ana.id}").text
+    assert f"/users/can/{ana.id}/view" in root.screen(f"/users/can/{ana.id}").text
     assert view(crm, "ana", root).location == "/"
 
     page = root.screen("/leads/")
@@ -95,6 +96,55 @@ def test_who_is_viewed_and_by_whom(crm: Crm) -> None:
         assert view(crm, name, root).status_code == 302
         assert BANNER not in root.screen("/leads/").text
     assert [what for _by, _about, what in noted(crm)] == ["refused"] * 3
+
+
+def view_report(crm: Crm, who: str, name: str) -> Any:
+    """Let this person press the button of the page of a report's permissions; their browser."""
+    client = crm.client(who)
+    client.form(f"/users/can/{crm.people[name].id}/view", {})
+    return client
+
+
+def test_a_manager_sees_what_their_report_sees(crm: Crm) -> None:
+    mine, other = crm.make.lead("ana", first_name="Ravi"), crm.make.lead("mia", first_name="Om")
+    mia, ana = crm.client("mia"), crm.people["ana"]
+    assert f"/users/can/{ana.id}/view" in mia.screen(f"/users/can/{ana.id}").text
+    assert mia.form(f"/users/can/{ana.id}/view", {}).location == "/"
+    page = mia.screen("/leads/").text
+    assert BANNER in page and mine.number in page and other.number not in page
+    assert mia.form(f"/leads/edit/{mine.id}", {"description": "x"}).status_code == 403
+    assert mia.screen(f"/users/can/{ana.id}").status_code == 200
+    assert end(mia).location == f"/users/can/{ana.id}"
+    assert other.number in mia.screen("/leads/").text
+    by, about = crm.people["mia"].id, f"user {ana.id}"
+    assert noted(crm) == [(by, about, "began"), (by, about, "ended")]
+
+
+def test_a_manager_views_nobody_who_sees_more_than_they_do(crm: Crm) -> None:
+    """Neither other teams nor reports with wider rights, a weaker mask, or cover for somebody of another team."""
+    assert BANNER not in view_report(crm, "mia", "ben").screen("/leads/").text  # of another team: like no such user
+    assert BANNER not in view_report(crm, "ana", "mia").screen("/leads/").text
+    assert noted(crm) == []
+    crm.make.mask("Sales Manager", pan="hidden")
+    assert BANNER not in view_report(crm, "mia", "ana").screen("/leads/").text
+    crm.make.mask("Sales Manager", pan="full")
+    crm.make.cell("Sales User", "Customers", "read", "all")
+    assert BANNER not in view_report(crm, "mia", "ana").screen("/leads/").text
+    crm.make.cell("Sales User", "Customers", "read", "own")
+    away = {"delegate_id": crm.people["ana"].id, "leave_from": NOW - DAY, "leave_to": datetime(2999, 1, 1, tzinfo=UTC)}
+    crm.session.execute(update(User).where(User.username == "ben").values(**away))
+    crm.session.commit()
+    assert BANNER not in view_report(crm, "mia", "ana").screen("/leads/").text
+    assert [what for _by, _about, what in noted(crm)] == ["refused"] * 3
+
+
+def test_a_managers_view_ends_when_the_user_no_longer_reports_to_them(crm: Crm) -> None:
+    mia = view_report(crm, "mia", "ana")
+    assert BANNER in mia.screen("/leads/").text
+    crm.session.get_one(User, crm.people["ana"].id).manager_id = None
+    crm.session.commit()
+    assert BANNER not in mia.screen("/leads/").text
+    assert [what for _by, _about, what in noted(crm)] == ["began", "expired"]
 
 
 def own_token(client: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import g, request
 from flask_babel import gettext as _
 
@@ -20,6 +22,17 @@ def pop_all() -> list[str]:
 def warn_of_proposal() -> None:
     """Warn that contact fields became a proposal."""
     add(_("You can't change this customer. The new contact details are a proposal in the timeline."))
+
+
+def warn_of_kept_customer(row: Any) -> None:
+    """Warn if the record was linked to a known customer whose data differ from what was entered."""
+    if row.was_proposed:
+        add(
+            _(
+                "It was linked to the customer who is known already. What you entered differently is a proposal in the "
+                "timeline; the customer stays as they are."
+            )
+        )
 
 
 def warn_of_ignored_fields(names: list[str]) -> None:
