@@ -430,7 +430,7 @@ def test_the_monthly_call_summary_is_a_report(crm: Crm) -> None:
 
 def test_the_monthly_call_summary_is_shown_in_the_language_of_the_page(crm: Crm) -> None:
     at = datetime.now(UTC) - timedelta(minutes=1)
-    crm.make.call("ana", started_on=at, duration_seconds=65)
+    crm.make.call("ana", datetime.now(UTC), started_on=at, duration_seconds=65)
     mia, month = crm.client("mia"), at.astimezone(ZoneInfo("Asia/Kolkata"))
     made = report(crm, "mia", "call_summary", {"period": {"column": "started_on", "span": "last_7"}})
     path, english = f"/reports/{made.id}/", f"{month:%b %Y}"
