@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -34,8 +34,10 @@ def months_of(period: Period) -> list[date]:
     return found
 
 
-#: Month -> user id (None = no person) -> part -> (calls, seconds).
-Summary = dict[date, dict[int | None, dict[str, tuple[int, int]]]]
+#: User id (None = no person) -> part -> (calls, seconds).
+People = dict[int | None, dict[str, tuple[int, int]]]
+#: By month.
+Summary = dict[date, People]
 
 
 def summarize(session: Session, scope: CountScope) -> Summary:
@@ -64,14 +66,21 @@ def table(summary: Summary, names: Mapping[int, str], words: tuple[str, str]) ->
 
     `words`: the labels of calls without a person, and of the total.
     """
-    nobody, total = words
     for month, people in summary.items():
         yield [f"{month:%b %Y}"]
         yield list(HEAD)
-        named = sorted((names.get(key or 0, nobody), key or 0, parts) for key, parts in people.items())
-        yield from (_row(name, parts) for name, _key, parts in named)
-        yield _row(total, {part: _sum(people.values(), part) for part in PARTS})
+        yield from rows_of_month(people, names, words, format_duration)
         yield []
+
+
+def rows_of_month(
+    people: People, names: Mapping[int, str], words: tuple[str, str], length: Callable[[int], str]
+) -> Iterable[Row]:
+    """One row per person by name, and the total. `words`: see `table`; `length`: seconds -> text."""
+    nobody, total = words
+    named = sorted((names.get(key or 0, nobody), key or 0, parts) for key, parts in people.items())
+    yield from (_row(name, parts, length) for name, _key, parts in named)
+    yield _row(total, {part: _sum(people.values(), part) for part in PARTS}, length)
 
 
 def _sum(people: Iterable[dict[str, tuple[int, int]]], part: str) -> tuple[int, int]:
@@ -79,11 +88,11 @@ def _sum(people: Iterable[dict[str, tuple[int, int]]], part: str) -> tuple[int, 
     return sum(count for count, _seconds in pairs), sum(seconds for _count, seconds in pairs)
 
 
-def _row(name: str, parts: Mapping[str, tuple[int, int]]) -> Row:
+def _row(name: str, parts: Mapping[str, tuple[int, int]], length: Callable[[int], str]) -> Row:
     row: Row = [name]
     for part in PARTS:
         count, seconds = parts.get(part, (0, 0))
-        row += [count, format_duration(seconds)]
+        row += [count, length(seconds)]
     return row
 
 

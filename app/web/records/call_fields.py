@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 from app.domain.search_columns import reversed_column
 from app.domain.telephony.calls import CallLog
 from app.lib import phone
-from app.web.core.fields.base import ChoiceField, Field, TextField
+from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
@@ -37,20 +37,6 @@ _MEDIUM_WORDS |= {"twilio": "Twilio", "exotel": "Exotel"}
 def status_word(status: str) -> str:
     """The label of a status."""
     return str(STATUS_WORDS.get(status) or shown_label(status))
-
-
-class CallStatusField(ChoiceField):
-    """A field of the status of a call, with labels for pages."""
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Show the label with its color."""
-        made = super().cell(values, viewer)
-        return made | {"label": status_word(values[0])} if values[0] else made
-
-    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """The input: a select."""
-        options = [(option, status_word(option)) for option in self.options]
-        return super().form_input(raw, errors, viewer) | {"options": options}
 
 
 class MediumField(TextField):
@@ -134,10 +120,10 @@ class OutcomeField(TextField):
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Show the outcome, or a link to log it."""
+        """Show the outcome, a suggested one in the language of the page; or a link to log it."""
         if not values[0] and call_entries.can_log_outcome(values[2], viewer):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
-        return super().cell(values, viewer)
+        return super().cell((call_entries.shown_outcome(values[0]), *values[1:]), viewer)
 
     def filter_columns(self) -> tuple[Any, ...]:
         """The columns that filters compare: the outcome."""

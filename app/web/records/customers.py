@@ -189,6 +189,7 @@ class CustomerScreen(RevealActions, Screen):
     quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "address")
     quick_filters = ("status", "kyc_status", "owner")
     summary_columns = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
+    bulk_edit_columns = ("status", "source", "kyc_status", "rekyc_on", "owner")
     timeline_column = "customer_id"
 
     VERBS = Screen.VERBS | REVEAL_VERBS | {"decide_link": "write", "seen": "read"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from app.web.core.fields.base import ChoiceField, Field, LongTextField, NumberFi
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.fields.scalar_fields import BooleanField
+from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records import mails, message_text_search
@@ -67,12 +68,21 @@ class VariablesField(Field):
         return {str(name): str(each) for name, each in raw.items()}
 
 
+class ReasonField(TextField):
+    """Why a message wasn't sent, or not yet."""
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The sentence in the language of the page; what a provider said as it is."""
+        return super().cell((translate_text(values[0] or "") or None, *values[1:]), viewer)
+
+
 SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("channel", options=CHANNELS, words=CHANNEL_WORDS, required=True),
     ChoiceField("direction", options=("out", "in"), words=_DIRECTION_WORDS),
     CallNumberField("peer", columns=(Message.peer,), max_length=254),
     LongTextField("body"),
     BooleanField("noted"),
+    ReasonField("reason"),
     TextField("account", max_length=60),
     PicklistField("template", columns=(Message.template_id,), key="template_id", picklist="message_template"),
     VariablesField("variables"),
@@ -125,9 +135,10 @@ class ManualMessageService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
-        """Record a message that was sent or received elsewhere."""
+        """Record a message that was sent or received elsewhere; without `peer`, by the number of its record."""
+        given = values | {"peer": values.get("peer") or peer_of(session, values.get("channel") or "", values)}
         with access.as_system(session):  # an opt-out counts whoever may see the customer
-            return messages.record_elsewhere(session, values, viewer.stamp)
+            return messages.record_elsewhere(session, given, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Refuse: a message can't be changed."""
@@ -190,10 +201,10 @@ def seen_by(session: Session, viewer: Viewer) -> Callable[[Conversation], bool]:
     return lambda row: access.sees_row(session, viewer.person, row)
 
 
-def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
+def peer_of(session: Session, channel: str, records: Mapping[str, Any]) -> str:
     """The number or address of the record, so that people who see it masked can send too; "" if it has none."""
     for model, name in ((Ticket, "ticket_id"), (Lead, "lead_id"), (Customer, "customer_id")):
-        row: Any = session.get(model, records[name]) if records[name] else None
+        row: Any = session.get(model, records[name]) if records.get(name) else None
         if row is not None and (found := peer_of_record(session, channel, row)):
             return found
     return ""

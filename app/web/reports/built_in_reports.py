@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -12,6 +11,8 @@ from sqlalchemy.orm import Session
 from app.domain.analytics import call_summary
 from app.domain.periods import Period
 from app.lib.spreadsheet_formulas import as_text
+from app.web.core.localization.durations import span
+from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.dashboards.call_export import as_csv, as_xlsx
 from app.web.records.lists.figure_filter import dates, scope_of
@@ -41,12 +42,13 @@ def period_of(definition: ReportDefinition, viewer: Viewer) -> Period:
     return Period(first, after - timedelta(days=1), viewer.zone)
 
 
-def _rows(session: Session, definition: ReportDefinition, viewer: Viewer) -> list[Any]:
-    """The rows of the file: month, heading, a row per person, total, an empty row."""
+def _summary(session: Session, definition: ReportDefinition, viewer: Viewer) -> call_summary.Summary:
     scope = scope_of(period_of(definition, viewer), viewer, viewer.person.reach("Dashboard"))
-    summary = call_summary.summarize(session, scope)
-    people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
-    return list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
+    return call_summary.summarize(session, scope)
+
+
+def _names(viewer: Viewer) -> dict[int, str]:
+    return {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
 
 
 def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: str) -> ReportTable:
@@ -57,19 +59,19 @@ def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: st
     made = ReportTable(
         label_of(definition.kind), [_("Month"), _("Caller"), *heads], names=2, is_grouped=True, about=about
     )
-    month = ""
-    for row in _rows(session, definition, viewer):
-        if len(row) == 1:
-            month = str(row[0])
-        elif row and row != list(call_summary.HEAD):
-            made.rows.append([month, *row])
-            made.urls.append("")
-            made.count += int(row[5]) if row[0] != _("Total") else 0
+    names, words = _names(viewer), (_("Nobody"), _("Total"))
+    for month, people in _summary(session, definition, viewer).items():
+        title = format_local_date(month, "%b %Y")
+        rows = [[title, *row] for row in call_summary.rows_of_month(people, names, words, span)]
+        made.rows += rows
+        made.urls += [""] * len(rows)
+        made.count += int(rows[-1][6])
     return made
 
 
 def file_of(session: Session, definition: ReportDefinition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
     """The summary as CSV or XLSX, as on the dashboard of calls, and its number of rows. Raises Denied."""
     check(definition, viewer, "export")
-    rows = _rows(session, definition, viewer)
+    summary = _summary(session, definition, viewer)
+    rows = list(call_summary.table(summary, _names(viewer), (_("Nobody"), _("Total"))))
     return (as_csv(rows) if format_ == "csv" else as_xlsx(rows)), len(rows)

@@ -66,6 +66,7 @@ CHECKS = {
     "queue": _l("Queue"),
     "scheduler": _l("Scheduler"),
     "clock": _l("Clock"),
+    "keys": _l("Keys"),
     "mail": _l("Mail"),
     "storage": _l("Storage"),
     "backup": _l("Backup"),

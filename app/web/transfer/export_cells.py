@@ -71,6 +71,8 @@ def _shown(each: Field, values: tuple[Any, ...], viewer: Viewer) -> Cell:
     kind = cell.get("kind")
     if kind == "missing":
         return None
+    if kind == "web":
+        return str(cell["url"])[:MAX_TEXT]
     if kind == "people":
         return ", ".join(card["full_name"] for card in cell["people"])
     if kind in ("text", "name", "choice", "status", "email", "phone"):

@@ -81,6 +81,31 @@ def test_a_message_that_is_only_noted(crm: Crm, more: dict[str, Any]) -> None:
     assert (made.status_code, made.json["result"]["state"]) == (201, "noted")
 
 
+def test_a_noted_message_without_a_number_has_that_of_its_record(crm: Crm, make: Any) -> None:
+    lead = make.lead("ana", mobile=PEER, email="a@x.in")
+    make.mask("Sales User", mobile="last4")
+    for channel, peer in (("whatsapp", PEER), ("email", "a@x.in")):
+        body = {"channel": channel, "lead": lead.id, "body": "Hi", "noted": True}
+        made = post(crm, "ana", "message/", body)
+        assert made.status_code == 201 and PEER not in made.text, made.text
+        assert fresh(crm, Message)[-1].peer == peer
+    page = crm.client("ana").form("/messages/add", {"channel": "sms", "lead": lead.id, "body": "By the page"})
+    assert page.status_code == 302 and fresh(crm, Message)[-1].peer == PEER
+
+
+def test_a_reason_is_shown_in_the_language_of_the_page(crm: Crm, account: Any) -> None:
+    made = post(crm, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi", "purpose": "service"})
+    session = crm.new_session()
+    reason = "Unknown whether it arrived; a user decided not to send it again."
+    session.get(Message, made.json["id"]).reason = reason
+    session.commit()
+    ana = crm.client("ana")
+    assert reason in ana.screen(f"/messages/show/{made.json['id']}").text
+    ana.screen("/lang/hi")
+    assert reason not in ana.screen(f"/messages/show/{made.json['id']}").text
+    assert ana.rest("GET", f"message/{made.json['id']}").json["result"]["reason"] == reason
+
+
 @each_case(
     "body, field",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from html import unescape
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from app.domain.bulk_undo import BulkChange
-from app.models import Lead, LeadStatus, Notification
+from app.models import Customer, Lead, LeadStatus, Notification
 from app.web.records import bulk_undo_actions
 from tests.app_fixtures import Crm
 
@@ -168,3 +169,22 @@ def test_what_was_changed_before_the_database_failed_is_told_and_can_be_undone(
     assert len(change.rows) == 2 and "/leads/undo" in page
     nothing = run(crm, "mia", rows[2:], action="status", status=status_of(crm, "Contacted"))
     assert nothing.status_code == 503
+
+
+def test_customers_are_edited_together_and_the_edit_is_undone(crm: Crm) -> None:
+    both = [crm.make.customer(mobile=f"982001234{n}") for n in (1, 2)]
+    root, ben = crm.client("root"), crm.id_of("ben")
+    owners = {row.id: row.owner_id for row in both}
+    assert 'data-dialog="bulk-edit"' in root.screen("/customers/").text
+    form = {"rowid": [row.id for row in both], "action": "edit", "kyc_status": "Re-KYC due", "rekyc_on": "2027-02-01"}
+    page = root.form("/customers/action_post", form | {"owner": ben}, follow_redirects=True).text
+    assert "2 records" in page
+
+    def stored() -> set[tuple[Any, ...]]:
+        columns = (Customer.kyc_status, Customer.rekyc_on, Customer.owner_id)
+        return {tuple(row) for row in crm.new_session().execute(select(*columns))}
+
+    assert stored() == {("Re-KYC due", date(2027, 2, 1), ben)}
+    change = crm.rows(select(BulkChange.id))[0]
+    assert "2 records" in root.form("/customers/undo", {"change": change}, follow_redirects=True).text
+    assert stored() == {(row.kyc_status, row.rekyc_on, owners[row.id]) for row in both}

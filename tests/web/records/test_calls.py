@@ -55,6 +55,26 @@ def test_ones_own_calls_offer_their_outcome(crm: Crm, make: Make, who: str, offe
     assert (f"/calls/outcome/{call.id}" in page) is offered
 
 
+def test_groups_name_a_status_as_its_rows_do(ana: UserClient, make: Make) -> None:
+    make.call("ana", direction="Outgoing", status="Did Not Picked")
+    page = ana.screen("/calls/?group=status").text
+    assert page.count("Not picked up") > 2 and ">Did Not Picked<" not in page and "</i>Did Not Picked" not in page
+
+
+def test_a_suggested_outcome_is_in_the_language_of_the_page(ana: UserClient, make: Make, lead: Any) -> None:
+    call, own = make.call("ana", lead_id=lead.id, outcome="Documents promised"), make.call("ana", outcome="Came by")
+    label = "दस्तावेज़ देने का वादा"
+    assert "Documents promised" in ana.screen("/calls/").text
+    ana.screen("/lang/hi")
+    for path in ("/calls/", f"/calls/show/{call.id}", f"/leads/show/{lead.id}?tab=calls"):
+        page = ana.screen(path).text
+        assert label in page and "Documents promised" not in page, path
+    form = ana.screen(f"/calls/outcome/{call.id}").text
+    assert label in form and 'value="Documents promised" checked' in form
+    assert "Came by" in ana.screen(f"/calls/show/{own.id}").text
+    assert ana.rest("GET", f"call_log/{call.id}").json["result"]["outcome"] == "Documents promised"
+
+
 def test_the_quick_filters(ana: UserClient, make: Make) -> None:
     done, missed = make.call("ana", outcome="Interested"), {"direction": "Incoming", "status": "Missed Call"}
     recent = datetime.now(UTC) - timedelta(hours=2)

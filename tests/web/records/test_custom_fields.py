@@ -264,6 +264,7 @@ def test_a_file_brings_and_takes_custom_values_and_a_revert_takes_them_back(crm:
     sent = root.form("/exports/lead", form)
     text = sent.get_data(as_text=True)
     assert sent.status_code == 200 and "Risk profile" in text and "High" in text and "1234567.5" in text, text[:400]
+    assert "https://www.example.com/x" in text
 
 
 def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(crm: Crm) -> None:

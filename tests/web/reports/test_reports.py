@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel.dates import format_date
 from openpyxl import load_workbook
 from sqlalchemy import select, update
 
@@ -425,6 +426,20 @@ def test_the_monthly_call_summary_is_a_report(crm: Crm) -> None:
     assert crm.client("mia").screen(f"/reports/{made.id}/file.csv").get_data() == of_dashboard
     assert crm.client("mia").screen("/reports/new?kind=call_summary").status_code == 200
     assert run(crm, "mia", made).json["count"] == 1
+
+
+def test_the_monthly_call_summary_is_shown_in_the_language_of_the_page(crm: Crm) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    crm.make.call("ana", datetime.now(UTC), started_on=at, duration_seconds=65)
+    mia, month = crm.client("mia"), at.astimezone(ZoneInfo("Asia/Kolkata"))
+    made = report(crm, "mia", "call_summary", {"period": {"column": "started_on", "span": "last_7"}})
+    path, english = f"/reports/{made.id}/", f"{month:%b %Y}"
+    assert english in mia.screen(path).text and "1m 5s" in mia.screen(path).text
+    mia.screen("/lang/hi")
+    page = mia.screen(path).text
+    assert f'<th scope="row">{format_date(month, "LLL y", locale="hi")}<' in page
+    assert "1 मि 5 से" in page and "1m 5s" not in page
+    assert english in mia.screen(f"/reports/{made.id}/file.csv").get_data(as_text=True)
 
 
 def test_a_page_shows_numbers_labels_and_durations_as_lists_do(crm: Crm) -> None:

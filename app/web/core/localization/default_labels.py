@@ -126,4 +126,13 @@ SHIPPED = (
     lazy_pgettext("label", "Busy"),
     lazy_pgettext("label", "No Answer"),
     lazy_pgettext("label", "Queued"),
+    # Suggested outcomes of calls
+    lazy_pgettext("label", "Interested"),
+    lazy_pgettext("label", "Call back later"),
+    lazy_pgettext("label", "Documents promised"),
+    lazy_pgettext("label", "Not interested"),
+    lazy_pgettext("label", "No answer"),
+    lazy_pgettext("label", "Wrong number"),
+    lazy_pgettext("label", "Question answered"),
+    lazy_pgettext("label", "Complaint"),
 )

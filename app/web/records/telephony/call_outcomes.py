@@ -17,6 +17,7 @@ from app.domain.telephony.calls import CallLog
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import clean_text
+from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.urls.local_links import local_path
@@ -75,7 +76,7 @@ class CallOutcomeScreen(Screen):
             "action": f"/calls/outcome/{call.id}",
             "title": _("How did the call go?"),
             "about": _about(self, call, viewer),
-            "offered": SUGGESTED_OUTCOMES,
+            "offered": offered_outcomes(),
             "raw": raw,
             "errors": errors,
             "error": "" if errors else sentence,
@@ -285,6 +286,11 @@ def replaced(call: CallLog, raw: Any, viewer: Viewer) -> dict[str, Any] | None:
     is_sent = raw.get("offered_tasks") is not None
     kept = set(raw.getlist("close_tasks")) if is_sent else {str(task.id) for task in found}
     return tasks_input([(task.id, task.title, task.due_on) for task in found], kept, viewer)
+
+
+def offered_outcomes() -> list[tuple[str, str]]:
+    """(suggested outcome, its label in the language of the page)."""
+    return [(each, shown_label(each)) for each in SUGGESTED_OUTCOMES]
 
 
 def _stored(call: CallLog) -> dict[str, Any]:

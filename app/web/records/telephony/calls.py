@@ -26,8 +26,8 @@ from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records.call_fields import (
     COLORS,
+    STATUS_WORDS,
     CallNumberField,
-    CallStatusField,
     MediumField,
     OtherPartyField,
     OutcomeField,
@@ -48,7 +48,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
         required=True,
         colors={"Incoming": "blue", "Outgoing": "teal", "Unknown": "gray"},
     ),
-    CallStatusField("status", options=STATUSES, colors=COLORS, required=True),
+    ChoiceField("status", options=STATUSES, colors=COLORS, words=STATUS_WORDS, required=True),
     CallNumberField("from_number", columns=(CallLog.from_number,)),
     CallNumberField("to_number", columns=(CallLog.to_number,)),
     OtherPartyField("other"),

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.domain.telephony import calls
-from app.domain.telephony.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
+from app.domain.telephony.call_outcomes import CallOutcome
 from app.extensions import db
 from app.models import CallLog
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
@@ -83,7 +83,7 @@ def _form(kind: str, row: Any, raw: Any, refused: Refusal = NOT_REFUSED) -> str:
         "title": _("Log a call"),
         "about": {"kind": "text", "text": getattr(row, "name", "") or row.number},
         "by_hand": {"direction": raw.get("direction") or "Outgoing", "started_on": raw.get("started_on") or ""},
-        "offered": SUGGESTED_OUTCOMES,
+        "offered": call_outcomes.offered_outcomes(),
         "raw": raw,
         "errors": refused.errors,
         "error": "" if refused.errors else refused.sentence,

@@ -10,11 +10,13 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app.domain.telephony import calls, recordings
+from app.domain.telephony.call_outcomes import SUGGESTED_OUTCOMES
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, CallRecording, Customer, Lead
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.viewer import Viewer
@@ -86,6 +88,11 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
         {"label": label, "url": url, "count": None, "active": chosen == name, "empty": empty}
         for name, label, url, empty in parts
     ]
+
+
+def shown_outcome(outcome: str | None) -> str | None:
+    """A suggested outcome in the language of the page; what somebody has typed as it is."""
+    return shown_label(outcome) if outcome in SUGGESTED_OUTCOMES else outcome
 
 
 def can_log_outcome(employee_id: int | None, viewer: Viewer) -> bool:
@@ -183,7 +190,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     if row.duration_seconds:
         headline = f"{headline} · {span(row.duration_seconds)}"
     is_said = row.outcome == "No answer" and row.status != "Completed"  # the headline says so already
-    body = None if is_said else row.outcome
+    body = None if is_said else shown_outcome(row.outcome)
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": body, "headline": headline}
     made |= recording_pages.entry_keys(row.recordings, viewer)
     is_over = calls.progress_of(row.status) == calls.FINAL_RANK
