@@ -34,6 +34,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
+from app.access import holder_pages
 from app.access.compiled_statements import CachedStatement, answer_for
 from app.access.index_branches import (
     PageQuery,
@@ -91,6 +92,9 @@ def page_by_person(
         return page_of_union(person, record, page_query)
     if is_own_only:
         question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
+        return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
+    if holder_pages.can_page(session, record, page_query):
+        question = _question("holders", record, page_query, partial(holder_pages.page, person, page_query))
         return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     found = _scan(session, person, record, page_query)
     if found is not None:
