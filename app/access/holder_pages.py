@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Column, Select, inspect, select
+from sqlalchemy import BindParameter, Column, Select, inspect, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import BinaryExpression
 from sqlalchemy.sql.operators import eq, in_op
@@ -48,9 +48,9 @@ def forget() -> None:
     _known.clear()
 
 
-def can_page(session: Session, record: Any, page_query: PageQuery) -> bool:
-    """Whether `page` can be used for a person who reaches the rows of few people."""
-    return record is Task and page_query.key is not None and page_query.key.key == "due_on" and are_settled(session)
+def can_page(session: Session, record: Any, key: Any) -> bool:
+    """Whether a list in the order of this column can be found so, for a person who reaches the rows of few people."""
+    return record is Task and key is not None and key.key == "due_on" and are_settled(session)
 
 
 def page(person: Person, page_query: PageQuery) -> Select[Any]:
@@ -59,16 +59,11 @@ def page(person: Person, page_query: PageQuery) -> Select[Any]:
 
 
 def first(person: Person, page_query: PageQuery) -> Select[Any]:
-    """(id, key) of the rows up to the end of the page, each once; without a key the rows are in the order of ids."""
-    rows = _union(_parts(person, page_query))
+    """(id, key) of the rows up to the end of the page, each once; without a key, by id."""
+    rows = union_all(*_parts(person, page_query)).subquery("ways")
     key = [] if page_query.key is None else [rows.c.key]
     found = select(rows.c.id, *key).group_by(*key, rows.c.id)
     return found.order_by(*ordered([*key, rows.c.id], page_query.descending)).limit(page_query.limit)
-
-
-def _union(parts: list[Select[Any]]) -> Any:
-    head, *rest = parts
-    return head.union_all(*rest).subquery("ways")
 
 
 @dataclass(frozen=True)

@@ -332,7 +332,7 @@ def mark_beside(session: Session, ticket: Any) -> list[tuple[int, int]]:
     query = select(table.id, table.user_id).where(table.ticket_id == ticket.id, *others).with_for_update()
     found = [(key, user_id) for key, user_id in session.execute(query)]
     if found:
-        step = update(Assignment.__table__).where(table.id.in_([key for key, _ in found]))  # type: ignore[arg-type]
+        step = update(Assignment.__table__).where(table.id.in_([key for key, _ in found]))
         session.execute(step.values(beside_id=table.user_id), execution_options={"synchronize_session": False})
     return found
 

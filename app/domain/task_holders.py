@@ -47,7 +47,7 @@ class HolderCheck(Model):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class _Kind:
+class ComparedKind:
     """A table whose rows are compared."""
 
     record: Any
@@ -89,15 +89,16 @@ def _correct_assignments(session: Session, keys: list[int]) -> None:
         session.execute(step, execution_options={"synchronize_session": False})
 
 
-_KINDS = {
-    "task": _Kind(Task, _differing_tasks, parent_holders.write_tasks),
-    "assignment": _Kind(Assignment, _differing_assignments, _correct_assignments),
+#: Name of a check -> the table.
+KINDS = {
+    "task": ComparedKind(Task, _differing_tasks, parent_holders.write_tasks),
+    "assignment": ComparedKind(Assignment, _differing_assignments, _correct_assignments),
 }
 
 
 def is_settled(session: Session) -> bool:
     """Whether tasks can be found by these values."""
-    return session.scalar(select(func.count()).where(HolderCheck.is_settled.is_(True))) == len(_KINDS)
+    return session.scalar(select(func.count()).where(HolderCheck.is_settled.is_(True))) == len(KINDS)
 
 
 def waiting(session: Session, now: datetime) -> list[str]:
@@ -124,7 +125,7 @@ def check_next(session: Session, name: str, now: datetime) -> tuple[int, int]:
         return 0, 0
     if state.checked_until == 0:
         state.began_on, state.settles_on = now, state.settles_on or now + SETTLES_IN
-    kind = _KINDS[name]
+    kind = KINDS[name]
     ids = kind.record.__table__.c.id
     keys = list(session.scalars(select(ids).where(ids > state.checked_until).order_by(ids).limit(STEP)))
     differed = _correct(session, kind, state.checked_until, keys[-1]) if keys else 0
@@ -136,7 +137,7 @@ def check_next(session: Session, name: str, now: datetime) -> tuple[int, int]:
     return max(1, len(keys)), differed
 
 
-def _correct(session: Session, kind: _Kind, after: int, last: int) -> int:
+def _correct(session: Session, kind: ComparedKind, after: int, last: int) -> int:
     """Put right the rows that differ, and return how many. Leads and tickets are locked before them, as by others."""
     rows = session.execute(kind.differing(after, last)).all()
     for parent, place in ((Lead, 1), (Ticket, 2)):

@@ -79,7 +79,7 @@ class Task(HasCustomFields, Versioned, Record):
         self.remind_on = first_reminder_check(self.due_on, reminder_minutes, now)
 
 
-parent_holders.add_columns(Task.__table__)  # type: ignore[arg-type]
+parent_holders.add_columns(Task.__table__)
 
 
 def first_reminder_check(due_on: datetime, reminder_minutes: tuple[int, ...], now: datetime) -> datetime:
