@@ -12,7 +12,15 @@ from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from app.backups import requested_runs as backup_work
-from app.domain import attachments, audit_chain, custom_fields, custom_values, file_quotas, note_text_filling
+from app.domain import (
+    attachments,
+    audit_chain,
+    custom_fields,
+    custom_values,
+    file_quotas,
+    note_text_filling,
+    task_holders,
+)
 from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import JobRun
@@ -35,6 +43,8 @@ _DAYS_IN_A_PASS, _DAYS_AT_ONCE = 1000, 5
 _COUNTS_IN_A_PASS, _COMPARED_IN_A_PASS = 200, 150
 #: Transactions of one pass that copies notes: 100,000 entries of timelines, of which notes are a small part.
 _STEPS_OF_NOTES = 50
+#: Transactions of one pass that compares tasks or assignments with the holders of their records, of 1,000 rows each.
+_STEPS_OF_HOLDERS = 50
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -166,6 +176,17 @@ def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
         return "entries" if note_text_filling.fill_next(session, job_pass.now) else SKIPPED
 
     return JobWork(range(steps), copy)
+
+
+def check_holders(session: Session, job_pass: JobPass) -> JobWork:
+    """Compare the next tasks with the holders of their leads and tickets; those that differ are put right."""
+    steps = [name for name in task_holders.waiting(session, job_pass.now) for _ in range(_STEPS_OF_HOLDERS)]
+
+    def check(session: Session, name: str) -> str:
+        compared, differed = task_holders.check_next(session, name, job_pass.now)
+        return f"{name}s put right" if differed else "rows" if compared else SKIPPED
+
+    return JobWork(steps[: job_pass.limit], check)
 
 
 def count_records(session: Session, job_pass: JobPass) -> JobWork:

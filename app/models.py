@@ -94,6 +94,7 @@ from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_rest_of_names, add_reversed
 from app.domain.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
+from app.domain.task_holders import HolderCheck  # how far the holders of leads and tickets in tasks were compared
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
 from app.domain.telephony.call_requests import CallRequest  # a call to be dialed by a provider
@@ -177,6 +178,7 @@ __all__ = [
     "Group",
     "HealthCrossing",
     "HealthSample",
+    "HolderCheck",
     "Holiday",
     "HourCount",
     "ImportRow",

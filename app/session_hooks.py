@@ -26,7 +26,7 @@ from app.access import (
 )
 from app.domain import audit_chain, custom_values, legal_holds, login_names, note_texts
 from app.domain.messaging import consents
-from app.domain.persistence import change_events, numbering, recount_marks, row_effects, stored_text
+from app.domain.persistence import change_events, numbering, parent_holders, recount_marks, row_effects, stored_text
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
 from app.inbound import inbound_processing, message_file_fetch, recording_fetch
@@ -154,6 +154,13 @@ EFFECTS = (
     Effect("after_flush", note_texts.copy_saved, classes(Activity), "Notes are found by their words."),
     Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
     Effect("after_flush", recount_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
+    Effect(
+        "after_flush",
+        parent_holders.note_saved,
+        classes(Lead, Ticket),
+        "Tasks are found by who holds their lead or ticket.",
+    ),
+    Effect("after_flush", parent_holders.note_tasks, classes(Task), "New and moved tasks, too."),
     Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads that are given to somebody, too."),
     Effect(
         "after_flush",
@@ -182,6 +189,7 @@ HOOKS = (
     ),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
     Hook("do_orm_execute", recount_marks.note_statement, "Leads, tickets and tasks changed without objects, too."),
+    Hook("do_orm_execute", parent_holders.note_statement, "Holders that change without objects reach tasks, too."),
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),
@@ -189,6 +197,7 @@ HOOKS = (
         "before_commit", webhook_capture.write_deliveries, "A webhook delivery is committed together with its change."
     ),
     Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
+    Hook("before_commit", parent_holders.write, "Tasks get the holders of their lead or ticket together with it."),
     Hook("before_commit", recount_marks.write_marks, "Rows are marked together with their change."),
     Hook(
         "before_commit", audit_chain.seal, "Audit entries are chained last of all, under the lock of the chain's end."
@@ -213,6 +222,7 @@ HOOKS = (
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
     Hook("after_rollback", recount_marks.forget, "Rows whose change was rolled back stay as they are counted."),
+    Hook("after_rollback", parent_holders.forget, "Holders whose change was rolled back stay as they are in tasks."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
     Hook("after_rollback", message_file_fetch.forget, "Files of a rolled-back change are not fetched."),

@@ -17,9 +17,9 @@ from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app import models
+from app import access, models
 from app.demo.sample_text import FIRST, LAST
-from app.domain import customer_keys
+from app.domain import customer_keys, task_holders
 from app.domain.note_texts import NOTES
 from app.domain.permissions import MODULES, VERBS
 from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Picklists, Sizes, mobile, moment
@@ -59,6 +59,7 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
         customer_keys.assign_bulk(session)
         session.commit()
     _copy_notes(engine)
+    _copy_holders(engine)
     _set_number_series(engine, generator.years)
     _grant_all(engine, generator.picklists.roles["Sales Manager"])
     _let_none_expire(engine)
@@ -72,6 +73,13 @@ def _copy_notes(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(insert(note).from_select(["id", "body"], notes))
         connection.execute(update(state).values(filled_until=select(func.max(line.c.id)).scalar_subquery()))
+
+
+def _copy_holders(engine: Engine) -> None:
+    """Give tasks the holders of their leads and tickets, as the CRM does when it writes them."""
+    with Session(engine) as session, access.as_system(session):
+        for name in task_holders.KINDS:
+            task_holders.settle(session, name, datetime.now(UTC))
 
 
 def _set_number_series(engine: Engine, last: dict[tuple[str, int], int]) -> None:

@@ -122,6 +122,8 @@ PUBLIC_TABLES = {
     *("call_day_count", "call_day_numbers", "call_hour_count", "call_rollup_mark", "call_rollup_state"),
     # What dashboards of those who see all leads, tickets or tasks are counted from.
     *("counted_row", "record_day_sum", "record_rollup_state", "row_mark"),
+    # How far tasks were compared with the holders of their leads and tickets.
+    "holder_check",
     "delivery",
     "failed_try",
     "field_mask",

@@ -12,6 +12,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from app import access
+from app.domain import task_holders
 from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.telephony import call_rollup_fill, call_rollups
 from app.extensions import db
@@ -32,6 +33,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         with access.as_system(db.session()) as session:
             total = _recount_calls(session, zone, now)
             _recount_records(session, zone, now)
+            _compare_holders(session, now)
         click.echo(f"Done: {total} days counted.")
 
     @group.command("check")
@@ -43,6 +45,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
             days = call_rollup_fill.filled_days(session, zone)
             found = {day: call_rollup_fill.differing(session, day, zone) for day in days}
             others = _differing_records(session, zone, datetime.now(UTC))
+            holders = {name: task_holders.differing(session, name) for name in task_holders.KINDS}
             session.rollback()
         wrong = [day for day, differs in found.items() if differs]
         for day in wrong:
@@ -51,7 +54,10 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         click.echo(f"{len(found) - waiting} days compared, {len(wrong)} differ, {waiting} wait to be counted anew.")
         for day in others:
             click.echo(f"{call_rollups.date_of(day)} differs from its leads, tickets or tasks.")
-        if wrong or others:
+        for name, number in holders.items():
+            if number:
+                click.echo(f"{number} rows of {name} don't say who holds their lead or ticket.")
+        if wrong or others or any(holders.values()):
             raise SystemExit(1)
 
     return group
@@ -79,6 +85,13 @@ def _recount_records(session: Any, zone: ZoneInfo, now: datetime) -> None:
         session.commit()
         counted = _count_rest(session, kind, zone, now)
         click.echo(f"{record.__tablename__}: {counted} rows")
+
+
+def _compare_holders(session: Any, now: datetime) -> None:
+    """Give tasks the holders of their leads and tickets; from then on, lists find them so."""
+    for name in task_holders.KINDS:
+        task_holders.settle(session, name, now)
+    click.echo("Holders of tasks: compared.")
 
 
 def _differing_records(session: Any, zone: ZoneInfo, now: datetime) -> list[int]:

@@ -12,7 +12,7 @@ from app.domain import business_settings, custom_values, timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
-from app.domain.persistence import fast_insert, history_rows
+from app.domain.persistence import fast_insert, history_rows, parent_holders
 
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")
@@ -77,6 +77,9 @@ class Task(HasCustomFields, Versioned, Record):
             self.remind_on = None
             return
         self.remind_on = first_reminder_check(self.due_on, reminder_minutes, now)
+
+
+parent_holders.add_columns(Task.__table__)
 
 
 def first_reminder_check(due_on: datetime, reminder_minutes: tuple[int, ...], now: datetime) -> datetime:

@@ -50,6 +50,9 @@ NO_REFERENCES = {
     "counted_row.row_id": "counted anew",
     "row_mark.row_id": "counted anew",
     "sign_in.viewed_id": "a colleague",
+    "task.parent_assignee_id": "a colleague",
+    "task.parent_owner_id": "a colleague",
+    "assignment.beside_id": "a colleague",
 }
 #: Keys of which a column that moves is a part.
 SHARED_KEYS = {("ticket_subjects", "ticket_id")}

@@ -197,6 +197,7 @@ def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest
 # --- statements without objects
 
 _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved", "custom_values.index_changed"
+_HELD, _TASKS = "parent_holders.note_saved", "parent_holders.note_tasks"
 _MARKS, _GIVEN, _NOTES = "recount_marks.note_saved", "recount_marks.note_given", "note_texts.copy_saved"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
@@ -208,10 +209,11 @@ WITHOUT_OBJECTS = {
     ("domain/telephony/call_sync.py", "Activity"): {_NOTES},
     # Assignments come from `domain/assignment.py` alone, and `timeline.write` adds notes as objects.
     ("domain/persistence/history_rows.py", "record"): {_GIVEN, _NOTES},
-    ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES, _MARKS},
-    ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES, _MARKS},
+    ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES, _MARKS, _TASKS},
+    # `bulk.update_rows` itself notes whose holders change.
+    ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES, _MARKS, _HELD},
     # Only the time of the next reminder, which is neither an event nor a custom value, nor counted.
-    ("domain/automation/reminders.py", "Task"): {_EVENTS, _VALUES, _MARKS},
+    ("domain/automation/reminders.py", "Task"): {_EVENTS, _VALUES, _MARKS, _TASKS},
 }
 #: What a module means where it names no class.
 CLASSES = {

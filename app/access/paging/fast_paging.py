@@ -34,6 +34,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
+from app.access.paging import holder_pages
 from app.access.compiled_statements import CachedStatement, answer_for
 from app.access.paging.index_branches import (
     PageQuery,
@@ -92,6 +93,9 @@ def page_by_person(
     if is_own_only:
         question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
         return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
+    if holder_pages.can_page(session, record, page_query.key):
+        question = _question("holders", record, page_query, partial(holder_pages.page, person, page_query))
+        return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     found = _scan(session, person, record, page_query)
     if found is not None:
         return found
@@ -113,6 +117,16 @@ def page_of_union(person: Person, record: Any, page_query: PageQuery) -> Select[
         return None
     branches = own_branches(person, record, _order_of(page_query))
     return page_of([newest(branch, record, page_query) for branch in branches], page_query)
+
+
+def finds_by_holders(session: Session, person: Person, record: Any, key: Any) -> bool:
+    """Whether `first_by_holders` can be used for a list in the order of this column."""
+    return holder_pages.can_page(session, record, key) and _has_shape(person, record)
+
+
+def first_by_holders(person: Person, page_query: PageQuery) -> Select[Any]:
+    """(id, key) of tasks up to the end of the page, each way in which the person reaches them by its index."""
+    return holder_pages.first(person, page_query)
 
 
 def _order_of(page_query: PageQuery) -> str:

@@ -64,7 +64,12 @@ def _request(kind: str, key: int, row: Any) -> str:
 
 
 DERIVED = (
-    DerivedColumn("assignment", "open_key", _assignment, lambda _row, now: {"open_key": None, "ended_on": now}),
+    DerivedColumn(
+        "assignment",
+        "open_key",
+        _assignment,
+        lambda _row, now: {"open_key": None, "ended_on": now, "beside_id": None},
+    ),
     DerivedColumn(
         "assignment_request",
         "pending_key",

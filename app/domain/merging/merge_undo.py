@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import audit, custom_values, customer_keys, legal_holds, timeline
+from app.domain import assignment, audit, custom_values, customer_keys, legal_holds, timeline
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -26,7 +26,8 @@ from app.domain.merging.merged_records import (
     from_json,
 )
 from app.domain.merging.record_merge import RECORDS
-from app.domain.persistence import change_events, recount_marks
+from app.domain.persistence import change_events, parent_holders, recount_marks
+from app.domain.tickets import Ticket
 from app.lib.batches import batched
 
 #: Ids per statement.
@@ -120,8 +121,11 @@ class _Undo:
         self.session.flush()
         if self.table.name in recount_marks.KINDS:
             recount_marks.mark(self.session, self.table.name, [self.kept.id])  # it loses their assignments
+            parent_holders.note(self.session, self.table.name, [self.kept.id, *[each.record_id for each in self.gone]])
         self._bring_back()
         self._restore_changes()
+        if isinstance(self.kept, Ticket):
+            assignment.mark_beside(self.session, self.kept)  # the main assignee may have changed since
         self._settle_keys()
         legal_holds.copy_since(self.session, self.kept, [each.record_id for each in self.gone], self.made.at)
         self.made.undone_on, self.made.undone_by_id = self.context.now, self.context.by

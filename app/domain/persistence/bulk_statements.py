@@ -19,6 +19,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
+from app.domain.persistence import parent_holders
 from app.domain.persistence.session_context import session_context
 from app.lib.batches import batched
 from app.ops.statements import fast_statements
@@ -56,6 +57,7 @@ def update_rows(
         return
     if getattr(session_context(session).acting, "id", None) is not None:
         raise PermissionError("a person changes rows through statements that carry their access rules")
+    parent_holders.note_row(session, record.__tablename__, [row["id"] for row in rows], rows[0].keys())
     values = _Values(record.__table__, session.get_bind().dialect)
     new = {name: _new_value(values, name, rows) for name in rows[0] if name != "id" and name not in where}
     if bump_version:
@@ -148,9 +150,14 @@ def _for_sqlite(text: str) -> str:
     return re.sub(r"%\((\w+)\)s", r":\1", text)
 
 
-def insert_row(session: Session, record: Any, row: Row) -> int:
-    """Insert one row, and return its id."""
-    return fast_statements.send(session, *_insert_text(session, record, [row])).last_id
+def insert_row(session: Session, record: Any, row: Row, computed: Mapping[str, str]) -> int:
+    """Insert one row, and return its id. `computed`: more columns, each with SQL for its value."""
+    text, parameters = _insert_text(session, record, [row])
+    if computed:
+        named, given = text.split(") VALUES (", 1)
+        more = ", ".join(computed.values())
+        text = f"{named}, {', '.join(computed)}) VALUES ({given.removesuffix(')')}, {more})"
+    return fast_statements.send(session, text, parameters).last_id
 
 
 def update_row(session: Session, record: Any, values: Row, identity: Row) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session
 
-from app.domain.persistence import bulk_statements, related_keys, row_effects
+from app.domain.persistence import bulk_statements, parent_holders, related_keys, row_effects
 from app.ops.statements import sqlalchemy_internals
 
 
@@ -25,10 +25,11 @@ def insert(session: Session, row: Any) -> None:
         session.flush()
         return
     session.flush()
-    written = row_effects.Rows(new=[row])
+    written = row_effects.Rows(new=[row], has_computed=True)
     row_effects.apply("before_flush", session, written, type(row))
     values = _values(row, defaults)
-    inspect(row).dict.update(values, id=bulk_statements.insert_row(session, type(row), values))
+    computed = _computed(session, row, values)
+    inspect(row).dict.update(values, id=bulk_statements.insert_row(session, type(row), values, computed))
     row_effects.apply("after_flush", session, written, type(row))
     sqlalchemy_internals.add_inserted(session, row)
 
@@ -43,6 +44,12 @@ def _values(row: Any, defaults: dict[str, Any]) -> dict[str, Any]:
             value = default.arg(None) if default.is_callable else default.arg
         values[name] = value
     return values
+
+
+def _computed(session: Session, row: Any, values: dict[str, Any]) -> dict[str, str]:
+    if row.__tablename__ != "task":
+        return {}
+    return parent_holders.of_new_task(values, session.get_bind().dialect.name)
 
 
 @lru_cache(maxsize=100)

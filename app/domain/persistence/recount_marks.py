@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import BigInteger, BindParameter, Integer, SmallInteger, select
+from sqlalchemy import BigInteger, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
-from sqlalchemy.sql import operators
 
-from app.domain.persistence import bulk_statements
+from app.domain.persistence import bulk_statements, statement_rows
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.ops.statements import fast_statements
-from app.ops.statements import sqlalchemy_internals as internals
 
 #: Table -> its stored number.
 KINDS = {"leads": 1, "ticket": 2, "task": 3}
@@ -105,8 +103,11 @@ def note_statement(state: ORMExecuteState) -> None:
         return
     if state.is_insert:
         note_inserts(state.session, name)
-    elif state.is_delete or not COUNTED[name].isdisjoint(_columns_set(state)):
-        keys = _named_ids(state) or _matching_ids(state, table)
+    elif state.is_delete or not COUNTED[name].isdisjoint(statement_rows.columns_set(state)):
+        keys = statement_rows.ids_of(state, table)
+        if keys is None:
+            transaction_state(state.session).rows_after[name] = 0  # it may be any row
+            return
         mark(state.session, name, keys)
         if state.is_delete:
             _mark_tasks(state.session, name, keys)
@@ -117,37 +118,6 @@ def note_inserts(session: Session, table: str) -> None:
     after = transaction_state(session).rows_after
     if table not in after:
         after[table] = _ids(session, f"SELECT max(id) FROM {table}")[0]  # noqa: S608  # our names
-
-
-def _columns_set(state: ORMExecuteState) -> set[str]:
-    statement: Any = state.statement
-    given = {str(getattr(each, "key", each)) for each in internals.values_of(statement)}
-    sent: Any = state.parameters if isinstance(state.parameters, list | tuple) else [state.parameters or {}]
-    for parameters in sent:
-        given |= set(parameters)
-    return given
-
-
-def _named_ids(state: ORMExecuteState) -> list[int]:
-    """The ids that the statement names: some of them may not be changed, which only counts them once more."""
-    for rule in internals.conditions_of(state.statement):
-        left, right = getattr(rule, "left", None), getattr(rule, "right", None)
-        if getattr(left, "name", "") == "id" and isinstance(right, BindParameter) and right.value is not None:
-            if rule.operator is operators.eq:
-                return [int(right.value)]
-            if rule.operator is operators.in_op:
-                return [int(each) for each in right.value]
-    return []
-
-
-def _matching_ids(state: ORMExecuteState, table: Any) -> list[int]:
-    if isinstance(state.parameters, list | tuple):  # one UPDATE for each row, mostly by its primary key
-        if not all("id" in each for each in state.parameters):
-            transaction_state(state.session).rows_after[table.name] = 0  # it may be any row
-        return [int(each["id"]) for each in state.parameters if "id" in each]
-    rules = internals.conditions_of(state.statement)
-    query = select(table.c.id).where(*rules).with_for_update()
-    return list(state.session.connection().execute(query, state.parameters or {}).scalars())
 
 
 # --- the end of the transaction

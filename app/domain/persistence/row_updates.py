@@ -39,7 +39,7 @@ def flush(session: Session) -> None:
     if bulk_statements.update_row(session, record, change.values, change.identity) != 1:
         raise StaleDataError(f"{row.__tablename__} {values['id']} was changed meanwhile")
     values.update(change.values)
-    row_effects.apply("after_flush", session, Rows((), [row], (), {id(row): change.values}), record)
+    row_effects.apply("after_flush", session, Rows(changed=[row], _columns={id(row): change.values}), record)
     sqlalchemy_internals.set_unchanged(session, row)
 
 

@@ -61,6 +61,11 @@ class TransactionState:
     #: Become marks before the commit.
     marked_rows: set[tuple[int, int]] = field(default_factory=set)
     rows_after: dict[str, int] = field(default_factory=dict)
+    #: (leads or ticket, id) of records whose holders or tasks change, ids of tasks that are new or move, and the last
+    #: id before tasks without known ids were added. Their tasks get these holders before the commit.
+    held_records: set[tuple[str, int]] = field(default_factory=set)
+    held_tasks: set[int] = field(default_factory=set)
+    tasks_after: int | None = None
     #: The record numbers taken by this transaction, by series.
     numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
     #: The custom fields read by this transaction.

@@ -49,6 +49,8 @@ LEFT_OUT = frozenset(
         *("call_rollup_state", "call_rollup_mark", "call_day_count", "call_hour_count", "call_day_numbers"),
         # Counts of records, which are exported themselves.
         *("record_rollup_state", "record_day_sum", "counted_row", "row_mark"),
+        # How far the holders that tasks repeat were compared.
+        "holder_check",
     }
 )
 #: Parts of the names of columns with secrets or their fingerprints.

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import Integer, Select, bindparam, func, literal, not_, select, union_all
+from sqlalchemy import Integer, Select, bindparam, func, literal, not_, null, select, union_all
 
 from app import access
 from app.access.paging.grouped_paging import Way
@@ -202,7 +202,14 @@ class _Pages:
     def load_ids(self, groups: list[ListGroup]) -> None:
         """Fill in the number of rows of each group and the ids of its page."""
         counts = _Counts.of(self, groups)
-        what = (self.query.size, self.query.offset, counts.wanted, self.counts_own_only(), self.way)
+        what = (
+            self.query.size,
+            self.query.offset,
+            counts.wanted,
+            self.counts_own_only(),
+            self.finds_by_holders(),
+            self.way,
+        )
         shared, counted = dict[int, int](), dict[int, int]()
         make = partial(self._counts_and_ids, groups, counts.wanted)
         found_rows = self.statements.ask(db.session(), what, groups, make)
@@ -230,6 +237,13 @@ class _Pages:
         wanted = access.PageQuery([*self.statements.rules, self.statements.column.is_(None)], COUNT_CAP + 1)
         is_by_path = access.is_counted_by_path(self.person, record, wanted)
         return is_by_path and access.holds_many(db.session(), self.person, record)
+
+    def finds_by_holders(self) -> bool:
+        """Whether the tasks of a board are found by who holds them or their lead or ticket."""
+        statements, column = self.statements, empty_last(self.statements.table, self.query)
+        if self.person is None or column is None or statements.name != "status" or not self._is_own():
+            return False
+        return access.finds_by_holders(db.session(), self.person, statements.table.record, column)
 
     def _is_own(self) -> bool:
         """Whether the fast forms of the access rules can be used: the groups use only the record's own columns."""
@@ -289,6 +303,9 @@ class _Pages:
         statements, query, parts = self.statements, self.query, []
         index = access.index_of(statements.table.record, statements.column.key, column.key)
         for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
+            if self.person is not None and self.finds_by_holders():
+                parts.append(self._first_by_holders(group, self.person, column, place))
+                continue
             part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
             if index is not None:  # MariaDB would rather read all due times, in order, for a status that few have
                 part = part.with_hint(statements.table.record, f"FORCE INDEX ({index})", "mysql")
@@ -297,6 +314,16 @@ class _Pages:
         found = union_all(*parts).subquery()
         page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
         return page.limit(query.size).offset(query.offset)
+
+    def _first_by_holders(self, group: ListGroup, person: access.Person, column: Any, place: int) -> Select[Any]:
+        """(id, value, place) of the first tasks with a due time, or, at place 1, of those without one."""
+        rule, query = (not_(is_empty(column)), is_empty(column))[place], self.query
+        rules = [*self.statements.rules, self.statements.where(group), rule]
+        key = None if place else column
+        first = access.first_by_holders(
+            person, access.PageQuery(rules, query.size, query.offset, key, False)
+        ).subquery()
+        return select(first.c.id, null() if place else first.c.key.label("value"), literal(place).label("place"))
 
     def _count_of(self, group: ListGroup, count: Callable[..., Select[Any] | None]) -> Any:
         """`count`: `access.count_by_person` with what it is to count."""

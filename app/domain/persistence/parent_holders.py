@@ -1,0 +1,149 @@
+"""Who holds the lead or ticket of a task, stored in the task too, so that an index has it by status and due time.
+
+These columns are only for finding tasks (ADR 0129). Whether a person sees a task is decided by the rule on its lead or
+ticket. They are written in the transaction that changes the holder: what changes is noted wherever it is written, and
+one UPDATE before the commit copies what the lead or ticket says by then. No class has them as attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Column, Index, Integer, Table
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from app.domain.persistence import statement_rows
+from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
+from app.lib.batches import batched
+from app.ops.statements import fast_statements
+
+#: Column of a lead or ticket that names a holder -> the column of its tasks that repeats it.
+STORED = {"assignee_id": "parent_assignee_id", "owner_id": "parent_owner_id"}
+#: Table of a record -> the column of its tasks.
+PARENTS = {"leads": "lead_id", "ticket": "ticket_id"}
+#: Ids of one UPDATE.
+_AT_ONCE = 1000
+
+
+def add_columns(task: Table) -> None:
+    """Give the table of tasks its columns, each with the index of somebody's tasks by status and due time."""
+    for holder, name in STORED.items():
+        column: Column[int] = Column(name, Integer)
+        task.append_column(column)
+        Index(f"ix_task_parent_{holder.removesuffix('_id')}", column, task.c.status, task.c.due_on)
+
+
+# --- what changes
+
+
+def note(session: Session, table: str, keys: Iterable[int]) -> None:
+    """Note that the holders of these leads or tickets, or their tasks, change in this transaction."""
+    transaction_state(session).held_records |= {(table, int(key)) for key in keys}
+
+
+def note_saved(session: Session, rows: Rows) -> None:
+    """Effect after a flush: note the leads and tickets whose holders change."""
+    for row in rows.changed:
+        note_row(session, row.__tablename__, [row.id], rows.changed_columns(row))
+
+
+def note_row(session: Session, table: str, keys: Iterable[int], columns: Collection[str]) -> None:
+    """Note that these columns of rows of any table are written, if tasks repeat one of them."""
+    if table in PARENTS and not STORED.keys().isdisjoint(columns):
+        note(session, table, keys)
+
+
+def note_tasks(session: Session, rows: Rows) -> None:
+    """Effect after a flush: note tasks that are new or have another lead or ticket."""
+    moved = [row for row in rows.changed if not {"lead_id", "ticket_id"}.isdisjoint(rows.changed_columns(row))]
+    new = () if rows.has_computed else rows.new
+    transaction_state(session).held_tasks |= {int(row.id) for row in (*new, *moved)}
+
+
+def note_statement(state: ORMExecuteState) -> None:
+    """Session hook: note what an INSERT or UPDATE without objects changes."""
+    table: Any = getattr(state.statement, "table", None)
+    name = str(getattr(table, "name", ""))
+    if name == "task" and state.is_insert:
+        _note_tasks_after(state.session)
+    elif state.is_update and (name == "task" or name in PARENTS):
+        names = {"lead_id", "ticket_id"} if name == "task" else set(STORED)
+        if not names.isdisjoint(statement_rows.columns_set(state)):
+            _note_updated(state, name, table)
+
+
+def _note_updated(state: ORMExecuteState, name: str, table: Any) -> None:
+    keys = statement_rows.ids_of(state, table)
+    gathered = transaction_state(state.session)
+    if keys is None:
+        gathered.tasks_after = 0  # it may be any row
+    elif name == "task":
+        gathered.held_tasks |= set(keys)
+    else:
+        note(state.session, name, keys)
+
+
+def _note_tasks_after(session: Session) -> None:
+    gathered = transaction_state(session)
+    if gathered.tasks_after is None:
+        rows = fast_statements.send(session, "SELECT max(id) FROM task", {}).rows
+        gathered.tasks_after = next((int(row[0] or 0) for row in rows), 0)
+
+
+# --- what is stored
+
+
+def of_new_task(values: Mapping[str, Any], dialect: str) -> dict[str, str]:
+    """Column -> SQL for its value in the INSERT of a task with these values.
+
+    It reads the lead or ticket under the lock that the foreign key takes anyway: who changes its holder meanwhile is
+    waited for.
+    """
+    table = "leads" if values.get("lead_id") is not None else "ticket"
+    key, lock = int(values[PARENTS[table]]), "" if dialect == "sqlite" else " LOCK IN SHARE MODE"
+    return {
+        name: f"(SELECT {holder} FROM {table} WHERE id = {key}{lock})"  # noqa: S608  # our names, a number
+        for holder, name in STORED.items()
+    }
+
+
+def write(session: Session) -> None:
+    """Session hook, before a commit: store the holders that were noted, in one UPDATE for each table."""
+    if session.in_nested_transaction():
+        return
+    session.flush()
+    gathered = transaction_state(session)
+    for table, column in PARENTS.items():
+        _write_where(session, column, sorted(key for name, key in gathered.held_records if name == table))
+    _write_where(session, "id", sorted(gathered.held_tasks))
+    if gathered.tasks_after is not None:
+        fast_statements.send(session, f"{_update()} WHERE id > {gathered.tasks_after}", {})
+    forget(session)
+
+
+def _write_where(session: Session, column: str, keys: list[int]) -> None:
+    for some in batched(keys, _AT_ONCE):
+        fast_statements.send(session, f"{_update()} WHERE {column} IN ({', '.join(map(str, some))})", {})
+
+
+def write_tasks(session: Session, keys: Iterable[int]) -> None:
+    """Store the holders of the leads and tickets of these tasks, which the caller has locked."""
+    _write_where(session, "id", sorted(keys))
+
+
+def _update() -> str:
+    parts = [
+        f"{name} = COALESCE((SELECT {holder} FROM leads WHERE leads.id = task.lead_id), "  # noqa: S608  # our names
+        f"(SELECT {holder} FROM ticket WHERE ticket.id = task.ticket_id))"
+        for holder, name in STORED.items()
+    ]
+    return f"UPDATE task SET {', '.join(parts)}"  # noqa: S608  # our names
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: drop the notes. Those of a savepoint stay, which only writes a row once more."""
+    if not session.in_nested_transaction():
+        gathered = transaction_state(session)
+        gathered.held_records, gathered.held_tasks, gathered.tasks_after = set(), set(), None
