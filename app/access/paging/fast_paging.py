@@ -34,8 +34,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.paging import holder_pages
 from app.access.compiled_statements import CachedStatement, answer_for
+from app.access.paging import holder_pages
 from app.access.paging.index_branches import (
     PageQuery,
     alias_of,

@@ -18,7 +18,7 @@ from app.domain.assignment import NewAssignee
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.merging import record_merge
 from app.domain.merging.record_merge import MergeRequest
-from app.domain.persistence import bulk
+from app.domain.persistence import bulk_statements
 from app.domain.tasks import OPEN, STATUSES
 from app.models import Lead, Task, Ticket
 from tests.app_fixtures import Crm
@@ -67,7 +67,7 @@ class Holders(Office):
         decisions = [(self.one(record), round_robin.TurnDecision(self.person(), "")) for record in (Lead, Ticket)]
         assignment.reassign_many(self.session, decisions, "overdue", NOW)
         for record, decision in decisions:
-            bulk.update_rows(self.session, type(record), [{"id": record.id, "assignee_id": decision.user_id}])
+            bulk_statements.update_rows(self.session, type(record), [{"id": record.id, "assignee_id": decision.user_id}])
         self.session.expire_all()
 
     def set_many(self) -> None:
