@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import export_and_import_runs, office_hours, office_schedule, report_schedules, sla
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
-from app.domain.merging import duplicate_scan, merged_records
+from app.domain.merging import duplicate_scan, merge_undo
 from app.domain.telephony import call_requests
 from app.inbound import inbound_processing, mail_fetch, message_file_fetch
 from app.job_runner import SKIPPED, JobPass, JobWork
@@ -193,7 +193,7 @@ def forget_merges(session: Session, job_pass: JobPass) -> JobWork:
     return JobWork(
         ("merges",),
         lambda session, _: (
-            f"{count} merges" if (count := merged_records.forget_old(session, job_pass.now, 500)) else SKIPPED
+            f"{count} merges" if (count := merge_undo.forget_old(session, job_pass.now, 500)) else SKIPPED
         ),
     )
 

@@ -59,7 +59,7 @@ NO_CALLS = {
     "app/ops/statements/fast_results.py": "reads results of a connection that app/ops/database/connections.py has made",
     "app/ops/monitoring/log_redaction.py": "names errors",
     "app/web/realtime/polling_limits.py": "names statuses",
-    "app/web/realtime/socket_limits.py": "serves",
+    "app/web/realtime/socket_message_limits.py": "serves",
     "app/lib/process_name.py": "asks for the name of this machine",
     "app/backups/after_restore.py": "an operator's command, on the database that it was given",
     "app/backups/encryption.py": "runs age and gpg on this machine",

@@ -20,7 +20,7 @@ from sqlalchemy import MetaData, text
 
 from app.backups import retention, s3_copy
 from app.backups.create import make, one_at_a_time
-from app.backups.database import open_database
+from app.backups.database_urls import open_database
 from app.backups.drill import drill
 from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup

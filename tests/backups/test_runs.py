@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text, update
 import backup_settings
 from app import jobs
 from app.backups import requested_runs
-from app.backups.database import open_database
+from app.backups.database_urls import open_database
 from app.backups.folder import BackupFolder
 from app.domain import audit_chain
 from app.domain.base import Stamp

@@ -17,7 +17,7 @@ from app.domain.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.maintenance import retention
-from app.domain.merging import merge_undo, merged_records, record_merge
+from app.domain.merging import merge_undo, record_merge
 from app.domain.persistence import history_rows
 from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, Lead, LeadStatus, LegalHold, MergedRecord
 from tests import factories
@@ -174,9 +174,9 @@ def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(ses
     session.expire_all()
     assert held.lead_id == kept.id and refuses(session, kept) and refuses(session, call)
     later = NOW + timedelta(days=60)
-    assert merged_records.forget_old(session, later, 10) == 0
+    assert merge_undo.forget_old(session, later, 10) == 0
     legal_holds.release(session, held, "settled", stamp, kept.number)
-    assert merged_records.forget_old(session, later, 10) == 1
+    assert merge_undo.forget_old(session, later, 10) == 1
     assert all(row.row is None for row in session.scalars(select(MergedRecord)))
 
 

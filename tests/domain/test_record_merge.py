@@ -329,10 +329,10 @@ def test_a_merge_is_undone_once_in_time_and_from_the_end_of_a_chain(db: Session)
     with pytest.raises(RuleBroken, match="undone already"):
         merge_undo.undo(db, second.id, context())
     with pytest.raises(RuleBroken, match="within 30 days"):
-        merge_undo.undo(db, first.id, context(now=NOW + merged_records.UNDO_FOR + DAY))
+        merge_undo.undo(db, first.id, context(now=NOW + merge_undo.UNDO_FOR + DAY))
     with pytest.raises(NotFound):
         merge_undo.undo(db, 999, context())
-    assert merged_records.forget_old(db, NOW + merged_records.UNDO_FOR + DAY, 10) == 2
+    assert merge_undo.forget_old(db, NOW + merge_undo.UNDO_FOR + DAY, 10) == 2
     kept = merged_records.follow(db, "leads", three.id)
     assert kept is not None and kept.kept_id == two.id, "where a number leads is not forgotten"
 

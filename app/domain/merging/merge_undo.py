@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,10 +17,10 @@ from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
+from app.domain.legal_holds import HELD_COLUMNS
 from app.domain.merging.merge_rows import UNCOUNTED
 from app.domain.merging.merged_records import (
     SECRET_COLUMNS,
-    UNDO_FOR,
     MergeChange,
     MergedRecord,
     RecordMerge,
@@ -30,6 +32,8 @@ from app.domain.persistence import change_events, parent_holders, recount_marks
 from app.domain.tickets import Ticket
 from app.lib.batches import batched
 
+#: How long a merge can be undone; its undo data is deleted afterwards, but not the link to the remaining record.
+UNDO_FOR = timedelta(days=30)
 #: Ids per statement.
 _AT_ONCE = 1000
 #: Columns of a lead whose change has further consequences: an account, a customer.
@@ -260,3 +264,29 @@ class _Undo:
             change_events.record_event(session, change_events.KINDS[made.kind], each.record_id, "created")
         about = f"{numbers} → {made.kept_number}"
         audit.write(session, "merge", context.by, context.now, about, state="undone", merge=made.id)
+
+
+def forget_old(session: Session, now: datetime, maximum: int) -> int:
+    """Delete the undo data of merges that can no longer be undone, unless the record is under a legal hold.
+
+    Returns the number of merges.
+    """
+    old = [RecordMerge.at < now - UNDO_FOR, RecordMerge.forgotten_on.is_(None)]
+    for column, ids in legal_holds.ids_on_hold(session, now).ids.items():
+        kind = next((name for name, own in HELD_COLUMNS.items() if own == column), None)
+        if kind is not None and ids:
+            old.append(or_(RecordMerge.kind != kind, RecordMerge.kept_id.not_in(sorted(ids))))
+    keys: Sequence[int] = session.scalars(
+        select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(maximum)
+    ).all()
+    if not keys:
+        return 0
+    empty = dict.fromkeys(("row", *SECRET_COLUMNS))
+    steps = (
+        delete(MergeChange).where(MergeChange.merge_id.in_(keys)),
+        update(MergedRecord).where(MergedRecord.merge_id.in_(keys)).values(**empty),
+        update(RecordMerge).where(RecordMerge.id.in_(keys)).values(forgotten_on=now, fields={}),
+    )
+    for step in steps:
+        session.execute(step, execution_options={"synchronize_session": False})
+    return len(keys)

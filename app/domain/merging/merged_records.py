@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder import Model
@@ -19,19 +19,12 @@ from sqlalchemy import (
     Integer,
     String,
     UniqueConstraint,
-    delete,
-    or_,
     select,
-    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import legal_holds
 from app.domain.base import Code, RuleBroken, UtcDateTime
-from app.domain.legal_holds import HELD_COLUMNS
 
-#: How long a merge can be undone; its undo data is deleted afterwards, but not the link to the remaining record.
-UNDO_FOR = timedelta(days=30)
 #: Records per merge.
 MOST = 3
 #: The longest chain of merges that is followed.
@@ -182,29 +175,3 @@ class MergedAway(RuleBroken):
     def __init__(self, message: str, kept_id: int, kept_number: str) -> None:
         super().__init__(message)
         self.kept_id, self.kept_number = kept_id, kept_number
-
-
-def forget_old(session: Session, now: datetime, maximum: int) -> int:
-    """Delete the undo data of merges that can no longer be undone, unless the record is under a legal hold.
-
-    Returns the number of merges.
-    """
-    old = [RecordMerge.at < now - UNDO_FOR, RecordMerge.forgotten_on.is_(None)]
-    for column, ids in legal_holds.ids_on_hold(session, now).ids.items():
-        kind = next((name for name, own in HELD_COLUMNS.items() if own == column), None)
-        if kind is not None and ids:
-            old.append(or_(RecordMerge.kind != kind, RecordMerge.kept_id.not_in(sorted(ids))))
-    keys: Sequence[int] = session.scalars(
-        select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(maximum)
-    ).all()
-    if not keys:
-        return 0
-    empty = dict.fromkeys(("row", *SECRET_COLUMNS))
-    steps = (
-        delete(MergeChange).where(MergeChange.merge_id.in_(keys)),
-        update(MergedRecord).where(MergedRecord.merge_id.in_(keys)).values(**empty),
-        update(RecordMerge).where(RecordMerge.id.in_(keys)).values(forgotten_on=now, fields={}),
-    )
-    for step in steps:
-        session.execute(step, execution_options={"synchronize_session": False})
-    return len(keys)

@@ -9,7 +9,7 @@ from flask import Response
 from flask_babel import gettext as _
 
 from app.domain import audit
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer

@@ -13,8 +13,8 @@ from app.domain.analytics.figure_counts import FigureCount, mean, rate
 from app.domain.analytics.figures import FIGURES
 from app.domain.periods import SeriesPoint
 from app.lib.digit_grouping import grouped
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.people_table import duration, people_bars, people_table, waiting_time

@@ -23,8 +23,8 @@ from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.sms_parts import count_parts
 from app.models import Customer, Lead, Message
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.messaging.campaign_form import accounts_named, first_account
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS

@@ -24,8 +24,8 @@ from app.lib.iso_time import read_moment
 from app.outbox import campaign_sending
 from app.web.core.fab_access import NOT_REFUSED, ModulePermissions, Refusal, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.messaging import campaign_rows, campaign_source
 from app.web.messaging.campaign_form import form_of, posted_values, stored_values

@@ -29,7 +29,7 @@ from app.web.core.fields import contact_guesses
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateTimeField, moment_cell
 from app.web.core.fields.scalar_fields import BooleanField
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService

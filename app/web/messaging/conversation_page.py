@@ -19,8 +19,8 @@ from app.domain.messaging.messages import DEAD
 from app.lib.ids import parse_id
 from app.models import CallLog, ChannelAccount, Conversation, Message
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.messaging import mail_composer, mail_display, reply_form
 from app.web.messaging.reply_form_parts import author_of, opt_out_warning, quote_of, reactions_of

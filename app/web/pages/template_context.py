@@ -10,8 +10,8 @@ from flask_babel import get_locale
 from app.csrf import token_of_request
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import request_time
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_in_template
-from app.web.core.localization.local_dates import format_local_date
 from app.web.pages import (
     brand,
     field_values_html,

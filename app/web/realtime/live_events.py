@@ -34,7 +34,7 @@ from app.web.realtime import live_values
 from app.web.realtime.credentials import load_person
 from app.web.realtime.polling_limits import REFUSAL, PollingLimits
 from app.web.realtime.presence import Presence
-from app.web.realtime.socket_limits import MAX_MESSAGE_BYTES, SocketTransport
+from app.web.realtime.socket_message_limits import MAX_MESSAGE_BYTES, SocketTransport
 from app.web.realtime.sockets import (
     RecordKey,
     SocketConnection,

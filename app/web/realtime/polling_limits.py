@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from app.extensions import socketio
-from app.web.realtime.socket_limits import MESSAGE_BURST, MESSAGES_PER_SECOND, TokenBucket, is_expected_message
+from app.web.realtime.socket_message_limits import MESSAGE_BURST, MESSAGES_PER_SECOND, TokenBucket, is_expected_message
 from app.web.realtime.sockets import SocketRefused, close_session
 
 PATH = "/socket.io"

@@ -25,7 +25,7 @@ from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Task, Ticke
 from app.ops.redis.event_bus import MAX_FIELD
 from app.web.core.request_transaction import request_transaction
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
-from app.web.realtime.socket_limits import SocketTransport, close_tcp
+from app.web.realtime.socket_message_limits import SocketTransport, close_tcp
 from app.web.security.sessions import valid_sign_ins
 
 #: (kind, id) of a record.

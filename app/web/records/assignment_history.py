@@ -12,7 +12,7 @@ from app.domain import assignment
 from app.extensions import db
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 
 #: users.Absence.why, and the reason of people skipped because they had the record before -> text.

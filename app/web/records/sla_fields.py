@@ -14,7 +14,7 @@ from app.domain import office_hours, sla
 from app.notice_texts import office_time
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField, relative
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 
 

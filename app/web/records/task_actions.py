@@ -13,7 +13,7 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route

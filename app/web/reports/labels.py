@@ -16,9 +16,9 @@ from app.web.core.fields.base import ChoiceField
 from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField, DurationField
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
-from app.web.core.localization.local_dates import format_local_date
 from app.web.records.lists import list_conditions
 from app.web.records.lists.filter_texts import in_words
 from app.web.reports import relative_dates

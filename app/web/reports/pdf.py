@@ -12,7 +12,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.lib.digit_grouping import grouped
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.core.viewer import Viewer
 from app.web.records import pdf_letterhead

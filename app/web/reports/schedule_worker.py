@@ -34,7 +34,7 @@ from app.outbox import delivery_engine
 from app.outbox.delivery_engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
 from app.outbox.system_emails import SystemEmail, content_of
 from app.shown_brand import ShownBrand
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of

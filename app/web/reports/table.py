@@ -10,8 +10,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.lib.digit_grouping import grouped
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.durations import span
-from app.web.core.localization.local_dates import format_local_date
 from app.web.reports import statements
 from app.web.reports.statements import CheckedReport
 from app.web.transfer.export_cells import Cell, cell_value

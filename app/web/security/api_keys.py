@@ -27,8 +27,8 @@ from app.extensions import db
 from app.lib.token_hash import hash_token
 from app.models import ApiKey, User
 from app.web.core.fab_access import zone
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (

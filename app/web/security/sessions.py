@@ -29,7 +29,7 @@ from app.models import ApiKey, SignIn, User
 from app.ops.database.database_errors import ONLY_WRITES, cause_of
 from app.ops.statements import loaded_objects
 from app.web.core.fab_access import zone
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.request_transaction import request_transaction
 from app.web.pages import errors
 

@@ -23,8 +23,8 @@ from app.domain.base import RuleBroken, translatable
 from app.extensions import csrf, db
 from app.models import User
 from app.web.core.fab_access import zone
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.request_transaction import request_transaction
 from app.web.pages import errors
 from app.web.security import sessions

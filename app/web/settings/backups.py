@@ -21,8 +21,8 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell, relative
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.durations import span
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route

@@ -20,8 +20,8 @@ from app.models import JobRun
 from app.ops.monitoring import process_health
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell, relative
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.durations import milliseconds, span
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage

@@ -20,8 +20,8 @@ from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route

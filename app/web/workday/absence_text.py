@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import absence
 from app.models import User
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 
 

@@ -23,7 +23,7 @@ from app.notice_texts import text_of
 from app.ops.database.connections import WRITES
 from app.web.core.fab_access import current_viewer, json_answer, parse_integer, refuse_as_json
 from app.web.core.fields.date_fields import moment_cell
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
 from app.web.pages import page_frame

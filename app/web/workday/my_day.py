@@ -12,7 +12,7 @@ from flask_babel import ngettext
 
 from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import current_viewer, signed_in
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.queries.replica_lists import from_replica
 from app.web.pages.cached_page_frame import Document, render_document
 from app.web.workday import my_day_sections

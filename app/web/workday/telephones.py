@@ -22,7 +22,7 @@ from app.models import PhoneSync, QuarantinedCall
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.telephony import call_batches

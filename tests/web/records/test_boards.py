@@ -13,7 +13,7 @@ from app import access
 from app.models import Lead, LeadStatus, Task
 from app.web.core.queries import capped_counts
 from app.web.records.lists import grouped_rows
-from app.web.records.lists.grouped_rows import CARDS
+from app.web.records.lists.board_page import CARDS
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 

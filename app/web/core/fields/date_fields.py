@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.domain.base import RuleBroken
 from app.lib.iso_time import read_moment, read_time
 from app.web.core.fields.base import Field, converted
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import in_page_language, language_key
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 
 #: Moments that a process keeps as they are written.

@@ -29,7 +29,7 @@ from app.web.core.fields.base import ChoiceField, Field, TextField, clean_text, 
 from app.web.core.fields.date_fields import DateField
 from app.web.core.fields.filter_operators import NEGATED, compare, wants_empty
 from app.web.core.fields.scalar_fields import DecimalField
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.queries.record_pages import SORTED_BY
 from app.web.core.viewer import Viewer
 

@@ -26,6 +26,8 @@ from app.web.records.next_steps import OVER
 
 #: Kinds that need a label on a card, because their value alone is not clear.
 _TITLED = ("moment", "date", "number")
+#: Cards of a column that are loaded at once, more than a window shows.
+CARDS = 8
 #: The highest page of a column: 20,000 cards.
 MAX_PAGE = 2500
 
@@ -40,7 +42,7 @@ def card_names(screen: Any) -> tuple[str, ...]:
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The board, or the part of it requested by htmx."""
     names = card_names(screen)
-    found = GroupedList(screen, "status", replace(list_query, size=grouped_rows.CARDS), names).load(viewer)
+    found = GroupedList(screen, "status", replace(list_query, size=CARDS), names).load(viewer)
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | view_switcher.switcher(screen, viewer)
     shown |= {
         "tabs": [],
@@ -64,7 +66,7 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     """Further cards of one column: a fragment. Raises NotFound for an unknown status."""
     names = card_names(screen)
     group = group_of(screen, key, viewer)
-    query = replace(list_query, size=grouped_rows.CARDS, page=min(number, MAX_PAGE))
+    query = replace(list_query, size=CARDS, page=min(number, MAX_PAGE))
     GroupedList(screen, "status", query, names).load_rows([group])
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
@@ -80,7 +82,7 @@ def group_of(screen: Any, key: str, viewer: Viewer) -> ListGroup:
 
 
 def _column(screen: Any, group: ListGroup, drawn: Markup, number: int = 0) -> dict[str, Any]:
-    seen = number * grouped_rows.CARDS + len(group.rows)
+    seen = number * CARDS + len(group.rows)
     has_more = bool(group.rows) and (group.count > seen or group.is_capped)
     return {
         "key": group.value,

@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.domain.calendar_range import SPANS, CalendarRange
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.date_fields import DateField
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.records.lists import calendar_items, view_switcher

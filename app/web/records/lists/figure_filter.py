@@ -21,7 +21,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog
 from app.web.core.fab_access import parse_integer
-from app.web.core.localization.local_dates import format_local_date
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.records.lists.figure_labels import LABELS
 

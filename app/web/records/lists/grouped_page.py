@@ -17,10 +17,13 @@ from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_page import count_url, list_page, url
 from app.web.records.lists.list_rows_html import rows_html, tools_class
 
+#: Initial rows of a group.
+ROWS = 10
+
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The page, or the part of it requested by htmx."""
-    query = replace(list_query, size=grouped_rows.ROWS)
+    query = replace(list_query, size=ROWS)
     found = GroupedList(screen, name, query, columns.names).load(viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | view_switcher.switcher(screen, viewer)
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)

@@ -26,9 +26,8 @@ from app.web.core.queries.record_pages import empty_last, sort_of, tables_in
 from app.web.core.queries.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.viewer import Viewer
 
-#: Cards of a column that are loaded at once, more than a window shows; initial rows of a group; the most people as
-#: groups, the current person first.
-CARDS, ROWS, MAX_PEOPLE = 8, 10, 60
+#: The most people as groups, the current person first.
+MAX_PEOPLE = 60
 #: A value that isn't an id: the group of rows without one.
 NOBODY = 0
 

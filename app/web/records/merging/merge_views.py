@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from app import access
 from app.domain.base import NotFound
-from app.domain.merging.merge_undo import UndoResult
-from app.domain.merging.merged_records import UNDO_FOR, MergedRecord, RecordMerge
+from app.domain.merging.merge_undo import UNDO_FOR, UndoResult
+from app.domain.merging.merged_records import MergedRecord, RecordMerge
 from app.domain.merging.record_merge import MergeRequest
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt

@@ -17,9 +17,9 @@ from app.domain.telephony.calls import CallLog
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import clean_text
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page

@@ -11,9 +11,9 @@ from flask_babel import lazy_gettext as _l
 from app.domain import permissions
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.records import mentions, sla_fields

@@ -13,8 +13,8 @@ from app.lib import phone
 from app.models import Customer, Lead, Ticket
 from app.web.core.fields.base import ChoiceField, Field
 from app.web.core.fields.contact_field_types import PhoneField
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
 from app.web.records.timelines import call_entries, message_entries, timeline, timeline_folding
