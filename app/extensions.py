@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import click
 from flask import Flask, Response, current_app, request
@@ -56,13 +56,13 @@ class RoutedSession(Session):
         return self._only
 
 
-class Compression(Compress):  # type: ignore[misc]
+class Compression(Compress):
     """Compresses responses. What isn't compressed for want of a client that takes it needs no further look."""
 
-    def after_request(self, response: Response) -> Response:
+    def after_request(self, response: Response | None) -> Response:
         """The response, compressed if the client takes that."""
-        if "HTTP_ACCEPT_ENCODING" in request.environ or "Vary" in response.headers:
-            return cast(Response, super().after_request(response))
+        if response is None or "HTTP_ACCEPT_ENCODING" in request.environ or "Vary" in response.headers:
+            return super().after_request(response)
         response.headers.add("Vary", "Accept-Encoding")
         return response
 

@@ -56,6 +56,10 @@ def _ask(connection: Connection, statement: str, values: Any = None) -> Any:
         "SELECT seq, IF(seq < 30, seq, 123456789012) FROM seq_1_to_50",
         "SELECT seq, NULLIF(seq % 30, 0) FROM seq_1_to_50",
         "SELECT seq, 1 FROM seq_1_to_50 WHERE FALSE",
+        "SELECT seq % 7, seq, NULLIF(seq * 4111, 8222) FROM seq_1_to_700",
+        "SELECT 1, seq, IF(seq < 30, NULL, -seq) FROM seq_1_to_50",
+        "SELECT NULLIF(seq, 7), seq, seq FROM seq_1_to_50",
+        "(SELECT 0 AS n, seq, NULL AS other FROM seq_1_to_9) UNION ALL (SELECT 1, 2, seq FROM seq_40_to_60)",
         "SELECT CAST('abc' AS SIGNED), 1",
         "SHOW GLOBAL STATUS LIKE 'Uptime_since%'",
     ],
@@ -132,7 +136,11 @@ def test_a_result_that_arrives_in_pieces_is_the_same(
     both: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     ours, theirs = both
-    statements = ("SELECT seq, REPEAT('x', seq), NULLIF(seq, 3) FROM seq_1_to_6", "SELECT seq, 48 FROM seq_1_to_60")
+    statements = (
+        "SELECT seq, REPEAT('x', seq), NULLIF(seq, 3) FROM seq_1_to_6",
+        "SELECT seq, 48 FROM seq_1_to_60",
+        "SELECT seq, 48, NULLIF(seq, 3) FROM seq_1_to_60",
+    )
     expected = [_ask(theirs, each) for each in statements]
     read = deadline.DeadlineSocket.recv_into
     monkeypatch.setattr(

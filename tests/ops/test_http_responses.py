@@ -9,10 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn.http.errors import InvalidHeader  # type: ignore[import-untyped]
+from gunicorn.config import Config  # type: ignore[import-untyped]
+from gunicorn.http.errors import InvalidHeader, ParseException  # type: ignore[import-untyped]
+from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
 from gunicorn.http.wsgi import Response as UsualResponse  # type: ignore[import-untyped]
 
 from app.ops.http_server.request_buffer import BodyLimits, RequestBuffer
+from app.ops.http_server.request_parser import Parser
 from app.ops.http_server.request_threads import RequestThreads
 from app.ops.http_server.response import Response
 
@@ -67,6 +70,36 @@ def test_a_header_that_cannot_be_sent_is_refused(name: str) -> None:
     for _ in range(2):
         with pytest.raises(InvalidHeader):
             response.process_headers([(name, "a\r\nSet-Cookie: b")])
+
+
+_FORWARDED = b"Host: x\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 10.0.0.1\r\n"
+RECEIVED = (
+    b"GET /a?b=c HTTP/1.1\r\n" + _FORWARDED + b"\r\nGET /next HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\n" + _FORWARDED + b"Content-Length: 4\r\n\r\nbodyGET /next HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\n" + _FORWARDED + b"Content-Length: 0\r\n\r\nGET /next HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /next HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\nGET /next HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.0\r\nX_Forwarded_For: 10.0.0.1\r\n\r\nGET /next HTTP/1.0\r\n\r\n",
+)
+
+
+def _parsed(kind: Any, received: bytes, peer: Any) -> list[Any]:
+    """What a parser of this class makes of what was received, of which nobody reads the bodies."""
+    config, found = Config(), []
+    config.set("forwarded_allow_ips", "")
+    try:
+        for each in kind(config, iter([received]), peer):
+            found.append((each.method, each.uri, each.scheme, each.headers, each.should_close()))
+    except ParseException as refused:
+        found.append(type(refused))
+    return found
+
+
+@pytest.mark.parametrize("peer", [("127.0.0.1", 9), ("::1", 9, 0, 0), "", b""])
+@pytest.mark.parametrize("received", RECEIVED)
+def test_requests_are_parsed_as_by_gunicorn(received: bytes, peer: Any) -> None:
+    ours = _parsed(Parser, received, peer)
+    assert ours and ours == _parsed(RequestParser, received, peer)
 
 
 @pytest.mark.parametrize("header", [b"Content-Length: 3", b"content-LENGTH : 3", b"Transfer-Encoding: chunked"])

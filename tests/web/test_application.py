@@ -9,6 +9,7 @@ import flask
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
 from app.web.core.application import Answer, Application
@@ -81,6 +82,45 @@ def test_a_response_is_sent_as_by_flask(given: dict[str, Any], method: str) -> N
         pieces, status, headers = answer.get_wsgi_response(EnvironBuilder(method=method).get_environ())
         made.append((b"".join(pieces), status, headers))
     assert made[0] == made[1]
+
+
+HOSTS = (
+    "localhost",
+    "127.0.0.1:8000",
+    "CRM.Example.org:443",
+    "bücher.example",
+    "[::1]:80",
+    "x" * 64 + ".in",
+    "a..b",
+    "",
+)
+REQUESTS: tuple[dict[str, Any], ...] = (
+    {"path": "/page/3", "query_string": "q=é&n=1"},
+    {"path": "/ગુજરાતી/a b//c", "method": "POST"},
+    {"path": "/", "base_url": "https://localhost/crm/"},
+    {"path": "/page/3", "environ_overrides": {"HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}},
+)
+
+
+def _adapter(kind: type[Flask], environ: dict[str, Any], config: dict[str, Any]) -> Any:
+    """What finds the view of a request, or the error of its host."""
+    app = kind("made-for-a-test")
+    app.config.update(config)
+    asked = app.request_class(environ)
+    try:
+        made = app.create_url_adapter(asked)
+    except HTTPException as refused:
+        return type(refused)
+    return asked.host, {name: value for name, value in vars(made).items() if name != "map"}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("config", [{}, {"SERVER_NAME": "localhost"}, {"TRUSTED_HOSTS": ["localhost"]}])
+def test_the_view_of_a_request_is_found_as_by_flask(host: str, config: dict[str, Any]) -> None:
+    for each in REQUESTS:
+        environ = EnvironBuilder(**each).get_environ() | {"HTTP_HOST": host}
+        ours, theirs = (_adapter(kind, dict(environ), config) for kind in KINDS)
+        assert ours == theirs == _adapter(Application, dict(environ), config)
 
 
 def test_a_session_lasts_as_long_as_its_application_context(app: Flask) -> None:

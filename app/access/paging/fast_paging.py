@@ -64,6 +64,8 @@ from app.access.rule_conditions import of_people
 from app.models import Customer, Lead, Task, Ticket
 from app.ops.database.database_errors import number_of
 
+#: Key of the answers of `has_few` among what is kept with a person's rights.
+_FEW = "few"
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8
 #: Rows that the scan of the newest rows may examine before it stops; MariaDB only.
@@ -218,7 +220,11 @@ def _number_of(rows: Select[Any]) -> Any:
 
 def has_few(person: Person, record: Any) -> bool:
     """Whether the person reaches only rows of a few people: `reach_conditions` covers all that these hold."""
-    return _has_shape(person, record)
+    found: bool | None = person.derived.get((_FEW, record))
+    if found is None:
+        found = _has_shape(person, record)
+        person.derived.keep((_FEW, record), found)
+    return found
 
 
 def reach_conditions(person: Person, record: Any) -> list[ColumnElement[bool]]:

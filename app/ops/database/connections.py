@@ -152,8 +152,10 @@ def _usual_tls() -> _Tls:
 _ESCAPES = {code: escape_string(chr(code)) for code in range(256) if escape_string(chr(code)) != chr(code)}
 
 
-#: ROLLBACK, as it is sent; and what a statement contains that locks the rows it reads.
-_ROLLBACK, _LOCKS = b"\t\x00\x00\x00\x03ROLLBACK", (b"FOR UPDATE", b"LOCK IN SHARE MODE")
+#: ROLLBACK, as it is sent.
+_ROLLBACK = b"\t\x00\x00\x00\x03ROLLBACK"
+#: How a statement that reads begins, a UNION of parts with limits included; and what it contains if it locks rows.
+_READS, _LOCKS = (b"SELECT", b"(SELECT"), (b"FOR UPDATE", b"LOCK IN SHARE MODE")
 
 #: How the usual reply to it begins; four bytes follow, the server's status and the number of warnings.
 _OK = b"\x07\x00\x00\x01\x00\x00\x00"
@@ -289,7 +291,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
 
 def _only_reads(sql: str | bytes) -> bool:
     """Whether it is a SELECT that locks nothing."""
-    return isinstance(sql, bytes) and sql.startswith(b"SELECT") and not any(each in sql for each in _LOCKS)
+    return isinstance(sql, bytes) and sql.startswith(_READS) and not any(each in sql for each in _LOCKS)
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -33,10 +33,15 @@ _LEAST = 12
 #: First bytes of values: null, and lengths of so many bytes.
 _NULL, _WIDTHS = 251, {252: 2, 253: 3, 254: 8}
 
-#: The packet of a row of two whole numbers of at most eleven digits, and any number of such packets. They are so short
-#: that the first byte of one can't be taken for a digit of the one before.
-_NUMBERS = re.compile(rb"[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b]([0-9]+)[\x01-\x0b]([0-9]+)")
-_ROWS_OF_NUMBERS = re.compile(rb"(?:[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b][0-9]+[\x01-\x0b][0-9]+)*")
+#: The packet of a row of whole numbers of at most eleven digits: two, and a third one or NULL. It is so short that the
+#: first byte of one can't be taken for a digit of the one before.
+_TWO_NUMBERS = rb"[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b]([0-9]+)[\x01-\x0b]([0-9]+)"
+_THREE_NUMBERS = _TWO_NUMBERS + rb"(?:[\x01-\x0b]([0-9]+)|\xfb)"
+#: Number of columns -> such a packet, and any number of them.
+_NUMBERS = {
+    count: (re.compile(packet), re.compile(b"(?:" + packet.replace(b"([0-9]+)", b"[0-9]+") + b")*"))
+    for count, packet in ((2, _TWO_NUMBERS), (3, _THREE_NUMBERS))
+}
 
 Reader = Callable[[bytes], Any]
 
@@ -50,7 +55,7 @@ class _Columns:
     converters: list[Any]
     description: tuple[Any, ...]
     readers: list[Reader | None]
-    #: Whether there are two, of whole numbers.
+    #: Whether there are two or three, of whole numbers.
     are_numbers: bool = False
 
 
@@ -132,7 +137,7 @@ class FastResult(MySQLResult):  # type: ignore[misc]
             return
         if len(_kept) >= MAX_KEPT:
             _kept.clear()
-        are_numbers = self._readers == [int, int]
+        are_numbers = len(self._readers) in _NUMBERS and set(self._readers) == {int}
         made = _Columns(seen[:end], self.fields, self.converters, self.description, self._readers, are_numbers)
         _kept[key] = (*_kept.get(key, ())[1 - MAX_ALIKE :], made)
 
@@ -203,19 +208,22 @@ def _rows_at_once(seen: bytes, begin: int, columns: _Columns) -> _Read | None:
 
 
 def _numbers_at_once(seen: bytes, begin: int, columns: _Columns) -> _Read | None:
-    """The same of rows of two whole numbers, as look-ups of ids have many; None for anything else.
+    """The same of rows of two or three whole numbers, as look-ups of ids have many; None for anything else.
 
     The number of the last packet tells that none is missing.
     """
     if not columns.are_numbers or seen[begin + 4 : begin + 5] != bytes((_END,)):
         return None
     first = begin + 4 + _END_SIZE
-    at = _ROWS_OF_NUMBERS.match(seen, first).end()  # type: ignore[union-attr]  # it also matches nothing
-    rows, last = _NUMBERS.findall(seen, first, at), seen[at : at + 4 + _END_SIZE]
+    packet, packets = _NUMBERS[len(columns.readers)]
+    at = packets.match(seen, first).end()  # type: ignore[union-attr]  # it also matches nothing
+    rows, last = packet.findall(seen, first, at), seen[at : at + 4 + _END_SIZE]
     number = (len(columns.readers) + 3 + len(rows)) % 256
     if last[:5] != bytes((_END_SIZE, 0, 0, number, _END)) or len(last) != 4 + _END_SIZE:
         return None
-    return tuple([tuple(map(int, values)) for values in rows]), last[4:], at + len(last)
+    if len(columns.readers) == 2:
+        return tuple([tuple(map(int, values)) for values in rows]), last[4:], at + len(last)
+    return tuple([(int(a), int(b), int(c) if c else None) for a, b, c in rows]), last[4:], at + len(last)
 
 
 def _whole_packets(seen: bytes, begin: int, number: int) -> list[bytes] | None:
