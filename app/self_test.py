@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
@@ -205,10 +206,20 @@ def _queue() -> CheckResult:
     with access.as_system(db.session()) as session:
         failed = dead_letters.count_unresolved(session)
     if failed:
-        sentence = _("%(count)s items have failed for good.", count=failed)
+        sentence = _n(
+            "%(count)s item has failed for good.", "%(count)s items have failed for good.", failed, count=failed
+        )
         return CheckResult(DEGRADED, sentence, _("Retry or dismiss them under Settings, Queue."))
+    workers = sum(each.workers for each in depths)
     return CheckResult(
-        OK, _("%(workers)s workers, %(waiting)s waiting.", workers=sum(d.workers for d in depths), waiting=waiting)
+        OK,
+        _n(
+            "%(workers)s worker, %(waiting)s waiting.",
+            "%(workers)s workers, %(waiting)s waiting.",
+            workers,
+            workers=workers,
+            waiting=waiting,
+        ),
     )
 
 
@@ -222,7 +233,16 @@ def _scheduler() -> CheckResult:
         return CheckResult(DEGRADED, _("No job has run yet. The first ones run within a minute of the start."), start)
     if lag > job_health.LATE_AFTER.total_seconds():
         return CheckResult(FAILED, _("No job has started for %(minutes)s minutes.", minutes=int(lag // 60)), start)
-    return CheckResult(OK, _("The last job started %(seconds)s seconds ago.", seconds=int(lag)))
+    seconds = int(lag)
+    return CheckResult(
+        OK,
+        _n(
+            "The last job started %(seconds)s second ago.",
+            "The last job started %(seconds)s seconds ago.",
+            seconds,
+            seconds=seconds,
+        ),
+    )
 
 
 def _clock() -> CheckResult:
@@ -345,9 +365,12 @@ def _custom_fields() -> CheckResult:
         advice = _("See why under Settings, Jobs: “%(job)s”.", job=_(custom_values.COMPARING_JOB))
         return CheckResult(DEGRADED, sentence, advice)
     if run is not None and run.items:
-        sentence = _(
+        sentence = _n(
+            "The index of custom fields differs from %(count)s record. "
+            "Lists filtered or sorted by custom fields may be wrong.",
             "The index of custom fields differs from %(count)s records. "
             "Lists filtered or sorted by custom fields may be wrong.",
+            run.items,
             count=run.items,
         )
         advice = _(

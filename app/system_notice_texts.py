@@ -121,8 +121,14 @@ def audit_broken(values: dict[str, Any]) -> str:
     """The audit log was altered, or can't be checked."""
     if not values.get("key", True):
         return str(_("The audit log can't be checked: this server has another CRM_FIELD_KEY."))
+    broken = values.get("broken", 0)
     return str(
-        _("The audit log was altered in %(count)s places. See the audit page.", count=grouped(values.get("broken", 0)))
+        ngettext(
+            "The audit log was altered in %(count)s place. See the audit page.",
+            "The audit log was altered in %(count)s places. See the audit page.",
+            broken,
+            count=grouped(broken),
+        )
     )
 
 

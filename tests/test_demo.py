@@ -284,3 +284,13 @@ def test_nobody_can_take_the_name_or_address_of_a_demo_user(loaded):
     for user in session.scalars(select(models.User)):
         assert login_names.holder_of(session, user.username) == user.id
         assert login_names.holder_of(session, user.email.upper()) == user.id
+
+
+def test_some_leads_are_in_the_list_twice(loaded):
+    session, _ = loaded
+    pairs = session.scalars(select(models.DuplicatePair).order_by(models.DuplicatePair.score)).all()
+    assert len(pairs) >= 3
+    for pair in pairs:
+        first, second = session.get(models.Lead, pair.first_id), session.get(models.Lead, pair.second_id)
+        assert first.created_on < second.created_on and second.customer_id is None
+        assert second.last_name == first.last_name

@@ -19,6 +19,7 @@ from app.demo.builder import DemoBuilder
 from app.demo.calls import make_calls
 from app.demo.campaigns import make_campaign
 from app.demo.conversations import make_conversations
+from app.demo.duplicates import make_duplicates
 from app.demo.leads import make_leads
 from app.demo.people import PEOPLE, make_direct_customers, make_holidays, make_people, number_customers, username
 from app.demo.reports import make_reports
@@ -26,12 +27,14 @@ from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names
 from app.domain.base import RuleBroken
+from app.domain.merging import duplicates
 from app.lib.field_encryption import Vault
 
 #: Run after `make_people`, in the order of their dependencies.
 STEPS = (
     make_direct_customers,
     make_leads,
+    make_duplicates,
     number_customers,
     make_tickets,
     make_tasks,
@@ -74,6 +77,8 @@ def load(
         counts = builder.write()
         customer_keys.assign_bulk(session)
         login_names.fill(session)
+        # The job looks at what has changed since its last run, and these rows are older than that.
+        duplicates.rescan(session, "leads", [row["id"] for row in builder.rows_of(models.Lead)], builder.now)
         access.bump_version(session)
     return counts
 

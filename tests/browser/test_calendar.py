@@ -69,3 +69,17 @@ def test_on_a_phone_moving_and_the_span_share_a_line(open_browser: Callable[...,
     parts = [rohan.tab.locator(name).bounding_box() for name in (".cal-ways", ".cal-bar > :last-child")]
     assert parts[0] is not None and parts[1] is not None
     assert abs(parts[0]["y"] + parts[0]["height"] / 2 - parts[1]["y"] - parts[1]["height"] / 2) < 2
+
+
+def test_on_a_phone_no_day_of_the_week_is_half_behind_the_times(open_browser: Callable[..., UserBrowser]) -> None:
+    rohan = open_browser(SELLER)
+    for width in (390, 640):
+        rohan.tab.set_viewport_size({"width": width, "height": 844})
+        rohan.go("/tasks/?layout=calendar&span=week")
+        rohan.tab.evaluate("document.querySelector('.cal-scroll').scrollLeft = 10000")
+        [clock, *days] = rohan.tab.locator(".cal-of-week thead th").all()
+        edge, starts = clock.bounding_box(), [day.bounding_box() for day in days]
+        assert edge is not None
+        behind = edge["x"] + edge["width"]
+        gaps = [abs(each["x"] - behind) for each in starts if each is not None]
+        assert min(gaps) < 1.5, (width, gaps)

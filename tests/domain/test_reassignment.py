@@ -134,6 +134,18 @@ def test_an_overdue_task_goes_to_the_next_in_turn(session: Session, people: dict
     assert reassign(session, lead, db=OFFICE) == "skipped"
 
 
+@pytest.mark.parametrize("gap, is_moved", [(0 * HOUR, True), (HOUR, False), (None, False)])
+def test_the_next_follow_up_of_a_lead_moves_with_its_task(
+    session: Session, people: dict[str, Any], gap: Any, is_moved: bool
+) -> None:
+    due_on = NOW - DAY
+    before = None if gap is None else due_on + gap
+    lead = factories.lead(session, people["ana"], next_follow_up_on=before)
+    task = factories.task(session, lead, due_on=due_on)
+    assert reassign(session, lead) == "reassigned"
+    assert lead.next_follow_up_on == (task.due_on if is_moved else before)
+
+
 def test_old_and_new_assignee_are_notified_once(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     factories.task(session, lead, due_on=NOW - HOUR)

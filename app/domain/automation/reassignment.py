@@ -35,6 +35,8 @@ _OF_RECORD = (
     "changed_on",
     "changed_by_id",
 )
+#: Besides: where the notices of a ticket lead; what moves with the task of a lead.
+_OF_KIND = {"lead": Lead.next_follow_up_on, "ticket": Ticket.lead_id}
 _OF_TASK = (
     Task.title,
     Task.status,
@@ -194,7 +196,7 @@ def _locked_records(session: Session, kind: str, ids: list[int]) -> list[LockedR
         return []
     record, status, _, meanings = KINDS[kind]
     ended = set(session.scalars(select(status.id).where(status.meaning.in_(meanings))))
-    columns = [getattr(record, name) for name in _OF_RECORD] + ([Ticket.lead_id] if record is Ticket else [])
+    columns = [getattr(record, name) for name in _OF_RECORD] + [_OF_KIND[kind]]
     rows = _locked(session, record, ids, columns)
     return [row for row in rows if row.status_id not in ended]
 

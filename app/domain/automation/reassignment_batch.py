@@ -118,13 +118,19 @@ class ReassignmentBatch:
         record, assignee = item.record, decision.user_id
         stamp = (self.now, None) if assignee else (record.changed_on, record.changed_by_id)
         flag = record.exhausted_task_id if assignee else item.overdue[0].id
-        return {
+        follow_up = {"next_follow_up_on": self._follow_up(item, assignee)} if item.key[0] == "lead" else {}
+        return follow_up | {
             "id": record.id,
             "assignee_id": assignee or record.assignee_id,
             "exhausted_task_id": flag,
             "changed_on": stamp[0],
             "changed_by_id": stamp[1],
         }
+
+    def _follow_up(self, item: RecordToReassign, assignee: int | None) -> datetime | None:
+        """The next follow-up of a lead: it moves with the task that is due at the same time, as by hand."""
+        stored: datetime | None = item.record.next_follow_up_on
+        return self.due_on if assignee and stored in {task.due_on for task in item.overdue} else stored
 
     def _lines(self) -> Iterable[timeline.TimelineLine]:
         for item, decision in self._reassigned:

@@ -114,11 +114,10 @@ def _create_follow_up(
         "due_on": outcome.follow_up_on,
         **parent,
     }
-    task = tasks.create(session, values, context)
-    if call.lead_id and outcome.follow_up_on is not None:
+    if call.lead_id and outcome.follow_up_on is not None:  # before the task shares a lock of the lead
         due_times = [each.due_on for each in replaced if each.due_on is not None]
         task_actions.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now, due_times)
-    return task
+    return tasks.create(session, values, context)
 
 
 # --- Linking

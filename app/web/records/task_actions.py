@@ -107,13 +107,13 @@ class TaskActions(Screen):
         note = clean_text(raw["note"], "note", 20_000, has_lines=True)
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)
+        if row.lead_id is not None:  # before new rows refer to the lead, as in the service
+            task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
         if note:
             viewer.person.refuse_unless("Notes", "create")
             write_note(session, row, note, viewer)
         parent = {"lead_id": row.lead_id, "ticket_id": row.ticket_id, "priority": row.priority}
         self.service.create(session, values | parent, viewer)
-        if row.lead_id is not None:
-            task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
 
     def _finish_form(self, row: Task, raw: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> Any:
         named = self.record_table.by_name

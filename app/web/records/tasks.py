@@ -95,11 +95,14 @@ class TaskService(RecordService):
         self._refuse_assignee(session, values, viewer)
         values.setdefault("assignee_id", viewer.person.id)
         offsets = reminder_offsets(viewer, values["assignee_id"])
+        lead, due = values.get("lead_id"), values.get("due_on")
+        if lead and due:
+            # Before anything refers to the lead: each new row would share a lock of the lead until the commit, so that
+            # two people who plan tasks for it would wait for each other.
+            question = access.CachedStatement("follow up of a lead", partial(_earlier_follow_up, viewer.person))
+            access.change(session, question, {"lead": lead, "due": due})
         task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._notify_assignee(session, task, viewer)
-        if task.lead_id and task.due_on:
-            question = access.CachedStatement("follow up of a lead", partial(_earlier_follow_up, viewer.person))
-            access.change(session, question, {"lead": task.lead_id, "due": task.due_on})
         return task
 
     def change(self, session: Session, row: Task, values: dict[str, Any], viewer: Viewer) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 
 from app.lib.digit_grouping import grouped
 from app.web.core.localization.day_and_month_names import format_local_date
@@ -43,7 +44,14 @@ def _lines(table: ReportTable, viewer: Viewer) -> Iterable[str]:
     yield f"{table.title} · {table.about}"
     made = format_local_date(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
     person = viewer.person.full_name
-    yield _("%(count)s records; made for %(name)s on %(moment)s.", count=grouped(table.count), name=person, moment=made)
+    yield _n(
+        "%(count)s record; made for %(name)s on %(moment)s.",
+        "%(count)s records; made for %(name)s on %(moment)s.",
+        table.count,
+        count=grouped(table.count),
+        name=person,
+        moment=made,
+    )
     yield from (f"{label}: {text}" for label, text in table.summary)
     yield from table.notes
     if len(table.rows) > MAX_ROWS:

@@ -25,6 +25,7 @@ def result_context(table: ReportTable) -> Drawn:
         "heading": [{"label": text, "to_end": _is_figure(table, place)} for place, text in enumerate(table.heading)],
         "rows": [_row(table, row, url) for row, url in zip(table.rows[:MAX_ROWS], table.urls, strict=False)],
         "totals": _row(table, table.totals, table.total_url) if table.totals else None,
+        "total": table.count,
         "count": grouped(table.count),
         "total_url": table.total_url,
         "summary": table.summary,

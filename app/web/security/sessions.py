@@ -329,7 +329,7 @@ class SessionsView(BaseView):
             two_factor.forget(session, key)
             note_sign_in_ended(session, key)
             audit.write(session, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
-        flash(_("%(count)s sessions ended.", count=count), "success")
+        flash(_n("%(count)s session ended.", "%(count)s sessions ended.", count, count=count), "success")
         if keys := count_keys(db.session(), key):
             flash_live_keys(keys)
         return redirect(self._list(key))

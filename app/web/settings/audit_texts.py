@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 
 from app.domain import audit_chain
 from app.lib.digit_grouping import grouped
@@ -15,12 +16,29 @@ def report_lines(report: audit_chain.ChainReport) -> list[str]:
     if not report.broken:
         count = report.head.seq - report.deleted_until
         return [
-            str(_("The log is intact: %(count)s entries.", count=grouped(count))),
+            _intact(count),
             *_deleted(report),
             *_carried_over(report),
         ]
-    lines = [str(_("The log was altered in %(count)s places.", count=grouped(report.broken)))]
+    places = _n(
+        "The log was altered in %(count)s place.",
+        "The log was altered in %(count)s places.",
+        report.broken,
+        count=grouped(report.broken),
+    )
+    lines = [str(places)]
     return [*lines, *(_fault(fault) for fault in report.faults), *_carried_over(report)]
+
+
+def _intact(count: int) -> str:
+    return str(
+        _n(
+            "The log is intact: %(count)s entry.",
+            "The log is intact: %(count)s entries.",
+            count,
+            count=grouped(count),
+        )
+    )
 
 
 def _deleted(report: audit_chain.ChainReport) -> list[str]:
@@ -35,8 +53,16 @@ def _carried_over(report: audit_chain.ChainReport) -> list[str]:
     if not report.carried_over:
         return []
     shown = ", ".join(map(str, report.carried_over[:20]))
-    text = _("Broken before the log was sealed with a key: %(count)s entries (IDs %(ids)s).")
-    return [text % {"count": grouped(len(report.carried_over)), "ids": shown}]
+    count = len(report.carried_over)
+    return [
+        _n(
+            "Broken before the log was sealed with a key: %(count)s entry (ID %(ids)s).",
+            "Broken before the log was sealed with a key: %(count)s entries (IDs %(ids)s).",
+            count,
+            count=grouped(count),
+            ids=shown,
+        )
+    ]
 
 
 def _fault(fault: audit_chain.ChainFault) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from flask import current_app, flash, redirect, render_template, request
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 from sqlalchemy import or_, select
 
 from app import access
@@ -85,9 +86,16 @@ class JobsView(SettingsPage):
         words = {"name": _(name), "outcome": _outcome(run.outcome), "n": grouped(run.items)}
         words["failed"] = grouped(run.failed_items)
         if run.failed_items:
-            flash(_("%(name)s: %(outcome)s, %(n)s items, %(failed)s failed.", **words), "danger")
+            text = _n(
+                "%(name)s: %(outcome)s, %(n)s item, %(failed)s failed.",
+                "%(name)s: %(outcome)s, %(n)s items, %(failed)s failed.",
+                run.items,
+                **words,
+            )
+            flash(text, "danger")
         else:
-            flash(_("%(name)s: %(outcome)s, %(n)s items.", **words), "success" if run.outcome == "done" else "danger")
+            text = _n("%(name)s: %(outcome)s, %(n)s item.", "%(name)s: %(outcome)s, %(n)s items.", run.items, **words)
+            flash(text, "success" if run.outcome == "done" else "danger")
         return redirect(f"/jobs/{quote(name)}/" if run.error else "/jobs/")
 
 

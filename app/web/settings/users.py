@@ -47,8 +47,9 @@ from app.web.settings import user_invitations
 _MAX_PEOPLE = 1000
 
 
-#: FAB's moments, stored without a zone, and that of their clock; None: the machine's.
-_FAB_MOMENTS = {"last_login": UTC, "created_on": None, "changed_on": None}
+#: Moments and the zone of their clock; None: the machine's. FAB stores its own without a zone.
+_MOMENTS = {"last_login": UTC, "created_on": None, "changed_on": None}
+_MOMENTS |= dict.fromkeys(("away_until", "leave_from", "leave_to"), UTC)
 
 
 def _has_two_factor(session: Session, user_id: int) -> bool:
@@ -103,9 +104,9 @@ class People(HardenedInterface):
             return user_invitations.state_text(known.get(item.id))
         if col == "locale":
             return dict(language_choices()).get(item.locale or "")
-        if col in _FAB_MOMENTS:
+        if col in _MOMENTS:
             at = super()._get_attr_value(item, col)
-            return at and at.replace(tzinfo=_FAB_MOMENTS[col]).astimezone(fab_access.zone()).replace(tzinfo=None)
+            return at and at.replace(tzinfo=_MOMENTS[col]).astimezone(fab_access.zone()).replace(tzinfo=None)
         if col == "can":
             return link(url_for("EffectiveRightsView.of", user_id=item.id), _("View"))
         return super()._get_attr_value(item, col)
@@ -277,7 +278,8 @@ class Users(HardenedView, UserDBModelView):
         names = ("abilities", *viewing, "resetpasswords", *resetting, *user_invitations.offered_actions(item))
         actions = {name: self.actions[name] for name in names}
         widgets = self._get_show_widget(pk, item, actions=actions)
-        return self.render_template(self.show_template, pk=pk, title=self.show_title, widgets=widgets)
+        name = item.get_full_name().strip() or item.username
+        return self.render_template(self.show_template, pk=pk, title=name, widgets=widgets)
 
     @expose("/userinfo/")
     @signed_in

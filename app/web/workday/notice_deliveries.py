@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -129,8 +130,10 @@ def _email_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
         }
     if sent.tries:
         return {
-            "text": _(
+            "text": _n(
+                "Not sent after %(n)s attempt; it will be retried. %(why)s",
                 "Not sent after %(n)s attempts; it will be retried. %(why)s",
+                sent.tries,
                 n=sent.tries,
                 why=why,
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -60,9 +60,19 @@ def test_a_users_page_writes_moments_on_the_readers_clock_and_the_language_by_na
     with site.app.app_context():
         ben = db.session.scalars(select(User).where(User.username == "ben")).one()
         ben.last_login, ben.locale = datetime(2026, 3, 1, 20, 0), "gu"
+        ben.leave_from = datetime(2030, 2, 1, 18, 30, tzinfo=UTC)
+        ben.leave_to = datetime(2030, 2, 5, 18, 30, tzinfo=UTC)
+        ben.away_until = datetime(2030, 1, 2, 4, 30, tzinfo=UTC)
         db.session.commit()
     page = site.get("root", f"/users/show/{site.user('ben')}").text
     assert "2 Mar 2026, 01:30" in page and "ગુજરાતી" in page.partition("<main")[2]
+    for moment in ("2 Feb 2030, 00:00", "6 Feb 2030, 00:00", "2 Jan 2030, 10:00"):
+        assert moment in page, moment
+
+
+def test_the_page_of_a_user_is_headed_by_their_name(site: Site) -> None:
+    page = site.get("root", f"/users/show/{site.user('ben')}").text
+    assert "<h1>Ben Shah</h1>" in page and "<title>Ben Shah · " in page
 
 
 def test_the_fields_of_the_crm_are_saved(site: Site) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import flash, redirect, request
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
+from flask_babel import ngettext as _n
 
 from app import access
 from app.domain import audit, predecessor_names
@@ -59,7 +60,14 @@ class PredecessorPeopleView(BaseView):
                 text = _("“%(email)s” isn't waiting to be matched. Please choose an address in the list.", email=email)
                 raise NotFound(text)
         count = _settle(email, user_id, viewer)
-        flash(_("%(email)s was matched in %(count)s places.", email=email, count=grouped(count)), "success")
+        text = _n(
+            "%(email)s was matched in %(count)s place.",
+            "%(email)s was matched in %(count)s places.",
+            count,
+            email=email,
+            count=grouped(count),
+        )
+        flash(text, "success")
         return redirect(BASE)
 
 
