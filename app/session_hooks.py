@@ -149,7 +149,7 @@ EFFECTS = (
     Effect("after_flush", note_texts.copy_saved, classes(Activity), "Notes are found by their words."),
     Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
     Effect("after_flush", recount_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
-    Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads that are given to somebody, too."),
+    Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads and tickets that people get, too."),
     Effect(
         "after_flush",
         role_rules.add_cells_of_new_roles,

@@ -61,6 +61,8 @@ def count_all(
     """Each figure in the period and in the previous one; one statement per record."""
     by_record: dict[Any, list[str]] = {}
     found: dict[str, FigureCount] = {}
+    names = list(names)
+    record_rollup_counts.preload(session, names, scope)
     for name in names:
         if name in _NUMBERS:
             found[name] = FigureCount(_number_of(session, name, scope))
@@ -80,9 +82,8 @@ def count_all(
 
 def _overdue(session: Session, scope: CountScope) -> dict[str, FigureCount]:
     """The figure of overdue tasks, if the daily sums have it."""
-    due = record_person_counts.overdue(session, scope)
-    theirs = [count for person, count in (due or {}).items() if scope.people is None or person in scope.people]
-    return {} if due is None else {record_person_counts.OVERDUE: FigureCount(sum(theirs))}
+    due = record_person_counts.count_overdue(session, scope)
+    return {} if due is None else {record_person_counts.OVERDUE: FigureCount(due)}
 
 
 def _count_of(
