@@ -44,6 +44,13 @@ class WidgetData:
     referrals: list[dict[str, Any]] = field(default_factory=list)
     #: Widgets without data, because very many calls have to be counted by day first.
     waiting: frozenset[str] = frozenset()
+    #: Widgets without data, because the period has too many calls to be compared with each other.
+    too_many: frozenset[str] = frozenset()
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """All widgets without data."""
+        return self.waiting | self.too_many
 
 
 #: Records on which figures are based.
@@ -84,6 +91,7 @@ def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewe
         found.waiting = frozenset(name for name, each in widgets.items() if CallLog in each.counted)
         widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
+    found.too_many = frozenset(name for name, each in widgets.items() if not set(each.figures) <= found.counts.keys())
     _measure_charts(session, widgets, scope, viewer, found)
     kinds = _kinds_counted(widgets, viewer)
     if kinds:
