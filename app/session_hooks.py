@@ -161,7 +161,7 @@ EFFECTS = (
         "Tasks are found by who holds their lead or ticket.",
     ),
     Effect("after_flush", parent_holders.note_tasks, classes(Task), "New and moved tasks, too."),
-    Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads that are given to somebody, too."),
+    Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads and tickets that people get, too."),
     Effect(
         "after_flush",
         role_rules.add_cells_of_new_roles,

@@ -202,8 +202,7 @@ def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
         "beside_id": assignee.user_id if assignee.reason == "joined" else None,
     }
     decided = _decision_columns(assignee.decision) if assignee.decision else {"decision": {}}
-    if record.__tablename__ == "leads":
-        recount_marks.mark(session, "leads", [record.id])
+    recount_marks.mark(session, record.__tablename__, [record.id])
     history_rows.add(session, Assignment, columns | decided | record_column(record))
 
 
@@ -229,6 +228,7 @@ def _is_of(record: Any) -> ColumnElement[bool]:
 
 def _end_assignments(session: Session, record: Any, user_ids: tuple[int | None, ...], now: datetime) -> None:
     theirs = Assignment.user_id.in_([user for user in user_ids if user is not None])
+    recount_marks.mark(session, record.__tablename__, [record.id])
     statement = update(Assignment).where(_is_of(record), theirs, Assignment.ended_on.is_(None))
     session.execute(statement.values(**_ENDED, ended_on=now), execution_options={"synchronize_session": False})
 

@@ -5,7 +5,7 @@ The rule of a figure is that of `figures`, with the columns of the roll-up in pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,8 +152,11 @@ def _raw(roll: RollupCoverage, period: Period) -> Any:
     return and_(or_(*ranges), people) if ranges else None
 
 
-def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> Any:
-    """A sub-select of counts: person_id, day, direction, status, cold, calls, seconds."""
+def _parts(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> list[Any]:
+    """Sub-selects of counts: person_id, day, direction, status, cold, calls, seconds.
+
+    They are those of the roll-ups, and of calls that are counted one by one, if any.
+    """
     table = DayCount.__table__.c
     columns = (table.person_id, table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
     stored = select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))
@@ -167,7 +170,7 @@ def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> A
         kinds = (CallLog.direction, CallLog.status, CallLog.cold)
         one = (literal(1).label("calls"), CallLog.duration_seconds.label("seconds"))
         parts.append(select(who, day, *kinds, *one).where(raw))
-    return union_all(*parts).subquery("counted")
+    return [part.subquery("counted") for part in parts]
 
 
 def _on(expression: Any, rows: Any) -> Any:
@@ -198,34 +201,51 @@ def _sum_of(name: str, scope: CountScope, rows: Any) -> Any:
 def by_period(session: Session, names: list[str], scope: CountScope, compare: bool) -> dict[str, tuple[int, int]]:
     """Figure -> (in the period, in the previous one)."""
     both = replace(scope.period, first_day=scope.period.previous().first_day) if compare else scope.period
-    rows = _rows(scope.rolled, both)
-    is_now = case((rows.c.day >= number_of(scope.period.first_day), 1), else_=0).label("is_now")
-    query = select(is_now, *[_sum_of(name, scope, rows) for name in names]).group_by(is_now)
-    by_flag = {int(flag): sums for flag, *sums in session.execute(query)}
+    first = number_of(scope.period.first_day)
+    keyed = [(case((rows.c.day >= first, 1), else_=0), rows) for rows in _parts(scope.rolled, both)]
+    by_flag = _sums(session, names, scope, keyed)
     now, before = (by_flag.get(flag, [0] * len(names)) for flag in (1, 0))
-    return {name: (int(now[n] or 0), int(before[n] or 0)) for n, name in enumerate(names)}
+    return {name: (now[n], before[n]) for n, name in enumerate(names)}
 
 
 def count_by(session: Session, name: str, column: Any, scope: CountScope) -> list[tuple[Any, int]]:
     """[(value of the column, rows of the figure)], the most first."""
-    rows = _rows(scope.rolled, scope.period)
-    value, count = _on(column, rows), _sum_of(name, scope, rows)
-    found = session.execute(select(value, count).group_by(value).order_by(count.desc(), value))
-    return [(each, int(number)) for each, number in found if number]
+    parts = _parts(scope.rolled, scope.period)
+    found = _sums(session, [name], scope, [(_on(column, rows), rows) for rows in parts])
+    counts = [(each, number) for each, (number,) in found.items() if number]
+    return sorted(counts, key=lambda each: (-each[1], each[0] is not None, each[0]))
 
 
 def by_day(session: Session, names: list[str], scope: CountScope) -> dict[int, list[int]]:
     """Day -> the value of each figure."""
-    rows = _rows(scope.rolled, scope.period)
-    query = select(rows.c.day, *[_sum_of(name, scope, rows) for name in names]).group_by(rows.c.day)
-    return {int(day): [int(each or 0) for each in sums] for day, *sums in session.execute(query)}
+    parts = _parts(scope.rolled, scope.period)
+    found = _sums(session, names, scope, [(rows.c.day, rows) for rows in parts])
+    return {int(day): sums for day, sums in found.items()}
 
 
 def by_person(session: Session, names: tuple[str, ...], scope: CountScope) -> list[tuple[Any, ...]]:
     """[(user id, value of each figure)]."""
-    rows = _rows(scope.rolled, scope.period, is_by_person=True)
-    query = select(rows.c.person_id, *[_sum_of(name, scope, rows) for name in names]).group_by(rows.c.person_id)
-    return [tuple(row) for row in session.execute(query) if row[0] > NOBODY]
+    parts = _parts(scope.rolled, scope.period, is_by_person=True)
+    found = _sums(session, names, scope, [(rows.c.person_id, rows) for rows in parts])
+    return [(person, *sums) for person, sums in found.items() if person > NOBODY]
+
+
+def _sums(
+    session: Session, names: Sequence[str], scope: CountScope, keyed: Iterable[tuple[Any, Any]]
+) -> dict[Any, list[int]]:
+    """Key -> the value of each figure. `keyed`: the key, in SQL, of each of `_parts`.
+
+    Each part is summed by itself: a union would first copy all of its rows.
+    """
+    summed = []
+    for key, rows in keyed:
+        named = key.label("counted_by")
+        summed.append(select(named, *[_sum_of(name, scope, rows) for name in names]).group_by(named))
+    found: dict[Any, list[int]] = {}
+    for key, *sums in session.execute(union_all(*summed)):
+        before = found.get(key, [0] * len(names))
+        found[key] = [total + int(each or 0) for total, each in zip(before, sums, strict=True)]
+    return found
 
 
 def by_slot(session: Session, scope: CountScope) -> dict[int, int]:

@@ -28,6 +28,12 @@ class FigureCount:
         return change(self.now, self.before)
 
 
+RETURNED = "calls_missed_returned"
+#: Figure -> which calls it compares with others, and of how many at most: each missed call is looked for among later
+#: ones, and different numbers are collected in the memory of the process.
+MOST_COMPARED = {RETURNED: ("calls_missed", 100_000), "numbers": ("calls", 500_000)}
+
+
 def change(now: float, before: float | None) -> float | None:
     """The change of a figure in percent; None if there was nothing before."""
     return round(100 * (now - before) / before, 1) if before else None
@@ -58,13 +64,16 @@ def when(condition: ColumnElement[bool], value: Any = None) -> Any:
 def count_all(
     session: Session, names: Iterable[str], scope: CountScope, compare: bool = True
 ) -> dict[str, FigureCount]:
-    """Each figure in the period and in the previous one; one statement per record."""
+    """Each figure in the period and in the previous one; one statement per record.
+
+    Those of MOST_COMPARED are left out if the period has too many calls.
+    """
     by_record: dict[Any, list[str]] = {}
     found: dict[str, FigureCount] = {}
+    names = list(names)
+    record_rollup_counts.preload(session, names, scope)
     for name in names:
-        if name in _NUMBERS:
-            found[name] = FigureCount(_number_of(session, name, scope))
-        else:
+        if name not in _NUMBERS:
             by_record.setdefault(FIGURES[name].record, []).append(name)
     for record, some in by_record.items():
         summed = record_rollup_counts.by_period(session, record_rollup_counts.served(scope, some), scope)
@@ -75,14 +84,25 @@ def count_all(
             found |= _overdue(session, scope)
         rest = [name for name in some if name not in found]
         found |= _count_of(session, record, rest, scope, compare) if rest else {}
+    for name in names:
+        if name in _NUMBERS and not _compares_too_many(session, name, scope, found):
+            found[name] = FigureCount(_number_of(session, name, scope))
     return found
+
+
+def _compares_too_many(session: Session, name: str, scope: CountScope, found: Mapping[str, FigureCount]) -> bool:
+    """Whether a figure would compare too many calls with each other; `found`: figures counted before."""
+    if name not in MOST_COMPARED:
+        return False
+    compared, most = MOST_COMPARED[name]
+    calls = found.get(compared) or count_all(session, [compared], scope, compare=False)[compared]
+    return calls.now > most
 
 
 def _overdue(session: Session, scope: CountScope) -> dict[str, FigureCount]:
     """The figure of overdue tasks, if the daily sums have it."""
-    due = record_person_counts.overdue(session, scope)
-    theirs = [count for person, count in (due or {}).items() if scope.people is None or person in scope.people]
-    return {} if due is None else {record_person_counts.OVERDUE: FigureCount(sum(theirs))}
+    due = record_person_counts.count_overdue(session, scope)
+    return {} if due is None else {record_person_counts.OVERDUE: FigureCount(due)}
 
 
 def _count_of(
@@ -197,7 +217,7 @@ def _missed_returned(scope: CountScope) -> Any:
 
 def _number_of(session: Session, name: str, scope: CountScope) -> int:
     """A figure of _NUMBERS, from the roll-ups as far as they contain it."""
-    if scope.rolled is None or name == "calls_missed_returned":
+    if scope.rolled is None or name == RETURNED:
         return int(session.execute(_NUMBERS[name](scope)).scalar() or 0)
     if name == "numbers":
         return call_rollup_counts.count_numbers(session, scope)
@@ -211,7 +231,7 @@ def _number_of(session: Session, name: str, scope: CountScope) -> int:
 
 #: Figures that compare calls with each other, in a statement of their own: counting the distinct numbers is much faster
 #: than going row by row. They aren't compared with the previous period, which would cost as much again.
-_NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, "calls_missed_returned": _missed_returned}
+_NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, RETURNED: _missed_returned}
 
 
 def count_by(session: Session, name: str, column: Any, scope: CountScope) -> list[tuple[Any, int]]:

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import and_, func, literal, null, or_, select, union_all
+from sqlalchemy import and_, func, literal, null, or_, select, true, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.analytics.figures import CountScope
-from app.domain.analytics.record_rollup_counts import BEFORE, BOTH, NOW, Grid, turn_of
+from app.domain.analytics.record_rollup_counts import (
+    ALL,
+    BEFORE,
+    BOTH,
+    NOW,
+    ONLY_HELD,
+    Grid,
+    is_of_person,
+    is_served,
+    of_person,
+    turn_of,
+)
 from app.domain.analytics.record_rollups import (
     DONE_OF,
     DUE_BY_DAY,
     DUE_BY_MONTH,
     GIVEN,
+    GIVEN_AND_HELD,
     GIVEN_TO,
     LEADS_OF,
     PART,
@@ -33,12 +45,13 @@ _PLACES: dict[str, tuple[Any, int]] = {
     name: (cube, place) for cube in (*_OF_PERSON, GIVEN_TO) for place, name in enumerate(cube.values)
 }
 OVERDUE = "tasks_overdue"
-_TASKS = KINDS["task"]
+_LEADS, _TASKS = KINDS["leads"], KINDS["task"]
 
 
-def _is_served(scope: CountScope, kind: int) -> bool:
-    counted = scope.counted
-    return counted is not None and scope.slot is None and not scope.leads and kind in counted.turns
+def _has_cube(scope: CountScope, cube: Any) -> bool:
+    """Whether the sums of a cube can be used; a lead that was given to a person may be out of the reader's reach."""
+    sees = (ALL,) if isinstance(cube, GivenCube) else ()
+    return is_served(scope, KINDS[cube.record.__tablename__], *sees)
 
 
 # --- by person
@@ -62,7 +75,7 @@ def by_person(session: Session, names: tuple[str, ...], scope: CountScope) -> li
 def _column(session: Session, name: str, scope: CountScope) -> dict[int, int] | None:
     """Person -> their value of a figure in the period."""
     cube, place = _PLACES[name]
-    if not _is_served(scope, KINDS[cube.record.__tablename__]):
+    if not _has_cube(scope, cube):
         return None
     _preload(session, scope)
     found: dict[int, int] = {}
@@ -74,7 +87,7 @@ def _column(session: Session, name: str, scope: CountScope) -> dict[int, int] | 
 
 def _preload(session: Session, scope: CountScope) -> None:
     """Read everything that a table of people shows, in one statement."""
-    cubes = [each for each in (*_OF_PERSON, GIVEN_TO) if _is_served(scope, KINDS[each.record.__tablename__])]
+    cubes = [each for each in (*_OF_PERSON, GIVEN_TO) if _has_cube(scope, each)]
     again = [each.again for each in cubes if isinstance(each, GivenCube)]
     scope.counted.preload(session, [*[each.id for each in cubes], *again], scope.period, NOW)
 
@@ -96,16 +109,16 @@ def _corrected(grid: Grid, again: Grid, scope: CountScope) -> Iterator[tuple[int
             yield at, key, [-each for each in sums]
 
 
-# --- leads given, to anybody
+# --- leads given, to anybody or to the one person
 
 
 def given(session: Session, names: Iterable[str], scope: CountScope) -> dict[str, tuple[int, int]]:
     """Figure -> (in the period, in the previous one), of those of these figures that the sums have."""
-    wanted = [name for name in names if name in GIVEN.values]
-    if not wanted or scope.people is not None or not _is_served(scope, KINDS["leads"]):
+    wanted, cube = [name for name in names if name in GIVEN.values], _given_cube(scope)
+    if not wanted or cube is None:
         return {}
-    scope.counted.preload(session, [GIVEN.id, GIVEN.again], scope.period, BOTH)
-    rows = _of_cube(session, GIVEN, scope, BOTH)
+    scope.counted.preload(session, [cube.id, cube.again], scope.period, BOTH)
+    rows = _of_cube(session, cube, scope, BOTH)
     if rows is None:
         return {}
     totals = {0: [0] * len(GIVEN.values), BEFORE: [0] * len(GIVEN.values)}
@@ -113,6 +126,13 @@ def given(session: Session, names: Iterable[str], scope: CountScope) -> dict[str
         totals[at] = [total + each for total, each in zip(totals[at], sums, strict=False)]
     places = {name: GIVEN.values.index(name) for name in wanted}
     return {name: (totals[0][place], totals[BEFORE][place]) for name, place in places.items()}
+
+
+def _given_cube(scope: CountScope) -> GivenCube | None:
+    """The cube of the leads that the reader sees; None = no sums have them."""
+    if is_served(scope, _LEADS, ALL):
+        return GIVEN if scope.people is None else GIVEN_TO if scope.counted.person is not None else None
+    return GIVEN_AND_HELD if is_served(scope, _LEADS, ONLY_HELD) else None
 
 
 # --- overdue tasks
@@ -123,35 +143,52 @@ def overdue(session: Session, scope: CountScope) -> dict[int | None, int] | None
 
     Whole months and days come from the sums, today from the tasks.
     """
-    if not _is_served(scope, _TASKS):
+    if not is_served(scope, _TASKS):
         return None
-    if scope.counted.overdue is None:
-        scope.counted.overdue = _overdue(session, scope)
-    found: dict[int | None, int] | None = scope.counted.overdue
+    return _overdue(session, scope, is_by_person=True)
+
+
+def count_overdue(session: Session, scope: CountScope) -> int | None:
+    """The overdue tasks of everybody, or of the one person; None = the sums don't have them."""
+    if not is_served(scope, _TASKS) or (scope.people is not None and scope.counted.person is None):
+        return None
+    due = _overdue(session, scope, is_by_person=False)
+    return None if due is None else sum(due.values())
+
+
+def _overdue(session: Session, scope: CountScope, is_by_person: bool) -> dict[int | None, int] | None:
+    """Person -> their overdue tasks; or all under None."""
+    counted, today, found = scope.counted, day_of(scope.now, scope.period.zone), dict[int | None, int]()
+    month = first_of_month(today)
+    for turn, key, whose, count in session.execute(_due_before(scope, month, today, is_by_person)):
+        if turn is not None and not counted.is_current(_TASKS, turn):
+            return None
+        who = whose if turn is None else _person(key)
+        found[who] = found.get(who, 0) + int(count or 0)
+    for (cube, day, key), values in counted.changed.items():
+        is_due = (cube == DUE_BY_MONTH.id and day < month) or (cube == DUE_BY_DAY.id and month <= day < today)
+        if is_due and (counted.person is None or is_of_person(key, counted.person)):
+            who = _person(key) if is_by_person else None
+            found[who] = found.get(who, 0) + values[0]
     return found
 
 
-def _overdue(session: Session, scope: CountScope) -> dict[int | None, int] | None:
-    counted, today = scope.counted, day_of(scope.now, scope.period.zone)
-    month = first_of_month(today)
-    table, found = RecordSum.__table__.c, dict[int | None, int]()
+def _due_before(scope: CountScope, month: int, today: int, is_by_person: bool) -> Any:
+    """SQL: (change of the sums, key, null, tasks) due before today; (null, "", person, tasks) due today before now.
+
+    All together are read half as often as by person: no row is looked up in its group.
+    """
+    table, person = RecordSum.__table__.c, scope.counted.person
+    own, held = (true(), true()) if person is None else (of_person(table.key, person), Task.assignee_id == person)
     whole = or_(
         and_(table.cube == DUE_BY_MONTH.id, table.day < month),
         and_(table.cube == DUE_BY_DAY.id, table.day >= month, table.day < today),
     )
-    sums = select(turn_of(_TASKS), table.key, null(), func.sum(table.sum_0)).where(whole).group_by(table.key)
+    key, holder = (table.key, Task.assignee_id) if is_by_person else (literal(""), null())
+    sums = select(turn_of(_TASKS), key, null(), func.sum(table.sum_0)).where(whole, own)
     is_due = and_(Task.due_on >= start_of(today, scope.period.zone), Task.due_on < scope.now)
-    of_today = select(literal(None), literal(""), Task.assignee_id, func.count())
-    of_today = of_today.where(Task.status.in_(OPEN), is_due).group_by(Task.assignee_id)
-    for turn, key, person, count in session.execute(union_all(sums, of_today)):
-        if turn is not None and not counted.is_current(_TASKS, turn):
-            return None
-        who = person if turn is None else _person(key)
-        found[who] = found.get(who, 0) + int(count)
-    for (cube, day, key), values in counted.changed.items():
-        if (cube == DUE_BY_MONTH.id and day < month) or (cube == DUE_BY_DAY.id and month <= day < today):
-            found[_person(key)] = found.get(_person(key), 0) + values[0]
-    return found
+    tasks = select(null(), literal(""), holder, func.count()).where(Task.status.in_(OPEN), is_due, held)
+    return union_all(sums.group_by(key), tasks.group_by(holder)) if is_by_person else union_all(sums, tasks)
 
 
 def _person(key: str) -> int | None:

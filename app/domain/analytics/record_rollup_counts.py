@@ -6,16 +6,18 @@ returns None for what the sums can't answer, so that the rows themselves are cou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import case, func, literal, select, union_all
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.analytics.figures import FIGURES, CountScope
 from app.domain.analytics.record_rollup_fill import stored_shares
 from app.domain.analytics.record_rollups import (
+    OF_HOLDER,
+    PART,
     RECORDS,
     SHARES,
     SUMS,
@@ -37,6 +39,9 @@ MOST_MARKED = 1000
 BEFORE = -1
 #: Which days are read: the period and the one before it, the period alone, or each point of the period.
 BOTH, NOW, POINTS = "both", "now", "points"
+#: Which rows of a record a reader sees: all; at least those that the one person holds whose figures are read; or
+#: exactly those.
+ALL, HELD, ONLY_HELD = "all", "held", "only held"
 #: (point, key) -> sums.
 Grid = dict[tuple[int, str], list[int]]
 #: Cube -> its kind of rows.
@@ -49,10 +54,12 @@ class RecordCoverage:
 
     #: Kind -> the number of the change of its sums up to which `changed` is right.
     turns: dict[int, int]
+    #: Kind -> ALL, HELD or ONLY_HELD.
+    sees: dict[int, str]
+    #: The one person whose figures are read; None = everybody, or several people of a table.
+    person: int | None = None
     #: What changed rows add to the sums, beyond what is counted of them.
     changed: Sums = field(default_factory=dict)
-    #: Person -> overdue tasks, once they were read.
-    overdue: dict[int | None, int] | None = None
     #: Sums that were read, by id of the cube, period and which days.
     _read: dict[tuple[int, Period, str], Grid] = field(default_factory=dict)
 
@@ -65,7 +72,7 @@ class RecordCoverage:
     def preload(self, session: Session, cubes: list[int], period: Period, days: str) -> None:
         """Read the sums of these cubes, in one statement."""
         missing = [cube for cube in cubes if (cube, period, days) not in self._read]
-        for cube, grid in (_sums(session, self, missing, _Days(period, days)) if missing else {}).items():
+        for cube, grid in (_sums(session, self, missing, _Days(period, days, self.person)) if missing else {}).items():
             self._read[cube, period, days] = grid
 
     def is_current(self, kind: int, seen: int) -> bool:
@@ -75,9 +82,10 @@ class RecordCoverage:
         return kind in self.turns
 
 
-def coverage_of(session: Session, scope: CountScope, records: Iterable[Any]) -> RecordCoverage | None:
-    """The usable sums of these records, of which the person has to see all rows; None = none."""
-    kinds, own = {KINDS[record.__tablename__] for record in records}, CountRules.of_scope(scope)
+def coverage_of(session: Session, scope: CountScope, seen: Mapping[Any, str]) -> RecordCoverage | None:
+    """The usable sums; None = none. `seen`: record -> ALL, or, for figures of one person, HELD or ONLY_HELD."""
+    sees, own = {KINDS[record.__tablename__]: how for record, how in seen.items()}, CountRules.of_scope(scope)
+    kinds = sorted(sees)
     state, turns, marked = RecordRollupState.__table__.c, {}, {kind: list[int]() for kind in kinds}
     marks = select(RowMark.kind, RowMark.row_id).where(RowMark.kind.in_(kinds)).distinct().limit(MOST_MARKED + 1)
     known = select(-state.kind, state.turn, state.rules).where(
@@ -92,7 +100,12 @@ def coverage_of(session: Session, scope: CountScope, records: Iterable[Any]) -> 
     if not turns or sum(map(len, marked.values())) > MOST_MARKED:
         return None
     theirs = {kind: keys for kind, keys in marked.items() if keys and kind in turns}
-    return RecordCoverage(turns, _changes(session, own, theirs))
+    return RecordCoverage(turns, sees, one_of(scope.people), _changes(session, own, theirs))
+
+
+def one_of(people: Collection[int] | None) -> int | None:
+    """The person, if it is one."""
+    return next(iter(people)) if people is not None and len(people) == 1 else None
 
 
 def _changes(session: Session, rules: CountRules, marked: dict[int, list[int]]) -> Sums:
@@ -116,6 +129,7 @@ class _Days:
 
     period: Period
     which: str
+    person: int | None
 
     @property
     def first(self) -> int:
@@ -126,6 +140,19 @@ class _Days:
     def last(self) -> int:
         """The last day."""
         return number_of(self.period.last_day)
+
+    def rule(self, table: Any) -> ColumnElement[bool]:
+        """SQL: the sums of these days, and of the one person.
+
+        The day stands before the person in the primary key: only single days make use of both.
+        """
+        if self.person is None:
+            return table.day.between(self.first, self.last)  # type: ignore[no-any-return]
+        return and_(table.day.in_(range(self.first, self.last + 1)), of_person(table.key, self.person))
+
+    def has(self, day: int, key: str) -> bool:
+        """Whether a sum belongs to them."""
+        return self.first <= day <= self.last and (self.person is None or is_of_person(key, self.person))
 
     def point_in_sql(self, day: Any) -> Any:
         """SQL: the point of a day."""
@@ -142,7 +169,7 @@ def _sums(session: Session, coverage: RecordCoverage, cubes: list[int], days: _D
     table, kinds = RecordSum.__table__.c, sorted({KIND_OF[cube] for cube in cubes})
     point, sums = days.point_in_sql(table.day).label("point"), [func.sum(table[name]) for name in SUMS]
     query = select(*map(turn_of, kinds), table.cube, point, table.key, *sums)
-    query = query.where(table.cube.in_(cubes), table.day.between(days.first, days.last))
+    query = query.where(table.cube.in_(cubes), days.rule(table))
     found: dict[int, Grid] = {cube: {} for cube in cubes}
     for row in session.execute(query.group_by(table.cube, point, table.key)):
         if not all(map(coverage.is_current, kinds, row)):
@@ -150,10 +177,20 @@ def _sums(session: Session, coverage: RecordCoverage, cubes: list[int], days: _D
         cube, at, key, *values = row[len(kinds) :]
         found[cube][int(at), key] = [int(value) for value in values]
     for (cube, day, key), values in coverage.changed.items():
-        if cube in found and days.first <= day <= days.last:
+        if cube in found and days.has(day, key):
             before = found[cube].setdefault((days.point(day), key), [0] * len(sums))
             found[cube][days.point(day), key] = [a + b for a, b in zip(before, values, strict=True)]
     return found
+
+
+def of_person(key: Any, person: int) -> ColumnElement[bool]:
+    """SQL: keys that are, or begin with, this person: "12" and "12/3", but not "120". "0" follows PART."""
+    return and_(key >= str(person), key < f"{person}0")
+
+
+def is_of_person(key: str, person: int) -> bool:
+    """`of_person` of a key."""
+    return key.partition(PART)[0] == str(person)
 
 
 def turn_of(kind: int) -> Any:
@@ -173,14 +210,22 @@ def _selected(share: Share, grid: Grid, scope: CountScope) -> Iterator[tuple[tup
 
 
 def _usable(scope: CountScope, names: Iterable[str]) -> bool:
-    """Whether the sums have these figures, for everybody together."""
-    coverage = scope.counted
+    """Whether the sums have these figures, for everybody together or one person."""
+    return all(name in SHARES and is_served(scope, _kind_of(SHARES[name])) for name in names) and (
+        scope.people is None or scope.counted.person is not None
+    )
+
+
+def is_served(scope: CountScope, kind: int, *sees: str) -> bool:
+    """Whether the sums of a kind of rows can be used; `sees`: only if the reader sees that much; none = anything."""
+    counted = scope.counted
     return (
-        coverage is not None
-        and scope.people is None
+        counted is not None
         and scope.slot is None
         and not scope.leads
-        and all(name in SHARES and _kind_of(SHARES[name]) in coverage.turns for name in names)
+        and counted.person == one_of(scope.people)
+        and kind in counted.turns
+        and (not sees or counted.sees[kind] in sees)
     )
 
 
@@ -188,7 +233,27 @@ def _kind_of(share: Share) -> int:
     return KINDS[share.cube.record.__tablename__]
 
 
+def _grid(session: Session, share: Share, scope: CountScope, days: str) -> Grid | None:
+    """The sums of a figure's cube, by point and key: of everybody, or of the one person."""
+    coverage = scope.counted
+    found: Grid | None = coverage.sums(session, _cube_of(share, scope), scope.period, days)
+    if found is None or coverage.person is None:
+        return found
+    return {(at, key.partition(PART)[2]): sums for (at, key), sums in found.items()}
+
+
+def _cube_of(share: Share, scope: CountScope) -> int:
+    return share.cube.id if scope.counted.person is None else OF_HOLDER[share.cube.id]
+
+
 # --- figures
+
+
+def preload(session: Session, names: Iterable[str], scope: CountScope) -> None:
+    """Read the sums of these figures in one statement, as far as there are any."""
+    cubes = dict.fromkeys(_cube_of(SHARES[name], scope) for name in served(scope, names))
+    if cubes:
+        scope.counted.preload(session, [*cubes], scope.period, BOTH)
 
 
 def served(scope: CountScope, names: Iterable[str]) -> list[str]:
@@ -201,7 +266,7 @@ def by_period(session: Session, names: list[str], scope: CountScope) -> dict[str
     found = {}
     for name in names:
         share = SHARES[name]
-        grid = scope.counted.sums(session, share.cube.id, scope.period, BOTH)
+        grid = _grid(session, share, scope, BOTH)
         if grid is None:
             return None
         totals = {0: 0, BEFORE: 0}
@@ -218,7 +283,7 @@ def count_by(session: Session, name: str, column: Any, scope: CountScope) -> lis
     share = share_by(name, column.key)
     if share is None:
         return None
-    grid = scope.counted.sums(session, share.cube.id, scope.period, BOTH)
+    grid = _grid(session, share, scope, BOTH)
     if grid is None:
         return None
     counts: dict[str, int] = {}
@@ -236,7 +301,7 @@ def by_point(session: Session, names: list[str], scope: CountScope) -> dict[str,
         return None
     found = {}
     for name in names:
-        grid = scope.counted.sums(session, SHARES[name].cube.id, scope.period, POINTS)
+        grid = _grid(session, SHARES[name], scope, POINTS)
         if grid is None:
             return None
         found[name] = [0] * len(scope.period.points())

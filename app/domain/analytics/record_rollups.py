@@ -136,6 +136,8 @@ class GivenCube:
     again: int
     #: Whether each person's leads are counted apart; else a lead that several people got counts once.
     is_by_person: bool
+    #: Whether it counts only for those who hold the lead now.
+    is_held: bool = False
 
     #: What is summed, by name: the order of `GIVEN_FACTS`.
     values: tuple[str, ...] = ("leads_taken", "leads_taken_contacted", "leads_taken_converted")
@@ -209,12 +211,22 @@ DONE_OF = Cube(
 DUE_BY_DAY = Cube(18, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)})
 DUE_BY_MONTH = Cube(19, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, is_by_month=True)
 GIVEN_TO, GIVEN = GivenCube(11, 12, is_by_person=True), GivenCube(13, 14, is_by_person=False)
-GIVEN_CUBES = (GIVEN_TO, GIVEN)
+GIVEN_AND_HELD = GivenCube(31, 32, is_by_person=True, is_held=True)
+GIVEN_CUBES = (GIVEN_TO, GIVEN, GIVEN_AND_HELD)
 CUBES_BY_PERSON = (LEADS_OF, TICKETS_OF, DONE_OF, DUE_BY_DAY, DUE_BY_MONTH)
 #: What a lead adds to the GIVEN_CUBES: SQL, read with the row.
 GIVEN_FACTS = (_if(Lead.replied_on.is_not(None)), _IS_CONVERTED)
 #: Between the parts of a key.
 PART = "/"
+#: Each of the CUBES -> the same once more for one person: a row counts once for each of its holders, whose id stands
+#: before the key.
+OF_HOLDER = {cube.id: 20 + cube.id for cube in CUBES}
+#: Record -> the columns with holders; tickets have further assignees.
+HOLDERS: dict[Any, tuple[str, ...]] = {
+    Lead: ("assignee_id", "owner_id"),
+    Ticket: ("assignee_id", "owner_id"),
+    Task: ("assignee_id",),
+}
 RECORDS: dict[int, Any] = {KINDS[record.__tablename__]: record for record in (Lead, Ticket, Task)}
 #: Figure -> how it is read.
 SHARES = {
@@ -249,7 +261,8 @@ def cubes_of(record: Any) -> list[Cube]:
 def cube_ids(record: Any) -> list[int]:
     """The ids of all cubes of this record."""
     given = [key for cube in GIVEN_CUBES for key in (cube.id, cube.again) if cube.record is record]
-    return [*[cube.id for cube in cubes_of(record)], *given]
+    own = [cube.id for cube in cubes_of(record)]
+    return [*own, *[OF_HOLDER[key] for key in own if key in OF_HOLDER], *given]
 
 
 def first_of_month(day: int) -> int:
@@ -299,4 +312,5 @@ class CountRules:
 def _text_of(kind: int) -> str:
     record = RECORDS[kind]
     lines = [f"{cube.id} {cube.key} {[str(column) for column in cube.columns]}" for cube in cubes_of(record)]
-    return "\n".join([*lines, *[str(cube) for cube in GIVEN_CUBES if cube.record is record]])
+    held = [f"{key} of {HOLDERS[record]}" for key in cube_ids(record)]
+    return "\n".join([*lines, *held, *[str(cube) for cube in GIVEN_CUBES if cube.record is record]])

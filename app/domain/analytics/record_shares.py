@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from app.domain.analytics.record_rollups import (
     GIVEN_CUBES,
     GIVEN_FACTS,
+    HOLDERS,
+    OF_HOLDER,
     PART,
     SUMS,
     CountRules,
@@ -22,6 +24,7 @@ from app.domain.analytics.record_rollups import (
 from app.domain.assignment import Assignment
 from app.domain.leads import Lead
 from app.domain.telephony.call_rollups import day_of
+from app.domain.tickets import Ticket
 from app.lib.batches import batched
 
 #: Rows of one statement.
@@ -66,9 +69,12 @@ def current(session: Session, record: Any, keys: Iterable[int], rules: CountRule
     """(id, what it adds now) of these rows, of those that exist."""
     for some in batched(list(keys), AT_ONCE):
         rows = session.execute(_rows_query(record).where(record.id.in_(some)), rules.parameters).all()
-        given = _given(session, [row[0] for row in rows]) if record is Lead else {}
+        given = _given(session, record, [row[0] for row in rows])
         for row in rows:
-            yield row[0], _shares_of(record, row, rules.zone) | _given_shares(row, given.get(row[0], ()), rules.zone)
+            own, theirs = _shares_of(record, row, rules.zone), given.get(row[0], [])
+            holders = _holders(record, row, theirs)
+            shares = own | _of_holders(own, holders)
+            yield row[0], shares | _given_shares(row, theirs, holders, rules.zone) if record is Lead else shares
 
 
 def of_all(session: Session, record: Any, rules: CountRules) -> Iterator[tuple[int, Sums]]:
@@ -80,9 +86,10 @@ def of_all(session: Session, record: Any, rules: CountRules) -> Iterator[tuple[i
 
 
 def _rows_query(record: Any) -> Any:
-    """SELECT the id of each row and what its shares are made of."""
+    """SELECT the id of each row, its holders, and what its shares are made of."""
+    holders = [getattr(record, name) for name in HOLDERS[record]]
     facts = [each.label(f"fact_{n}") for n, each in enumerate(GIVEN_FACTS if record is Lead else ())]
-    return select(record.id, *[column for cube in cubes_of(record) for column in _labeled(cube)], *facts)
+    return select(record.id, *holders, *[column for cube in cubes_of(record) for column in _labeled(cube)], *facts)
 
 
 def _labeled(cube: Cube) -> list[Any]:
@@ -91,7 +98,7 @@ def _labeled(cube: Cube) -> list[Any]:
 
 def _shares_of(record: Any, row: Any, zone: ZoneInfo) -> Sums:
     found: Sums = {}
-    place = 1
+    place = 1 + len(HOLDERS[record])
     for cube in cubes_of(record):
         moment, key, *values = row[place : place + 2 + len(cube.values)]
         place += 2 + len(cube.values)
@@ -101,24 +108,45 @@ def _shares_of(record: Any, row: Any, zone: ZoneInfo) -> Sums:
     return found
 
 
-# --- leads that were given to somebody
+# --- people
 
 
-def _given(session: Session, keys: Sequence[int]) -> dict[int, list[_Given]]:
-    """Lead -> everybody who got it."""
+def _given(session: Session, record: Any, keys: Sequence[int]) -> dict[int, list[_Given]]:
+    """Lead -> everybody who got it; ticket -> its assignees."""
     table, found = Assignment.__table__.c, dict[int, list[_Given]]()
-    query = select(table.lead_id, table.user_id, table.started_on).where(table.lead_id.in_(list(keys)))
-    for lead, person, moment in session.execute(query) if keys else ():
-        found.setdefault(lead, []).append((person, moment))
+    if not keys or record not in (Lead, Ticket):
+        return found
+    column = table.lead_id if record is Lead else table.ticket_id
+    query = select(column, table.user_id, table.started_on).where(column.in_(list(keys)))
+    for row, person, moment in session.execute(query if record is Lead else query.where(table.ended_on.is_(None))):
+        found.setdefault(row, []).append((person, moment))
     return found
 
 
-def _given_shares(row: Any, given: Iterable[_Given], zone: ZoneInfo) -> Sums:
+def _holders(record: Any, row: Any, given: Iterable[_Given]) -> set[int]:
+    """Who holds a row, as `figures.OF_PEOPLE` says it."""
+    of_columns = {each for each in row[1 : 1 + len(HOLDERS[record])] if each is not None}
+    return of_columns | {person for person, _moment in given} if record is Ticket else of_columns
+
+
+def _of_holders(own: Sums, holders: Iterable[int]) -> Sums:
+    """What a row adds to the cubes of its holders."""
+    return {
+        (OF_HOLDER[cube], day, f"{holder}{PART}{key}"): sums
+        for (cube, day, key), sums in own.items()
+        if cube in OF_HOLDER
+        for holder in holders
+    }
+
+
+def _given_shares(row: Any, given: Iterable[_Given], holders: set[int], zone: ZoneInfo) -> Sums:
     """What a lead adds to the GIVEN_CUBES; the row ends with GIVEN_FACTS."""
     found: Sums = {}
     for cube in GIVEN_CUBES:
         days: dict[str, set[int]] = {}
         for person, moment in given:
+            if cube.is_held and person not in holders:
+                continue
             days.setdefault(str(person) if cube.is_by_person else "", set()).add(day_of(moment, zone))
         for key, theirs in days.items():
             before = None

@@ -20,15 +20,14 @@ from app.ops.statements import fast_statements
 
 #: Table -> its stored number.
 KINDS = {"leads": 1, "ticket": 2, "task": 3}
+_HOLDERS = ("assignee_id", "owner_id")
 _SLA = ("replied_on", "sla_started_on", "reply_due_on", "reply_late_on")
-#: Table -> the columns that figures of everybody are counted by.
+#: Table -> the columns that figures are summed by.
 COUNTED: dict[str, frozenset[str]] = {
     "leads": frozenset(
-        {"created_on", "opened_on", "activated_on", "status_id", "source_id", "referral", "assignee_id", *_SLA}
+        {"created_on", "opened_on", "activated_on", "status_id", "source_id", "referral", *_HOLDERS, *_SLA}
     ),
-    "ticket": frozenset(
-        {"created_on", "resolved_on", "status_id", "priority", "resolve_late_on", "assignee_id", *_SLA}
-    ),
+    "ticket": frozenset({"created_on", "resolved_on", "status_id", "priority", "resolve_late_on", *_HOLDERS, *_SLA}),
     "task": frozenset({"created_on", "done_on", "due_on", "status", "priority", "assignee_id"}),
 }
 #: An execution option of statements whose sender marks the rows.
@@ -69,8 +68,10 @@ def note_saved(session: Session, rows: Rows) -> None:
 
 
 def note_given(session: Session, rows: Rows) -> None:
-    """Effect after a flush: note the leads that were given to somebody."""
-    mark(session, "leads", [row.lead_id for row in (*rows.new, *rows.changed) if row.lead_id is not None])
+    """Effect after a flush: note the leads and tickets that were given to somebody, or are no longer theirs."""
+    saved = (*rows.new, *rows.changed)
+    mark(session, "leads", [row.lead_id for row in saved if row.lead_id is not None])
+    mark(session, "ticket", [row.ticket_id for row in saved if row.ticket_id is not None])
 
 
 def note_tasks_of_deleted(session: Session, rows: Rows) -> None:

@@ -35,6 +35,11 @@ _WAITING = _l(
     "Very many calls have come in and are being counted. Until that is done, figures of calls are left out; "
     "open this page again in a few minutes."
 )
+#: Why figures that compare calls with each other are missing.
+_TOO_MANY = _l(
+    "This period has very many calls, so figures for which calls are compared with each other are left out. Choose a "
+    "shorter period to see them."
+)
 
 
 def may_open(page: DashboardPage, viewer: Viewer) -> bool:
@@ -56,9 +61,9 @@ def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str,
     canvas = RenderContext(found, filters, viewer)
     hidden = [CATALOG[name] for name in known if name not in visible]
     return {
-        "cards": [draw(name, widget, canvas) for name, widget in visible.items() if name not in found.waiting],
+        "cards": [draw(name, widget, canvas) for name, widget in visible.items() if name not in found.left_out],
         "is_masked": any(widget_data.is_masked(each, viewer) for each in hidden),
-        "why_waiting": str(_WAITING) if found.waiting else "",
+        "why_waiting": str(_WAITING if found.waiting else _TOO_MANY if found.too_many else ""),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import access
-from app.access.row_rules import has_own_rule, reads_all
+from app.access.row_rules import has_own_rule
 from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables, record_rollup_counts
 from app.domain.analytics.figure_counts import FigureCount
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope
@@ -44,6 +44,13 @@ class WidgetData:
     referrals: list[dict[str, Any]] = field(default_factory=list)
     #: Widgets without data, because very many calls have to be counted by day first.
     waiting: frozenset[str] = frozenset()
+    #: Widgets without data, because the period has too many calls to be compared with each other.
+    too_many: frozenset[str] = frozenset()
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """All widgets without data."""
+        return self.waiting | self.too_many
 
 
 #: Records on which figures are based.
@@ -84,6 +91,7 @@ def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewe
         found.waiting = frozenset(name for name, each in widgets.items() if CallLog in each.counted)
         widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
+    found.too_many = frozenset(name for name, each in widgets.items() if not set(each.figures) <= found.counts.keys())
     _measure_charts(session, widgets, scope, viewer, found)
     kinds = _kinds_counted(widgets, viewer)
     if kinds:
@@ -126,17 +134,31 @@ def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer:
 
 
 def _with_sums(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> CountScope:
-    """The scope with the daily sums of records of which the viewer sees all: for figures of everybody or by person."""
+    """The scope with the daily sums: for figures of everybody, of one person, or by person.
+
+    The viewer sees all rows of the records, or at least all that this one person holds.
+    """
     counted = {record for each in widgets.values() for record in each.counted}
-    records = [record for record in (Lead, Ticket, Task) if record in counted and _sees_all(record, viewer)]
+    seen = {record: _how_seen(record, scope, viewer) for record in (Lead, Ticket, Task) if record in counted}
+    usable = {record: how for record, how in seen.items() if how}
+    is_alone = scope.people is None or len(scope.people) == 1
     has_people = any(isinstance(each, PeopleTable | PeopleBars) for each in widgets.values())
-    if not records or scope.leads or scope.slot is not None or (scope.people is not None and not has_people):
+    if not usable or scope.leads or scope.slot is not None or not (is_alone or has_people):
         return scope
-    return replace(scope, counted=record_rollup_counts.coverage_of(session, scope, records))
+    return replace(scope, counted=record_rollup_counts.coverage_of(session, scope, usable))
 
 
-def _sees_all(record: Any, viewer: Viewer) -> bool:
-    return may_see(record, viewer) and reads_all(viewer.person, record)
+def _how_seen(record: Any, scope: CountScope, viewer: Viewer) -> str:
+    """Which rows of a record the viewer sees, as far as sums depend on it; "" = none that they could use."""
+    if not may_see(record, viewer) or not has_own_rule(record):
+        return ""
+    reach, people = viewer.person.reach(access.MODULE_OF[record]), scope.people
+    if reach is None:
+        return record_rollup_counts.ALL
+    if people is None or len(people) != 1 or not people <= reach:
+        return ""
+    is_all = people == reach and record is Lead
+    return record_rollup_counts.ONLY_HELD if is_all else record_rollup_counts.HELD
 
 
 def _may_use_rollups(widgets: Widgets, scope: CountScope, viewer: Viewer) -> bool:

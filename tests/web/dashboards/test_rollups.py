@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.analytics import call_rollup_counts
+from app.domain.analytics import call_rollup_counts, figure_counts
 from app.domain.analytics.figures import BY_NUMBER, FIGURES
 from app.domain.base import Stamp
 from app.domain.periods import Period
@@ -281,6 +281,23 @@ def test_figures_of_very_many_calls_wait_until_they_are_counted_by_day(
     shown = crm.client("root").screen(path).text
     assert "Very many calls have come in" in shown and "Leads by status" in shown
     assert crm.client("root").screen(path.replace("analytics", "calls")).status_code == 200
+
+
+def test_figures_that_compare_too_many_calls_are_left_out_in_words(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    phones = Phones(crm, seed=2)
+    crm.session.execute(insert(CallLog.__table__), [phones.values() for _n in range(200)])
+    crm.session.commit()
+    most = {"calls_missed_returned": ("calls_missed", 10), "numbers": ("calls", 100)}
+    monkeypatch.setattr(figure_counts, "MOST_COMPARED", most)
+    with crm.as_person("root") as reading:
+        viewer = viewer_of(crm, reading, "root", ROLLED)
+        for first, left_out in ((FIRST, {"calls_missed_returned", "callback", "numbers"}), (LAST, set())):
+            found = widget_data.measure(reading, WIDGETS, scope_of(Period(first, LAST, ROLLED), viewer, None), viewer)
+            assert found.left_out == left_out
+    path = f"/dashboard/calls?period=custom&from={FIRST}&to={LAST}"
+    shown = crm.client("root").screen(path).text
+    assert "This period has very many calls" in shown and "Called back" not in shown
+    assert crm.client("root").screen(path.replace("calls?", "calls.pdf?")).status_code == 200
 
 
 def test_another_version_fills_all_days_again_by_itself(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
