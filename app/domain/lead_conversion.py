@@ -79,7 +79,7 @@ def _moved(session: Session, lead: Lead) -> dict[str, Iterable[tuple[int, int | 
     line = timeline.Activity
     of_lead = (line.lead_id == lead.id, line.kind == "system", line.at == lead.converted_on)
     payloads = session.scalars(select(line.payload).where(*of_lead).order_by(line.id.desc()))
-    found = next((each for each in payloads if each.get("what") == "converted"), {})
+    found: dict[str, Any] = next((each for each in payloads if each.get("what") == "converted"), {})
     return dict(found.get("moved") or {})
 
 

@@ -58,7 +58,7 @@ def _inactive(
         after = [or_(Lead.changed_on > changed_on, and_(Lead.changed_on == changed_on, Lead.id > key))]
 
 
-def _active(session: Session, lead_ids: Sequence[int], since: datetime) -> set[int]:
+def _active(session: Session, lead_ids: Sequence[int], since: datetime) -> set[int | None]:
     """Those of the leads that somebody has called, written to, planned for or written about since."""
     table = timeline.Activity
     rules = (table.kind.in_(ACTIVITY), table.at > since)
