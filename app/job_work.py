@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.domain import export_and_import_runs, office_hours, office_schedule, report_schedules, sla
-from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
+from app.domain.automation import escalation, expiry, leave_return, reassignment, rekyc_reminders, reminders
 from app.domain.merging import duplicate_scan, merge_undo
 from app.domain.telephony import call_requests
 from app.inbound import inbound_processing, mail_fetch, message_file_fetch
@@ -62,6 +62,16 @@ def expire_leads(session: Session, job_pass: JobPass) -> JobWork:
     """Expire leads that nobody has worked on."""
     found = expiry.due_leads(session, job_pass.now, job_pass.limit)
     return JobWork(found, many=lambda session, ids: expiry.expire_leads(session, ids, job_pass.now), size=_AT_ONCE)
+
+
+def remind_of_rekyc(session: Session, job_pass: JobPass) -> JobWork:
+    """Remind owners of customers whose KYC has to be renewed soon."""
+    found = rekyc_reminders.due_customers(session, job_pass.now, job_pass.zone, job_pass.limit)
+    return JobWork(
+        found,
+        many=lambda session, ids: rekyc_reminders.remind_many(session, ids, job_pass.now, job_pass.zone),
+        size=_AT_ONCE,
+    )
 
 
 def expire_requests(session: Session, job_pass: JobPass) -> JobWork:

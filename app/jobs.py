@@ -101,6 +101,7 @@ SCHEDULE = (
     Job(gettext_noop("delete files of expired exports"), Every(15), job_work.expire_exports),
     Job(gettext_noop("look for duplicates"), Every(5), job_work.look_for_duplicates),
     Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),
+    Job(gettext_noop("remind of re-KYC"), daily_at("10:00"), job_work.remind_of_rekyc),
     Job(gettext_noop("expire requests"), daily_at("10:00"), job_work.expire_requests),
     Job(gettext_noop("back up"), _BACKUP_TIMES, maintenance_job_work.ask_for("backup", _BACKUP_TIMES)),
     Job(gettext_noop("drill the newest backup"), _DRILL_TIMES, maintenance_job_work.ask_for("drill", _DRILL_TIMES)),

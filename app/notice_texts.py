@@ -109,6 +109,27 @@ def _status_changed(payload: dict[str, Any]) -> str:
     )
 
 
+def _rekyc(payload: dict[str, Any]) -> str:
+    days, number = int(payload.get("days", 0)), _number(payload)
+    if days > 0:
+        text = ngettext(
+            "The KYC of %(number)s has to be renewed within %(num)s day.",
+            "The KYC of %(number)s has to be renewed within %(num)s days.",
+            days,
+            number=number,
+        )
+    elif days == 0:
+        text = _("The KYC of %(number)s has to be renewed today.", number=number)
+    else:
+        text = ngettext(
+            "The KYC of %(number)s had to be renewed %(num)s day ago.",
+            "The KYC of %(number)s had to be renewed %(num)s days ago.",
+            -days,
+            number=number,
+        )
+    return str(text)
+
+
 def _due(payload: dict[str, Any]) -> str:
     minutes = int(payload.get("minutes", 0))
     if minutes > 0:
@@ -245,6 +266,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "link_confirmed": lambda s: _with_actor(
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
+    "rekyc": _rekyc,
     "message": lambda s: (
         _("A new message about %(number)s is waiting.", number=_number(s))
         if s.get("number")

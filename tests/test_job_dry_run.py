@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text, update
 
 from app import jobs
 from app.extensions import db
-from app.models import Delivery, JobRun, Lead, Notification
+from app.models import Activity, Delivery, JobRun, Lead, Notification
 from app.ops.queues import queue
 from tests.app_fixtures import Crm
 
@@ -25,6 +25,7 @@ def busy(crm: Crm) -> Iterator[Crm]:
     for name in ("ana", "ben"):
         lead = crm.make.lead(name)
         crm.session.execute(update(Lead).where(Lead.id == lead.id).values(status_on=old, changed_on=old))
+    crm.session.execute(update(Activity).values(at=old))
     crm.session.commit()
     crm.session.execute(
         insert(JobRun),

@@ -33,6 +33,7 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "request_expiry_days": (3, "Working days until a pending assignment request expires"),
     "lead_expiry_days": (60, "Days without activity until an open lead expires"),
     "opened_expiry_days": (30, "Days in Account Opened until a lead expires"),
+    "rekyc_reminder_days": (30, "Days before a customer's re-KYC date at which their owner is reminded"),
     "sla_warning_percent": (75, "Percent of the SLA target after which a warning is sent"),
     "sla_escalation_minutes": (60, "Office minutes until a missed SLA target is escalated to the next manager"),
     "promotional_hours": ("10:00-21:00", "Hours in which promotional messages are sent and calls made"),

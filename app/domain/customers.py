@@ -114,6 +114,7 @@ class Customer(Contact, HasCustomFields, Versioned, Record):
         Index("ix_customer_owner", "owner_id", "id"),
         Index("ix_customer_changed", "changed_on"),
         Index("ix_customer_created", "created_on"),
+        Index("ix_customer_rekyc", "rekyc_on", "id"),
         Index("ix_customer_first_name", "first_name", "last_name"),
         Index("ix_customer_last_name", "last_name", "first_name"),
         Index("ix_customer_owner_first_name", "owner_id", "first_name"),
@@ -128,6 +129,7 @@ class Customer(Contact, HasCustomFields, Versioned, Record):
     referral_code: Mapped[str | None] = mapped_column(Code(40), index=True)
     referred_by: Mapped[str | None] = mapped_column(Code(40), index=True)
     kyc_status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
+    #: When the KYC has to be renewed.
     rekyc_on: Mapped[date | None] = mapped_column(Date)
     #: Their picture, a square, in the file store; null = initials.
     picture: Mapped[str | None] = mapped_column(String(64), index=True, info=STORED_FILE)

@@ -60,6 +60,7 @@ KINDS = (
     "webhook",
     "link",
     "link_confirmed",
+    "rekyc",
     "message",
     "export",
     "import",

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import assignment_requests
+from app.domain import assignment_requests, timeline
 from app.domain.automation.expiry import due_leads, due_requests, expire_leads, expire_request
 from app.domain.base import Stamp
 from app.domain.business_settings import BusinessSetting
@@ -47,6 +47,41 @@ def test_when_a_lead_expires(session: Session, ana: Any, meaning: Any, days: Any
     lead = factories.lead(session, ana, meaning, at=NOW - days * DAY)
     expire_leads(session, due_leads(session, NOW, 100), NOW)
     assert lead.status.meaning == (ends_as or meaning)
+
+
+@each_case(
+    "kind, days_ago, stays",
+    [
+        ("note", 59, True),
+        ("call", 1, True),
+        ("message", 1, True),
+        ("task", 1, True),
+        ("note", 60, False),
+        ("system", 1, False),
+    ],
+)
+def test_a_lead_with_activity_stays(session: Session, ana: Any, kind: str, days_ago: int, stays: bool) -> None:
+    lead = factories.lead(session, ana, at=NOW - 90 * DAY)
+    timeline.write(session, lead, kind, Stamp(ana.id, NOW - days_ago * DAY), text="Called.")
+    session.flush()
+    assert due_leads(session, NOW, 100) == ([] if stays else [lead.id])
+    assert expire_leads(session, [lead.id], NOW) == ["skipped" if stays else "expired"]
+
+
+def test_an_opened_account_expires_by_its_status_alone(session: Session, ana: Any) -> None:
+    lead = factories.lead(session, ana, "opened", at=NOW - 30 * DAY)
+    timeline.write(session, lead, "note", Stamp(ana.id, NOW), text="Called.")
+    session.flush()
+    assert expire_leads(session, due_leads(session, NOW, 100), NOW) == ["expired"]
+
+
+def test_leads_with_activity_do_not_keep_others_from_expiring(session: Session, ana: Any) -> None:
+    """At most so many are found at once, and the oldest come first."""
+    made = [factories.lead(session, ana, at=NOW - 90 * DAY) for _ in range(7)]
+    for lead in made[:4]:
+        timeline.write(session, lead, "note", Stamp(ana.id, NOW), text="Called.")
+    session.flush()
+    assert due_leads(session, NOW, 2) == [made[4].id, made[5].id]
 
 
 def test_a_lead_changed_meanwhile_stays(session: Session, ana: Any) -> None:

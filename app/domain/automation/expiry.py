@@ -1,4 +1,4 @@
-"""Expiry of leads without changes and of assignment requests without a decision."""
+"""Expiry of leads without activity and of assignment requests without a decision."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ from app.lib.batches import batched
 
 #: Assignees per statement: for more values than 199 MariaDB estimates their rows, and may read all leads.
 _ASSIGNEES_AT_ONCE = 10
+#: Leads per statement that looks for their activity, for the same reason.
+_LEADS_AT_ONCE = 100
+#: Entries of the timeline that show that somebody is in contact with the lead; its own changes set `changed_on`.
+ACTIVITY = ("note", "comment", "call", "message", "task", "file")
 
 
 def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
-    """Ids of the leads to expire now, longest unchanged first.
+    """Ids of the leads to expire now, longest unchanged first; not those in work with activity since.
 
     Those in work are looked up for each assignee and status by their last change, as most of them aren't due.
     """
@@ -32,13 +36,37 @@ def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
     in_work = [row.id for row in statuses if row.meaning not in (*leads.TERMINAL, leads.OPENED)]
     due = [Lead.status_id.in_(in_work), Lead.changed_on <= unchanged_since]
     assignees = batched(_assignees(session), _ASSIGNEES_AT_ONCE)
-    rules = [
-        [Lead.status_id.in_(opened), Lead.status_on <= opened_before],
-        [Lead.assignee_id.is_(None), *due],
-        *([Lead.assignee_id.in_(part), *due] for part in assignees),
-    ]
-    found = [row for each in rules for row in _oldest(session, each, limit)]
+    rules = [[Lead.assignee_id.is_(None), *due], *([Lead.assignee_id.in_(part), *due] for part in assignees)]
+    found = _oldest(session, [Lead.status_id.in_(opened), Lead.status_on <= opened_before], limit)
+    found += [row for each in rules for row in _inactive(session, each, unchanged_since, limit)]
     return [key for _changed_on, key in sorted(found)[:limit]]
+
+
+def _inactive(
+    session: Session, rules: Sequence[ColumnElement[bool]], since: datetime, limit: int
+) -> list[tuple[datetime, int]]:
+    """Those of the oldest without activity since; further ones are read in place of those with some."""
+    found: list[tuple[datetime, int]] = []
+    after: list[ColumnElement[bool]] = []
+    while True:
+        rows = _oldest(session, [*rules, *after], limit)
+        active = _active(session, [key for _changed_on, key in rows], since)
+        found += [row for row in rows if row[1] not in active]
+        if len(rows) < limit or len(found) >= limit:
+            return found
+        changed_on, key = rows[-1]
+        after = [or_(Lead.changed_on > changed_on, and_(Lead.changed_on == changed_on, Lead.id > key))]
+
+
+def _active(session: Session, lead_ids: Sequence[int], since: datetime) -> set[int | None]:
+    """Those of the leads that somebody has called, written to, planned for or written about since."""
+    table = timeline.Activity
+    rules = (table.kind.in_(ACTIVITY), table.at > since)
+    return {
+        key
+        for part in batched(lead_ids, _LEADS_AT_ONCE)
+        for key in session.scalars(select(table.lead_id).where(table.lead_id.in_(part), *rules).distinct())
+    }
 
 
 def _oldest(session: Session, rules: Sequence[ColumnElement[bool]], limit: int) -> list[tuple[datetime, int]]:
@@ -53,7 +81,7 @@ def _assignees(session: Session) -> list[int]:
 
 
 def _latest_changes(session: Session, now: datetime) -> tuple[datetime, datetime]:
-    """60 days without a change in a status of work, and 30 days in Account Opened; settings change these numbers."""
+    """60 days without activity in a status of work, and 30 days in Account Opened; settings change these numbers."""
     days = (business_settings.value_of(session, name) for name in ("lead_expiry_days", "opened_expiry_days"))
     unchanged_since, opened_before = (now - timedelta(days=each) for each in days)
     return unchanged_since, opened_before
@@ -71,7 +99,8 @@ def _is_expired(session: Session, now: datetime) -> ColumnElement[bool]:
 def expire_leads(session: Session, lead_ids: Sequence[int], now: datetime) -> list[str]:
     """Move leads to their expired status through the state machine. The caller commits.
 
-    Returns for each id "expired", or "skipped" if another transaction holds the lead or changed it meanwhile.
+    Returns for each id "expired", or "skipped" if another transaction holds the lead, or it was changed or worked on
+    meanwhile.
     """
     query = (
         select(Lead)
@@ -81,8 +110,10 @@ def expire_leads(session: Session, lead_ids: Sequence[int], now: datetime) -> li
         .with_for_update(skip_locked=True, of=Lead)
     )
     locked = session.scalars(query, execution_options={"populate_existing": True}).all()
-    leads.expire(session, locked, now)
-    done = {lead.id for lead in locked}
+    active = _active(session, lead_ids, _latest_changes(session, now)[0])
+    due = [lead for lead in locked if lead.status.meaning == leads.OPENED or lead.id not in active]
+    leads.expire(session, due, now)
+    done = {lead.id for lead in due}
     return ["expired" if lead_id in done else "skipped" for lead_id in lead_ids]
 
 

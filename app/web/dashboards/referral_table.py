@@ -8,16 +8,26 @@ from flask_babel import gettext as _
 
 from app.domain.analytics.figure_counts import rate
 from app.lib.digit_grouping import grouped
+from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
+from app.web.pages.brand import current_brand
 
 
-def referral_table(referrals: list[dict[str, Any]], filters: Filters) -> dict[str, Any]:
-    """{kind, columns, rows, is_empty}, the code with the most leads first."""
+def referral_table(referrals: list[dict[str, Any]], filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """{kind, columns, rows, is_empty}, the code with the most leads first.
+
+    The code that the business settings call the company's own is named like the company, if no customer has it.
+    """
+    house = str(viewer.lookups.business["default_referral"]).strip().casefold()
+    known = [
+        each if each["name"] or each["code"].casefold() != house else each | {"name": current_brand().name}
+        for each in referrals
+    ]
     columns = [_("Referred by"), _("Code"), _("Leads"), _("Converted"), _("Rate")]
     return {
         "kind": "referrals",
         "columns": columns,
-        "rows": [_row(each, filters) for each in referrals],
+        "rows": [_row(each, filters) for each in known],
         "is_empty": not referrals,
     }
 

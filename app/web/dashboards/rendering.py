@@ -232,7 +232,7 @@ def _people_bars(_name: str, widget: PeopleBars, canvas: RenderContext) -> Drawn
 
 
 def _referrals(_name: str, _widget: ReferralTable, canvas: RenderContext) -> Drawn:
-    return referral_table(canvas.found.referrals, canvas.filters)
+    return referral_table(canvas.found.referrals, canvas.filters, canvas.viewer)
 
 
 _DRAWN: dict[type[Widget], Callable[[str, Any, RenderContext], Drawn]] = {

@@ -313,6 +313,7 @@ class LeadScreen(RevealActions, AssignableScreen):
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
             raise access.Denied(_g("Only a manager can undo a conversion."))
-        lead_conversion.undo(db.session(), lead, current_viewer().stamp)
+        with access.as_system(db.session()):  # all that the conversion moved
+            lead_conversion.undo(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(self.url_of(lead))

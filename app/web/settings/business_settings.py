@@ -42,6 +42,7 @@ _LABELS = {
     "request_expiry_days": lazy_gettext("Working days until a pending assignment request expires"),
     "lead_expiry_days": lazy_gettext("Days without activity until an open lead expires"),
     "opened_expiry_days": lazy_gettext("Days in Account Opened until a lead expires"),
+    "rekyc_reminder_days": lazy_gettext("Days before a customer's re-KYC date at which their owner is reminded"),
     "sla_warning_percent": lazy_gettext("Percent of the SLA target after which a warning is sent"),
     "sla_escalation_minutes": lazy_gettext("Office minutes until a missed SLA target is escalated to the next manager"),
     "promotional_hours": lazy_gettext("Hours in which promotional messages are sent and calls made"),
@@ -117,6 +118,7 @@ _TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (lazy_gettext("Tasks and assignment"), ("grace_minutes", "retry_minutes", "request_expiry_days")),
     ("", ("first_task_minutes",)),
     (lazy_gettext("Leads"), ("lead_expiry_days", "opened_expiry_days", "default_referral")),
+    (lazy_gettext("Customers"), ("rekyc_reminder_days",)),
     (lazy_gettext("SLA"), ("sla_warning_percent", "sla_escalation_minutes")),
     (
         lazy_gettext("Messages and calls"),

@@ -34,6 +34,7 @@ ICONS = {
     "request_withdrawn": ("arrow-back-up", "gray"),
     "link": ("link", "amber"),
     "link_confirmed": ("link", "green"),
+    "rekyc": ("calendar-event", "amber"),
     "sla_warning": ("clock-hour-4", "amber"),
     "sla_breach": ("flag", "red"),
     "sla_escalated": ("trending-up", "red"),

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.analytics.figures import FIGURES
 from app.extensions import db
-from app.models import AccountType, AuditEntry, Board, FailedLogin, User
+from app.models import AccountType, AuditEntry, Board, BusinessSetting, FailedLogin, User
 from app.ops.database.connections import WRITES
 from app.web.dashboards import pdf, widget_data
 from app.web.dashboards.widgets import CATALOG, PAGES
@@ -178,6 +178,21 @@ def test_a_page_and_a_board_as_pdf(busy: Crm) -> None:
     ben = busy.people["ben"].id
     for (who, path), status in (refused | {("mia", f"mine.pdf?who={ben}"): 403}).items():
         assert busy.client(who).screen(f"/dashboard/{path}").status_code == status, path
+
+
+def test_the_companys_own_referral_code_is_named_like_the_company(busy: Crm) -> None:
+    for code in ("AUOMC", "R-9"):
+        busy.make.lead("ana", at=_TODAY - timedelta(days=1), referral=code)
+    named = re.findall(r"(Eshin CRM|Nobody you can see)\s*</[a-z]+>\s*<td[^>]*>\s*([^<\s]+)", table_of_codes(busy))
+    assert ("Eshin CRM", "AUOMC") in named and ("Nobody you can see", "R-9") in named
+    busy.session.add(BusinessSetting(key="default_referral", value="R-9"))
+    busy.session.commit()
+    named = re.findall(r"(Eshin CRM|Nobody you can see)\s*</[a-z]+>\s*<td[^>]*>\s*([^<\s]+)", table_of_codes(busy))
+    assert ("Nobody you can see", "AUOMC") in named and ("Eshin CRM", "R-9") in named
+
+
+def table_of_codes(crm: Crm) -> str:
+    return opened(crm, "root", f"/dashboard/referrals?{PERIOD}").split('data-widget="referral_table"')[1]
 
 
 @pytest.mark.parametrize("who", ["root", "rhea", "mia", "ana"])

@@ -140,6 +140,29 @@ def test_a_conversion_is_undone_by_managers_of_the_lead(crm: Crm, who: str, undo
     assert (crm.stored(lead)["converted_on"] is None) is undone
 
 
+def test_an_undone_conversion_takes_back_what_it_gave_to_the_customer(crm: Crm) -> None:
+    """What was written before the lead had a customer is the lead's alone again; the rest stays."""
+    lead = crm.make.lead("ana")
+    ana = crm.client("ana")
+    ana.form(f"/leads/note/{lead.id}", {"body": "Likes futures"})
+    call = crm.make.call("ana", lead_id=lead.id)
+    over_rest(ana, "lead", lead, status="Account Activated", client_id="C1")
+    (customer,) = crm.rows(select(Customer))
+    theirs = select(Activity.id).where(Activity.customer_id == customer.id).order_by(Activity.id)
+    before, called = crm.rows(theirs), crm.stored(call)["customer_id"]
+    crm.make.ticket("cleo", customer_id=customer.id)
+    page, tickets = f"/customers/show/{customer.id}", len(crm.rows(theirs)) - len(before)
+    for _ in range(2):  # converted again after the undo
+        ana.form(f"/leads/convert/{lead.id}")
+        assert "Likes futures" in crm.client("cleo").screen(page).text
+        assert crm.stored(call)["customer_id"] == customer.id
+        assert crm.client("mia").form(f"/leads/unconvert/{lead.id}").status_code == 302
+        assert "Likes futures" not in crm.client("cleo").screen(page).text
+        assert crm.stored(call)["customer_id"] == called
+    assert set(before) <= set(crm.rows(theirs)) and tickets
+    assert crm.stored(lead)["customer_id"] == customer.id
+
+
 def test_every_move_is_logged_with_the_seconds_spent(crm: Crm) -> None:
     lead = crm.make.lead("ana", at=datetime.now(UTC) - timedelta(hours=2))
     over_rest(crm.client("ana"), "lead", lead, status="Contacted")

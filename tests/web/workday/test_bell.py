@@ -88,6 +88,20 @@ def test_a_reminder_states_the_actual_time(speaking: Any, kind: Any, minutes: An
     assert said(kind, minutes=minutes) == sentence
 
 
+@pytest.mark.parametrize(
+    ("days", "sentence"),
+    [
+        (30, "The KYC of CRM-LEAD-2026-00007 has to be renewed within 30 days."),
+        (1, "The KYC of CRM-LEAD-2026-00007 has to be renewed within 1 day."),
+        (0, "The KYC of CRM-LEAD-2026-00007 has to be renewed today."),
+        (-1, "The KYC of CRM-LEAD-2026-00007 had to be renewed 1 day ago."),
+        (-9, "The KYC of CRM-LEAD-2026-00007 had to be renewed 9 days ago."),
+    ],
+)
+def test_a_reminder_of_kyc_says_how_much_time_is_left(speaking: Any, days: int, sentence: str) -> None:
+    assert said("rekyc", days=days) == sentence
+
+
 def test_several_tasks_are_counted(speaking: Any) -> None:
     assert said("task_assigned", tasks=3) == "3 overdue tasks of CRM-LEAD-2026-00007 were assigned to you."
 
