@@ -12,12 +12,13 @@ from app.models import Board, Report, ReportRun, ReportSchedule, Role, SavedView
 
 
 def saved_views(person: Person) -> ColumnElement[bool]:
-    """The person's own views, and those shared with everybody or one of their roles.
+    """The person's own views, and those shared with everybody, one of their roles, or the team of a manager above them.
 
     Only of lists that they may open.
     """
     of_a_role = and_(SavedView.audience == "role", SavedView.role_id.in_(_roles_of(person)))
-    shared = or_(SavedView.audience == "all", of_a_role)
+    of_a_team = and_(SavedView.audience == "team", SavedView.owner_id.in_(_teams_of(person)))
+    shared = or_(SavedView.audience == "all", of_a_role, of_a_team)
     return or_(SavedView.owner_id == person.id, shared)
 
 

@@ -13,8 +13,8 @@ from app.domain.permissions import AccessVersion
 
 #: Characters of a view's name and of its address; views of one person.
 MAX_LABEL, MAX_QUERY, MAX_VIEWS = 80, 2000, 100
-#: Who sees a view: only its owner, the people of one role, or everybody who may open the list.
-AUDIENCES = ("me", "role", "all")
+#: Who sees a view: only its owner, their team (all who report to them), the people of one role, or everybody.
+AUDIENCES = ("me", "team", "role", "all")
 
 
 class SavedView(Record):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from app.domain.analytics.figures import FIGURES, CountScope
@@ -40,15 +40,20 @@ People = dict[int | None, dict[str, tuple[int, int]]]
 Summary = dict[date, People]
 
 
-def summarize(session: Session, scope: CountScope) -> Summary:
-    """The calls of the period by month of the zone, employee and direction, in one statement."""
+def summarize(session: Session, scope: CountScope, *conditions: ColumnElement[bool]) -> Summary:
+    """The calls of the period by month of the zone, employee and direction, in one statement.
+
+    `conditions`: further ones on calls.
+    """
     months = months_of(scope.period)
     starts = [datetime.combine(each, time(0), tzinfo=scope.period.zone).astimezone(UTC) for each in months[1:]]
     ends: Any = [(CallLog.started_on < start, n) for n, start in enumerate(starts)]
     # Never a bare number: MariaDB reads GROUP BY 0 as a column.
     month = case(*(ends or [(CallLog.started_on.is_(None), 0)]), else_=len(starts)).label("month")
     query = select(month, CallLog.employee_id, CallLog.direction, func.count(), func.sum(CallLog.duration_seconds))
-    rows = session.execute(query.where(FIGURES["calls"].rows(scope)).group_by(month, *query.selected_columns[1:3]))
+    rows = session.execute(
+        query.where(FIGURES["calls"].rows(scope), *conditions).group_by(month, *query.selected_columns[1:3])
+    )
     found: Summary = {}
     for number, employee, direction, count, seconds in rows:
         mine = found.setdefault(months[int(number)], {}).setdefault(employee, {})

@@ -134,7 +134,7 @@ def assign_to_role(arguments: Arguments) -> dict[str, Any]:
 def assign_to_user(arguments: Arguments) -> dict[str, Any]:
     """doc_name, user_name -> the assigned user."""
     row, viewer = requested_record(arguments, "assign"), current_viewer()
-    user_id = _find_user(arguments.first_text("user_name", "user", "assigned_to", "assign_to"), viewer)
+    user_id = find_user(arguments.first_text("user_name", "user", "assigned_to", "assign_to"), viewer)
     assignment_actions.assign_directly(
         bulk_actions.ModuleAccess(_requested_doctype(arguments)), row, user_id, viewer, "direct"
     )
@@ -146,7 +146,8 @@ def _assigned_result(row: Any, user_id: int, viewer: Viewer) -> dict[str, Any]:
     return {"assigned_user": name_of(user_id, viewer), "message": text, "name": row.number, "task_created": False}
 
 
-def _find_user(username: str, viewer: Viewer) -> int:
+def find_user(username: str, viewer: Viewer) -> int:
+    """The id of a colleague by username or email address. Raises RuleBroken."""
     user_id = viewer.lookups.find_person(username)
     if user_id is None:
         raise RuleBroken(_("There is no such colleague. Please choose someone else."), "user")
@@ -165,7 +166,7 @@ def bulk_assign_tickets(arguments: Arguments) -> dict[str, Any]:
 
 def _bulk_assign(doctype: DocType, names: list[str], arguments: Arguments) -> dict[str, Any]:
     viewer = current_viewer()
-    user_id = _find_user(arguments.record_names("users", "assigned_to", "user", "user_name")[0], viewer)
+    user_id = find_user(arguments.record_names("users", "assigned_to", "user", "user_name")[0], viewer)
     module_access = bulk_actions.ModuleAccess(doctype)
     result = bulk_actions.apply_to_each(
         doctype,
@@ -202,7 +203,7 @@ def bulk_add_assignees(arguments: Arguments) -> dict[str, Any]:
 
 
 def _requested_users(arguments: Arguments, viewer: Viewer) -> list[int]:
-    return [_find_user(name, viewer) for name in arguments.record_names(*_USER_ARGUMENTS)]
+    return [find_user(name, viewer) for name in arguments.record_names(*_USER_ARGUMENTS)]
 
 
 def _add_assignees(doctype: DocType, row: Any, user_ids: list[int], viewer: Viewer) -> bool:

@@ -218,3 +218,9 @@ def update_settings(arguments: Arguments) -> Response:
     force = business_settings.values_of(db.session(), "phone_app_force")["phone_app_force"]
     body = {"success": True, "check_interval_hours": 24, "force_after_days": 0 if force else 30, "auto_check": True}
     return json_answer(200, body | {"message": body})
+
+
+def log_update_check(arguments: Arguments) -> Response:
+    """Answer an app that tells that it has looked for a new version; nothing of it is kept."""
+    body = {"success": True}
+    return json_answer(200, body | {"message": body})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
@@ -12,6 +13,7 @@ from flask_babel import gettext as _
 from app.domain import audit
 from app.domain.analytics import call_summary
 from app.domain.analytics.call_summary import Row
+from app.domain.analytics.figures import CountScope
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.lazy_imports import IMPORTING
@@ -34,15 +36,30 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
     """The file, recorded in the audit. Raises Denied; RuleBroken if there are no calls."""
     if not may_export(viewer):
         viewer.person.refuse_unless("Call Logs", "export")
-    session = db.session()
-    summary = call_summary.summarize(session, scope_of(filters.period, viewer, filters.people))
+    return send_summary(kind, SummaryOf(scope_of(filters.period, viewer, filters.people), filters.who), viewer)
+
+
+@dataclass(frozen=True)
+class SummaryOf:
+    """The calls that are summed up."""
+
+    scope: CountScope
+    #: Whose they are, for the audit.
+    who: str
+    #: Further conditions on calls.
+    conditions: tuple[Any, ...] = ()
+
+
+def send_summary(kind: str, of: SummaryOf, viewer: Viewer) -> Response:
+    """The file of these calls, recorded in the audit. Raises RuleBroken if there are none."""
+    summary = call_summary.summarize(db.session(), of.scope, *of.conditions)
     if not summary:
         raise RuleBroken(_("There are no calls in this period. Please choose another one."), "from")
     people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
     rows = list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
-    span = f"{filters.period.first_day} – {filters.period.last_day}"
+    span = f"{of.scope.period.first_day} – {of.scope.period.last_day}"
     with request_transaction() as writing:
-        audit.write(writing, "export", viewer.person.id, viewer.now, NAME, what=span, who=filters.who, rows=len(rows))
+        audit.write(writing, "export", viewer.person.id, viewer.now, NAME, what=span, who=of.who, rows=len(rows))
     made, mimetype = (as_csv(rows), "text/csv; charset=utf-8") if kind == "csv" else (as_xlsx(rows), XLSX)
     attachment = {"Content-Disposition": f"attachment; filename={NAME}.{kind}", "Cache-Control": "no-store"}
     return Response(made, 200, attachment, content_type=mimetype)

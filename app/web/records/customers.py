@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import customer_keys, customers
 from app.domain.base import RuleBroken
-from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
+from app.domain.customers import Customer, CustomerAccount
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource, request_json
@@ -27,7 +27,7 @@ from app.web.core.fields.contact_fields import CONTACT, contact_fields
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.routes import page_route
-from app.web.records import customer_link_actions, identity_guesses, related_lists
+from app.web.records import customer_facts, customer_link_actions, identity_guesses, related_lists
 from app.web.records.attachments import profile_pictures
 from app.web.records.consent_ledger_link import consents_action
 from app.web.records.disclosure_page import disclosure_page, disclosures_action
@@ -41,13 +41,9 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     profile_pictures.CustomerPictureField("picture"),
     ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),
-    ChoiceField(
-        "kyc_status",
-        options=KYC_STATUSES,
-        colors={"Pending": "amber", "Verified": "green", "Rejected": "red", "Re-KYC due": "orange"},
-    ),
+    *customer_facts.facts("kyc_status", "refused_channels"),
 )
-LABELS = {
+LABELS = customer_facts.LABELS | {
     "number": _("Number"),
     "status": _("Status"),
     "source": _("Source"),
@@ -169,9 +165,9 @@ class CustomerScreen(RevealActions, Screen):
     list_title, record_name = _("Customers"), _("Customer")
     empty_text = _("No customers yet. A lead becomes one when its account is opened. Or import them under “…”.")
     list_columns = ["name", "mobile", "referral_code", "kyc_status", "status", "owner", "number", "created_on"]
-    search_exclude_columns = CustomerResource.search_exclude_columns
+    search_exclude_columns = [*CustomerResource.search_exclude_columns, "refused_channels"]
     order_columns = CustomerResource.order_columns
-    show_columns = CustomerResource.show_columns
+    show_columns = [*CustomerResource.show_columns, "refused_channels"]
     show_fieldsets = [
         (_("Contact"), {"fields": ["picture", *CONTACT]}),
         (_("Details"), {"fields": [*_KYC, *_CONSENT]}),
@@ -189,6 +185,7 @@ class CustomerScreen(RevealActions, Screen):
     quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "address")
     quick_filters = ("status", "kyc_status", "owner")
     summary_columns = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
+    summary_if_any = ("refused_channels",)
     bulk_edit_columns = ("status", "source", "kyc_status", "rekyc_on", "owner")
     timeline_column = "customer_id"
 

@@ -25,7 +25,7 @@ from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.routes import page_route
-from app.web.records import customer_link_actions, identity_guesses, related_lists
+from app.web.records import customer_facts, customer_link_actions, identity_guesses, related_lists
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.close_tasks_field import TaskIdsField
 from app.web.records.consent_ledger_link import consents_action
@@ -42,6 +42,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("category", options=CATEGORIES),
     OpenDueField("next_follow_up_on", (Lead.next_follow_up_on, Lead.status_id), is_open_lead),
     BirthDateField("date_of_birth"),
+    *customer_facts.facts("kyc_status", "refused_channels"),
     *clock_fields(Lead, Lead.opened_on),
     PersonField("assign_to", receives="leads"),
     TextField("assign_to_role", max_length=64),
@@ -49,6 +50,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     TaskIdsField("close_tasks"),
 )
 LABELS = CLOCK_LABELS | {
+    **customer_facts.LABELS,
     "number": _("Number"),
     "status": _("Status"),
     "source": _("Source"),
@@ -216,9 +218,9 @@ class LeadScreen(RevealActions, AssignableScreen):
     list_title, record_name = _("Leads"), _("Lead")
     empty_text = _("No leads yet. Add one with “New”, or import a file under “…”.")
     list_columns = ["name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on"]
-    search_exclude_columns = LeadResource.search_exclude_columns
+    search_exclude_columns = [*LeadResource.search_exclude_columns, "kyc_status", "refused_channels"]
     order_columns = LeadResource.order_columns
-    show_columns = LeadResource.show_columns
+    show_columns = [*LeadResource.show_columns, "kyc_status", "refused_channels"]
     show_fieldsets = [
         (_("Contact"), {"fields": [*CONTACT, "date_of_birth"]}),
         (
@@ -254,6 +256,7 @@ class LeadScreen(RevealActions, AssignableScreen):
     ]
     quick_filters = ("status", "assignee", "source")
     summary_columns = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
+    summary_if_any = ("kyc_status", "refused_channels")
     text_columns = ("description",)
     timeline_column = "lead_id"
     status_requirements = lead_requirements.REQUIRED_FIELDS

@@ -117,17 +117,19 @@ def _body(
     steps = next_steps.context(screen, wire, related, viewer)
     sections = _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer))
     return {
-        "strip": [
-            {"name": name, "label": labels[name], "cell": cells[name]}
-            for name in screen.summary_columns
-            if name in cells
-        ],
+        "strip": [{"name": name, "label": labels[name], "cell": cells[name]} for name in _strip_names(screen, cells)],
         "texts": _take_texts(screen, sections),
         "sections": sections,
         "next_steps": steps,
         "related": [part for part in related if steps is None or "open_tasks" not in part],
         "composer": composer.context(screen, wire, viewer),
     }
+
+
+def _strip_names(screen: Any, cells: dict[str, dict[str, Any]]) -> list[str]:
+    """The columns of the summary strip: the screen's, and of those that it shows if there is any, these."""
+    more = [name for name in screen.summary_if_any if cells.get(name, {}).get("kind", "missing") != "missing"]
+    return [name for name in (*screen.summary_columns, *more) if name in cells]
 
 
 def _addresses(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, str | None]:

@@ -114,6 +114,8 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
     #: Columns offered as quick filters above the list; columns of the summary strip of the record page.
     quick_filters: tuple[str, ...] = ()
     summary_columns: tuple[str, ...] = ()
+    #: Further columns of the strip, shown only if they have a value.
+    summary_if_any: tuple[str, ...] = ()
     #: Columns whose texts are shown in full above the timeline of the record page, unless they are empty.
     text_columns: tuple[str, ...] = ()
     #: The Activity column of this record's timeline; "" = entries are found by table and id.

@@ -18,6 +18,7 @@ from app.web.core.fields.contact_field_types import EmailField, NameField, Phone
 from app.web.core.fields.reference_fields import PersonField, person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
+from app.web.records import customer_facts
 from app.web.records.caller_lookup import CallerField
 from app.web.records.close_tasks_field import TaskIdsField
 from app.web.records.sla_fields import CLOCK_LABELS, clock_fields
@@ -152,6 +153,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ),
     EmailField("email", columns=(Ticket.email, Customer.email)),
     NameField("caller", columns=(Ticket.first_name, Ticket.last_name, Customer.first_name, Customer.last_name)),
+    *customer_facts.facts("client_id", "kyc_status", "refused_channels"),
     AssigneesField("assignee", columns=(Ticket.assignee_id, _PRESENT), key="assignee_id"),
     *clock_fields(Ticket, Ticket.resolved_on),
     TextField("first_name", columns=(Ticket.first_name, Customer.first_name), max_length=80),
@@ -162,6 +164,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     TaskIdsField("close_tasks"),
 )
 LABELS = CLOCK_LABELS | {
+    **customer_facts.LABELS,
     "number": _("Number"),
     "title": _("Title"),
     "subjects": _("Subjects"),

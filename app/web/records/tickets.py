@@ -184,6 +184,10 @@ class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
     }
 
 
+#: Of the customer.
+_FACTS = ("client_id", "kyc_status", "refused_channels")
+
+
 class TicketScreen(RevealActions, MultiAssigneeScreen):
     """/tickets/"""
 
@@ -196,7 +200,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number"]
     search_columns = TicketResource.search_columns
     order_columns = TicketResource.order_columns
-    show_columns = [*TicketResource.show_columns, "subject_labels", "email"]
+    show_columns = [*TicketResource.show_columns, "subject_labels", "email", *_FACTS]
     show_fieldsets = [
         (
             _("Details"),
@@ -251,6 +255,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     ]
     quick_filters = ("status", "priority", "assignee")
     summary_columns = ("priority", "reply_due_on", "resolve_due_on", "customer", "mobile")
+    summary_if_any = _FACTS
     text_columns = ("description", "resolution")
     timeline_column = "ticket_id"
     status_requirements = {"resolved": "resolution", "closed": "resolution"}

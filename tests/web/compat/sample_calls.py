@@ -173,6 +173,7 @@ SAMPLE_CALLS: dict[str, tuple[str, BuildBody]] = {
     _MOBILE_SYNC + "get_user_profile": ("ana", _constant()),
     _API + "app_update.get_app_version": ("ana", _constant()),
     _API + "app_update.get_update_settings": ("ana", _constant()),
+    _API + "app_update.log_update_check": ("ana", _constant()),
     "frappe.desk.form.load.getdoc": ("ana", _naming("lead", **_LEAD, name=...)),
     "frappe.desk.search.search_link": ("ana", _constant(**_LEAD, txt="Rav", page_length=5)),
     _DESK_FORM + "assign_to.add": ("sam", _naming("ticket", doctype="CRM Ticket", name=..., assign_to=["sam"])),
@@ -232,6 +233,7 @@ SAMPLE_CALLS: dict[str, tuple[str, BuildBody]] = {
     _API + "ticket.bulk_set_priority": ("cleo", lambda g: {"names": [g.ticket.number], "priority": "High"}),
     _API + "ticket.bulk_close_tickets": ("cleo", lambda g: {"names": [g.ticket.number], "resolution": "Done"}),
     _API + "ticket.bulk_assign_tickets": ("sam", lambda g: {"names": [g.ticket.number], "assigned_to": "sam"}),
+    _API + "ticket.escalate_ticket": ("cleo", _naming("ticket", ticket_name=...)),
     _API + "ticket.get_customer_history": ("cleo", _naming("customer", customer_id=...)),
     _API + "ticket.assign_ticket_to_role": ("sam", _naming("ticket", ticket_name=..., role_name="Support Manager")),
     _API + "ticket.assign_ticket_to_user": ("sam", _naming("ticket", ticket_name=..., user_name="sam")),
@@ -299,6 +301,7 @@ SAMPLE_CALLS: dict[str, tuple[str, BuildBody]] = {
         lambda g: _LEAD | {"call_log": str(g.unlinked_call.id), "docname": g.lead.number},
     ),
     _API + "call_log.delink_call_log": ("ana", _naming("linked_call", call_log=...)),
+    _API + "call_log.export_call_log_monthly_summary": ("mia", _constant(file_format_type="CSV")),
     _API + "call_log.set_cold_call": ("ana", _constant(call_log="device_1", is_cold_call=1)),
     _INTEGRATIONS + "add_note_to_call_log": (
         "ana",

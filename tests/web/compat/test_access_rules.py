@@ -18,6 +18,7 @@ from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 #: permissions; and those that leave out modules that the person cannot read.
 OPEN_METHODS = """
     login logout ping get_logged_user get_user_profile get_app_version get_update_settings get_assignable_roles
+    log_update_check
     get_assignable_users_public get_users get_current_user_module_permissions get_office_hours get_holidays
     get_office_status is_call_integration_enabled get_customer_history get_customer_interactions universal_search
     get_contact_by_phone_number has_permission get_single_value rename_doc submit cancel
@@ -48,6 +49,7 @@ METHODS_BY_CELL = {
     ("Sales User", "Call Logs", "read"): """
         get_user_call_logs get_sync_stats get_call_log link_call_log delink_call_log create_lead_from_call_log
         set_cold_call add_note_to_call_log add_task_to_call_log""",
+    ("Sales Manager", "Call Logs", "export"): "export_call_log_monthly_summary",
     ("Sales User", "Call Logs", "create"): "sync_call_logs make_a_call",
     ("Sales User", "Call Logs", "write"): """
         link_call_log delink_call_log create_lead_from_call_log set_cold_call add_note_to_call_log
@@ -76,11 +78,11 @@ METHODS_BY_CELL = {
     ("Sales Manager", "Dashboard", "read"): """
         get_dashboard_data get_user_dashboard_data get_available_users get_user_roles""",
     ("Support User", "Tickets", "read"): """
-        get_ticket update_ticket_status bulk_update_tickets bulk_set_priority bulk_close_tickets
+        get_ticket update_ticket_status escalate_ticket bulk_update_tickets bulk_set_priority bulk_close_tickets
         get_customer_data_for_ticket get_ticket_with_customer_data update_ticket_customer_data""",
     ("Support User", "Tickets", "create"): "create_ticket",
     ("Support User", "Tickets", "write"): """
-        update_ticket_status bulk_update_tickets bulk_set_priority bulk_close_tickets""",
+        update_ticket_status escalate_ticket bulk_update_tickets bulk_set_priority bulk_close_tickets""",
     ("Support User", "Tickets", "bulk"): "bulk_update_tickets bulk_set_priority bulk_close_tickets",
     ("Support Manager", "Tickets", "assign"): """
         add add_multiple remove_multiple bulk_assign_tickets assign_ticket_to_role assign_ticket_to_user

@@ -67,7 +67,7 @@ def fault_of(sample: SampleRecords, name: str) -> str:
     who, build_body = SAMPLE_CALLS[name]
     sample.result(who, "crm.api.office_hours.get_office_status")  # the person is read, and again after half a minute
     response, statements = sample.call_counting_statements(who, name, build_body(sample))
-    body = response.get_json()
+    body = response.get_json(silent=True) or {"message": response.headers.get("Content-Disposition")}  # or a file
     is_good = response.status_code == 200 and {"message", "docs"} & set(body) and "_server_messages" not in body
     if not is_good or (isinstance(body.get("message"), dict) and body["message"].get("success") is False):
         return f"{name}: {response.status_code} {response.text}"

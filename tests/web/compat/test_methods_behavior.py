@@ -24,6 +24,45 @@ LEAD_OPERATIONS, ROLE_ASSIGNMENT, ASSIGNMENT_REQUESTS = (
 # --- leads and tickets
 
 
+def test_an_escalated_ticket_gets_the_next_priority_and_the_named_colleague(sample: SampleRecords) -> None:
+    escalate, name = API + "ticket.escalate_ticket", sample.ticket.number
+    found = sample.result("cleo", escalate, ticket_name=name, reason="<b>Asked twice</b>")
+    assert (found["priority"], found["assigned_to"]) == ("High", "cleo@eshin.test")
+    notes = sample.result("cleo", API + "activities.get_activities", name=name)[2]
+    assert "Asked twice" in str(notes)
+    assert sample.call("cleo", escalate, {"ticket_name": name, "escalate_to": "sam"}).status_code == 403
+    assert sample.crm.fresh(sample.ticket).priority == "High"  # refused as a whole
+    found = sample.result("sam", escalate, ticket=name, assigned_to="sam@eshin.test")
+    assert (found["priority"], found["assigned_to"]) == ("Urgent", "sam@eshin.test")
+    refused = sample.call("sam", escalate, {"ticket_name": name})
+    assert refused.status_code == 417 and "urgent already" in refused.text
+
+
+@pytest.mark.parametrize(("format_", "begin"), [("CSV", b"\xef\xbb\xbf"), ("Excel", b"PK")])
+def test_the_monthly_summary_of_calls_is_a_file_of_the_filtered_calls(
+    sample: SampleRecords, format_: str, begin: bytes
+) -> None:
+    export = API + "call_log.export_call_log_monthly_summary"
+    answer = sample.call("mia", export, {"file_format_type": format_, "filters": {"type": "Outgoing"}})
+    assert answer.status_code == 200 and answer.get_data().startswith(begin), answer.text
+    assert "Call_Log_Monthly_Summary" in answer.headers["Content-Disposition"]
+    if format_ == "CSV":
+        lines = answer.get_data().decode("utf-8-sig").splitlines()
+        assert (
+            lines[1]
+            == "Caller Name,Incoming Calls,Call Duration,Outgoing Calls,Call Duration,Total Calls,Call Duration"
+        )
+        assert lines[2].startswith("Ana Shah,0,0s,") and lines[3].startswith("Total,0,0s,")
+    for body in ({"filters": {"type": "Incoming"}}, {"file_format_type": "PDF"}, {"filters": [["nothing", "=", 1]]}):
+        assert sample.call("mia", export, body).status_code == 417
+
+
+def test_an_app_may_tell_that_it_has_looked_for_a_version(sample: SampleRecords) -> None:
+    guest = sample.crm.app.test_client()
+    path = "/api/method/crm.api.app_update.log_update_check"
+    assert guest.post(path, json={"current_version": "1.3.0"}).get_json()["message"] == {"success": True}
+
+
 @pytest.mark.parametrize(
     ("target", "errors"),
     [("Sent to HO", 1), ("Account Opened", 1), ("Contacted", 0), ("Follow-up Scheduled", 0), ("New", 0)],

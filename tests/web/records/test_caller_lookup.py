@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.models import AuditEntry, CustomerAccount, CustomerLink, Ticket
+from app.models import AuditEntry, Customer, CustomerAccount, CustomerLink, Ticket
 from app.ops.redis.rate_counter import Rate
 from app.web.records import caller_lookup
 from tests.cases import each_case
@@ -223,3 +223,21 @@ def test_the_ticket_says_on_whose_word_its_customer_waits_and_they_see_what_they
         == 200
     )
     assert "Waits for" not in crm.client("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text
+
+
+def test_the_facts_of_a_customer_stand_at_the_top_of_their_records_once_they_are_open(crm: Any, asha: Any) -> None:
+    session = crm.new_session()
+    session.execute(update(Customer).where(Customer.id == asha.id).values(kyc_status="Re-KYC due", no_calls=True))
+    session.commit()
+    by_rest(crm, asha, "C100")
+    (ticket,) = crm.rows(select(Ticket))
+    page, facts = f"/tickets/show/{ticket.id}", ("Re-KYC due", "No calls")
+    assert not any(each in crm.client("cleo").screen(page).text for each in facts)
+    (link,) = crm.client("ana").rest("GET", "customer/links").get_json()["result"]
+    crm.client("ana").rest("POST", f"customer/{asha.id}/links", {"link": link["id"], "confirm": True})
+    assert all(each in crm.client("cleo").screen(page).text for each in facts)
+    lead = crm.make.lead("ana", mobile=MOBILE)
+    assert crm.fresh(lead).customer_id == asha.id
+    for path in (f"/leads/show/{lead.id}", f"/customers/show/{asha.id}"):
+        assert all(each in crm.client("ana").screen(path).text for each in facts), path
+    assert "refused_channels" not in crm.client("ana").rest("GET", f"lead/{lead.id}").text

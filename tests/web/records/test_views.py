@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import select
 
-from app.models import BulkChange, ListChoice, Role, SavedView, ViewPin
+from app.models import BulkChange, ListChoice, Role, SavedView, User, ViewPin
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 
@@ -59,7 +59,12 @@ def test_a_view_is_an_address_that_is_offered_pinned_and_opened_first(crm: Crm) 
 
 @pytest.mark.parametrize(
     "audience, seen_by",
-    [("me", {"mia"}), ("all", {"mia", "ana", "cleo", "root"}), ("Sales User", {"mia", "ana"})],
+    [
+        ("me", {"mia"}),
+        ("all", {"mia", "ana", "cleo", "root"}),
+        ("Sales User", {"mia", "ana"}),
+        ("team", {"mia", "ana"}),
+    ],
 )
 def test_who_sees_a_view(crm: Crm, audience: str, seen_by: set[str]) -> None:
     role = crm.session.scalars(select(Role.id).where(Role.name == audience)).first()
@@ -71,6 +76,19 @@ def test_who_sees_a_view(crm: Crm, audience: str, seen_by: set[str]) -> None:
     assert found == seen_by
     if "ana" in seen_by:
         assert "Hot" in page(crm, "ana", "/leads/?view=all")
+
+
+def test_a_view_of_a_team_is_offered_to_whoever_reports_to_its_owner_now(crm: Crm) -> None:
+    save(crm, "mia", audience="team")
+    view = view_of(crm)
+    assert 'value="team"' in crm.client("mia").screen(f"/views/{view.id}/edit").text
+    assert view.label in page(crm, "ana", "/views/") and view.label not in page(crm, "cleo", "/views/")
+    session = crm.new_session()
+    session.get_one(User, crm.id_of("ana")).manager_id = crm.id_of("sam")
+    session.commit()
+    assert view.label not in page(crm, "ana", "/views/")
+    assert crm.client("ana").screen(f"/views/{view.id}/edit").status_code == 404
+    assert save(crm, "ana", label="Mine", audience="team").status_code == 403
 
 
 @pytest.mark.parametrize(

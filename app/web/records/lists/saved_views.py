@@ -152,7 +152,7 @@ class SavedViewsView(BaseView):
             "error": refused.sentence if not errors or set(errors) - {"label", "audience"} else None,
         }
         if may_share(viewer):
-            page["audiences"] += [("all", _("Everybody"))] + [
+            page["audiences"] += [("team", _("My team")), ("all", _("Everybody"))] + [
                 (str(key), _("Role: %(role)s", role=name)) for key, name in _roles()
             ]
         template = "records/_saved_view.html" if request.headers.get("HX-Request") else "records/saved_view.html"
