@@ -119,6 +119,11 @@ def page_of_union(person: Person, record: Any, page_query: PageQuery) -> Select[
     return page_of([newest(branch, record, page_query) for branch in branches], page_query)
 
 
+def counts_by_holders(session: Session, record: Any) -> bool:
+    """Whether a PageQuery of this record may count tasks of others `by_holders`."""
+    return record is Task and holder_pages.are_settled(session)
+
+
 def finds_by_holders(session: Session, person: Person, record: Any, key: Any) -> bool:
     """Whether `first_by_holders` can be used for a list in the order of this column."""
     return holder_pages.can_page(session, record, key) and _has_shape(person, record)
@@ -202,7 +207,7 @@ def count_by_path(
 
 def _counted(person: Person, record: Any, page_query: PageQuery, with_shared: bool = True) -> tuple[Any, Any, Any]:
     """(whether the first way of holding rows reaches `size`, rows by all such ways, rows through others or None)."""
-    plain = PageQuery(page_query.conditions, page_query.size)
+    plain = PageQuery(page_query.conditions, page_query.size, by_holders=page_query.by_holders)
     first, *others = _apart(person, record, plain, with_shared)
     is_enough = first.with_only_columns(literal(1)).limit(1).offset(page_query.size - 1).scalar_subquery().is_not(None)
     own: Any = first.with_only_columns(func.count()).scalar_subquery()
@@ -232,8 +237,11 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
     if record is Customer:
         parts = [*customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
     else:
-        branches = branches_through_others(person, record)
-        parts = [newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
+        branches, rules = branches_through_others(person, record), not_own
+        if plain.by_holders:  # nobody reads these rows under the rule, so that it is asked here
+            branches = holder_pages.through_others(person)
+            rules = [*not_own, visible_alias(person, record, alias_of(record)[0])]
+        parts = [newest(branch.where(*rules), record, plain, sorts=False) for branch in branches]
     if parts:
         yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
 

@@ -66,6 +66,11 @@ def first(person: Person, page_query: PageQuery) -> Select[Any]:
     return found.order_by(*ordered([*key, rows.c.id], page_query.descending)).limit(page_query.limit)
 
 
+def through_others(person: Person) -> list[Select[Any]]:
+    """SELECTs of the tasks of each way through a lead or ticket that is held; not all of them need be visible."""
+    return [way.branch.where(*way.rules) for way in _ways(person) if not way.is_own]
+
+
 @dataclass(frozen=True)
 class _Way:
     """One way in which somebody in reach holds tasks or what they belong to."""
@@ -73,6 +78,8 @@ class _Way:
     #: SELECT of `id` of tasks.
     branch: Select[Any]
     rules: tuple[Any, ...]
+    #: Whether it is the assignee of the task.
+    is_own: bool = False
 
 
 def _parts(person: Person, page_query: PageQuery) -> list[Select[Any]]:
@@ -110,7 +117,7 @@ def _ways(person: Person) -> Iterator[_Way]:
     row, _adapter = alias_of(Task)
     columns = inspect(row).selectable.c
     for user_id in sorted(person.reach("Tasks") or ()):
-        yield _Way(_by_index("assignee_id"), (row.assignee_id == user_id,))
+        yield _Way(_by_index("assignee_id"), (row.assignee_id == user_id,), is_own=True)
     reaches = {
         table: person.reach(module) or frozenset() for table, module in _MODULES.items() if person.may(module, "read")
     }

@@ -30,6 +30,8 @@ class PageQuery:
     name: Hashable = None
     #: The values of named parameters in the conditions.
     open_values: dict[str, Any] = field(default_factory=dict)
+    #: Whether tasks of others are counted by the holders that they repeat.
+    by_holders: bool = False
 
     @property
     def limit(self) -> int:
