@@ -94,7 +94,7 @@ def page_by_person(
         question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
         return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     if holder_pages.can_page(session, record, page_query.key):
-        question = _question("holders", record, page_query, partial(holder_pages.page, person, page_query))
+        question = _question("holders", record, page_query, partial(holder_pages.page, session, person, page_query))
         return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     found = _scan(session, person, record, page_query)
     if found is not None:
@@ -129,9 +129,9 @@ def finds_by_holders(session: Session, person: Person, record: Any, key: Any) ->
     return holder_pages.can_page(session, record, key) and _has_shape(person, record)
 
 
-def first_by_holders(person: Person, page_query: PageQuery) -> Select[Any]:
+def first_by_holders(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
     """(id, key) of tasks up to the end of the page, each way in which the person reaches them by its index."""
-    return holder_pages.first(person, page_query)
+    return holder_pages.first(session, person, page_query)
 
 
 def _order_of(page_query: PageQuery) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import BinaryExpression
 from sqlalchemy.sql.operators import eq, in_op
 
-from app.access.index_branches import PageQuery, alias_of, index_of, newest, ordered, page_of
+from app.access.index_branches import PageQuery, alias_of, first_rows, index_of, newest, ordered, page_of
 from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain import task_holders
@@ -53,14 +53,14 @@ def can_page(session: Session, record: Any, key: Any) -> bool:
     return record is Task and key is not None and key.key == "due_on" and are_settled(session)
 
 
-def page(person: Person, page_query: PageQuery) -> Select[Any]:
+def page(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
     """The ids of the page."""
-    return page_of(_parts(person, page_query), page_query)
+    return page_of(_parts(session, person, page_query), page_query)
 
 
-def first(person: Person, page_query: PageQuery) -> Select[Any]:
+def first(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
     """(id, key) of the rows up to the end of the page, each once; without a key, by id."""
-    rows = union_all(*_parts(person, page_query)).subquery("ways")
+    rows = union_all(*_parts(session, person, page_query)).subquery("ways")
     key = [] if page_query.key is None else [rows.c.key]
     found = select(rows.c.id, *key).group_by(*key, rows.c.id)
     return found.order_by(*ordered([*key, rows.c.id], page_query.descending)).limit(page_query.limit)
@@ -82,10 +82,12 @@ class _Way:
     is_own: bool = False
 
 
-def _parts(person: Person, page_query: PageQuery) -> list[Select[Any]]:
+def _parts(session: Session, person: Person, page_query: PageQuery) -> list[Select[Any]]:
     """The first rows of each way and status."""
     asked = [*_by_status(page_query)]
-    return [newest(way.branch.where(*way.rules), Task, each) for way in _ways(person) for each in asked]
+    # MariaDB would first store each SELECT of a SELECT.
+    read = newest if session.get_bind().dialect.name == "sqlite" else first_rows
+    return [read(way.branch.where(*way.rules), Task, each) for way in _ways(person) for each in asked]
 
 
 def _by_status(page_query: PageQuery) -> Iterator[PageQuery]:

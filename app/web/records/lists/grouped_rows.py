@@ -318,9 +318,8 @@ class _Pages:
         rule, query = (not_(is_empty(column)), is_empty(column))[place], self.query
         rules = [*self.statements.rules, self.statements.where(group), rule]
         key = None if place else column
-        first = access.first_by_holders(
-            person, access.PageQuery(rules, query.size, query.offset, key, False)
-        ).subquery()
+        wanted = access.PageQuery(rules, query.size, query.offset, key, descending=False)
+        first = access.first_by_holders(db.session(), person, wanted).subquery()
         return select(first.c.id, null() if place else first.c.key.label("value"), literal(place).label("place"))
 
     def _count_of(self, group: ListGroup, count: Callable[..., Select[Any] | None]) -> Any:
