@@ -96,7 +96,7 @@ def page_by_person(
         question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
         return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     if holder_pages.can_page(session, record, page_query.key):
-        question = _question("holders", record, page_query, partial(holder_pages.page, person, page_query))
+        question = _question("holders", record, page_query, partial(holder_pages.page, session, person, page_query))
         return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     found = _scan(session, person, record, page_query)
     if found is not None:
@@ -121,14 +121,19 @@ def page_of_union(person: Person, record: Any, page_query: PageQuery) -> Select[
     return page_of([newest(branch, record, page_query) for branch in branches], page_query)
 
 
+def counts_by_holders(session: Session, record: Any) -> bool:
+    """Whether a PageQuery of this record may count tasks of others `by_holders`."""
+    return record is Task and holder_pages.are_settled(session)
+
+
 def finds_by_holders(session: Session, person: Person, record: Any, key: Any) -> bool:
     """Whether `first_by_holders` can be used for a list in the order of this column."""
     return holder_pages.can_page(session, record, key) and _has_shape(person, record)
 
 
-def first_by_holders(person: Person, page_query: PageQuery) -> Select[Any]:
+def first_by_holders(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
     """(id, key) of tasks up to the end of the page, each way in which the person reaches them by its index."""
-    return holder_pages.first(person, page_query)
+    return holder_pages.first(session, person, page_query)
 
 
 def _order_of(page_query: PageQuery) -> str:
@@ -204,7 +209,7 @@ def count_by_path(
 
 def _counted(person: Person, record: Any, page_query: PageQuery, with_shared: bool = True) -> tuple[Any, Any, Any]:
     """(whether the first way of holding rows reaches `size`, rows by all such ways, rows through others or None)."""
-    plain = PageQuery(page_query.conditions, page_query.size)
+    plain = PageQuery(page_query.conditions, page_query.size, by_holders=page_query.by_holders)
     first, *others = _apart(person, record, plain, with_shared)
     is_enough = first.with_only_columns(literal(1)).limit(1).offset(page_query.size - 1).scalar_subquery().is_not(None)
     own: Any = first.with_only_columns(func.count()).scalar_subquery()
@@ -238,8 +243,11 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
     if record is Customer:
         parts = [*customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
     else:
-        branches = branches_through_others(person, record)
-        parts = [newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
+        branches, rules = branches_through_others(person, record), not_own
+        if plain.by_holders:  # nobody reads these rows under the rule, so that it is asked here
+            branches = holder_pages.through_others(person)
+            rules = [*not_own, visible_alias(person, record, alias_of(record)[0])]
+        parts = [newest(branch.where(*rules), record, plain, sorts=False) for branch in branches]
     if parts:
         yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import BinaryExpression
 from sqlalchemy.sql.operators import eq, in_op
 
-from app.access.paging.index_branches import PageQuery, alias_of, index_of, newest, ordered, page_of
+from app.access.paging.index_branches import PageQuery, alias_of, first_rows, index_of, newest, ordered, page_of
 from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain import task_holders
@@ -53,17 +53,22 @@ def can_page(session: Session, record: Any, key: Any) -> bool:
     return record is Task and key is not None and key.key == "due_on" and are_settled(session)
 
 
-def page(person: Person, page_query: PageQuery) -> Select[Any]:
+def page(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
     """The ids of the page."""
-    return page_of(_parts(person, page_query), page_query)
+    return page_of(_parts(session, person, page_query), page_query)
 
 
-def first(person: Person, page_query: PageQuery) -> Select[Any]:
+def first(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
     """(id, key) of the rows up to the end of the page, each once; without a key, by id."""
-    rows = union_all(*_parts(person, page_query)).subquery("ways")
+    rows = union_all(*_parts(session, person, page_query)).subquery("ways")
     key = [] if page_query.key is None else [rows.c.key]
     found = select(rows.c.id, *key).group_by(*key, rows.c.id)
     return found.order_by(*ordered([*key, rows.c.id], page_query.descending)).limit(page_query.limit)
+
+
+def through_others(person: Person) -> list[Select[Any]]:
+    """SELECTs of the tasks of each way through a lead or ticket that is held; not all of them need be visible."""
+    return [way.branch.where(*way.rules) for way in _ways(person) if not way.is_own]
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,16 @@ class _Way:
     #: SELECT of `id` of tasks.
     branch: Select[Any]
     rules: tuple[Any, ...]
+    #: Whether it is the assignee of the task.
+    is_own: bool = False
 
 
-def _parts(person: Person, page_query: PageQuery) -> list[Select[Any]]:
+def _parts(session: Session, person: Person, page_query: PageQuery) -> list[Select[Any]]:
     """The first rows of each way and status."""
     asked = [*_by_status(page_query)]
-    return [newest(way.branch.where(*way.rules), Task, each) for way in _ways(person) for each in asked]
+    # MariaDB would first store each SELECT of a SELECT.
+    read = newest if session.get_bind().dialect.name == "sqlite" else first_rows
+    return [read(way.branch.where(*way.rules), Task, each) for way in _ways(person) for each in asked]
 
 
 def _by_status(page_query: PageQuery) -> Iterator[PageQuery]:
@@ -110,7 +119,7 @@ def _ways(person: Person) -> Iterator[_Way]:
     row, _adapter = alias_of(Task)
     columns = inspect(row).selectable.c
     for user_id in sorted(person.reach("Tasks") or ()):
-        yield _Way(_by_index("assignee_id"), (row.assignee_id == user_id,))
+        yield _Way(_by_index("assignee_id"), (row.assignee_id == user_id,), is_own=True)
     reaches = {
         table: person.reach(module) or frozenset() for table, module in _MODULES.items() if person.may(module, "read")
     }

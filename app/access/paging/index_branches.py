@@ -30,6 +30,8 @@ class PageQuery:
     name: Hashable = None
     #: The values of named parameters in the conditions.
     open_values: dict[str, Any] = field(default_factory=dict)
+    #: Whether tasks of others are counted by the holders that they repeat.
+    by_holders: bool = False
 
     @property
     def limit(self) -> int:
@@ -65,13 +67,18 @@ def for_alias(record: Any, page_query: PageQuery) -> tuple[list[Any], Any]:
 
 def newest(branch: Select[Any], record: Any, page_query: PageQuery, sorts: bool = True) -> Select[Any]:
     """The first rows of one branch: id, and the key if there is one. If the order doesn't matter, any rows."""
+    return select(*first_rows(branch, record, page_query, sorts).subquery().c)
+
+
+def first_rows(branch: Select[Any], record: Any, page_query: PageQuery, sorts: bool = True) -> Select[Any]:
+    """The same as `newest`, with its LIMIT, with which SQLite has no SELECT in a UNION."""
     row, _adapter = alias_of(record)
     conditions, key = for_alias(record, page_query)
     columns = [row.id.label("id"), *([] if key is None else [key.label("key")])]
     query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(page_query.limit)
     if sorts:
         query = query.order_by(*ordered([row.id] if key is None else [key, row.id], page_query.descending))
-    return select(*query.subquery().c)
+    return query
 
 
 def ordered(columns: list[Any], descending: bool) -> list[Any]:

@@ -291,7 +291,8 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
         return None
     shape = access.shape_of(query.conditions)
     rules, end = shape.opened(query.conditions), query.offset + query.size
-    wanted = access.PageQuery(rules, cap)
+    by_holders = access.counts_by_holders(session, table.record)
+    wanted = access.PageQuery(rules, cap, by_holders=by_holders)
     if not tables_in(rules, access.outer_nodes) <= {table.name} or not access.is_counted_by_path(
         person, table.record, wanted
     ):
@@ -302,7 +303,7 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
     elif access.holds_many(session, person, table.record):
         others = access.NOT_COUNTED
     few = capped_counts.were_few(person, known)
-    name = None if shape.key is None else (table, "ways", cap, end, others, few, shape.key)
+    name = None if shape.key is None else (table, "ways", cap, end, others, few, by_holders, shape.key)
     make = partial(access.count_by_path, person, table.record, wanted, end, others, few)
     question = access.CachedStatement(name, make, partial(guarded, table, query))
     ((own, others),) = access.answer(session, question, shape.open_values)
@@ -318,19 +319,20 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
     if query.ways is not None and query.ways[1] is not None and cap == query.counted_to:
         return min(cap, query.ways[0] + query.ways[1])
     shape, person = access.shape_of(query.conditions), access.acting(session)
-    rules = shape.opened(query.conditions)
+    rules, by_holders = shape.opened(query.conditions), access.counts_by_holders(session, table.record)
 
     def statement() -> Select[Any]:
         found = None
         if person is not None and tables_in(rules, access.outer_nodes) <= {table.name}:
-            found = access.count_by_person(person, table.record, access.PageQuery(rules, cap))
+            wanted = access.PageQuery(rules, cap, by_holders=by_holders)
+            found = access.count_by_person(person, table.record, wanted)
         if found is not None:
             return found
         ids = table.ids(replace(query, conditions=rules))
         few = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap).subquery("few")
         return select(func.count()).select_from(few)
 
-    name = None if shape.key is None else (table, "count", cap, shape.key)
+    name = None if shape.key is None else (table, "count", cap, by_holders, shape.key)
     question = access.CachedStatement(name, statement, partial(guarded, table, query))
     return int(access.answer(session, question, shape.open_values)[0][0] or 0)
 

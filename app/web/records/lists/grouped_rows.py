@@ -201,14 +201,8 @@ class _Pages:
     def load_ids(self, groups: list[ListGroup]) -> None:
         """Fill in the number of rows of each group and the ids of its page."""
         counts = _Counts.of(self, groups)
-        what = (
-            self.query.size,
-            self.query.offset,
-            counts.wanted,
-            self.counts_own_only(),
-            self.finds_by_holders(),
-            self.way,
-        )
+        by_holders = (self._counts_by_holders, self.finds_by_holders())
+        what = (self.query.size, self.query.offset, counts.wanted, self.counts_own_only(), *by_holders, self.way)
         shared, counted = dict[int, int](), dict[int, int]()
         make = partial(self._counts_and_ids, groups, counts.wanted)
         found_rows = self.statements.ask(db.session(), what, groups, make)
@@ -236,6 +230,10 @@ class _Pages:
         wanted = access.PageQuery([*self.statements.rules, self.statements.column.is_(None)], COUNT_CAP + 1)
         is_by_path = access.is_counted_by_path(self.person, record, wanted)
         return is_by_path and access.holds_many(db.session(), self.person, record)
+
+    @property
+    def _counts_by_holders(self) -> bool:
+        return access.counts_by_holders(db.session(), self.statements.table.record)
 
     def finds_by_holders(self) -> bool:
         """Whether the tasks of a board are found by who holds them or their lead or ticket."""
@@ -319,16 +317,16 @@ class _Pages:
         rule, query = (not_(is_empty(column)), is_empty(column))[place], self.query
         rules = [*self.statements.rules, self.statements.where(group), rule]
         key = None if place else column
-        first = access.first_by_holders(
-            person, access.PageQuery(rules, query.size, query.offset, key, False)
-        ).subquery()
+        wanted = access.PageQuery(rules, query.size, query.offset, key, descending=False)
+        first = access.first_by_holders(db.session(), person, wanted).subquery()
         return select(first.c.id, null() if place else first.c.key.label("value"), literal(place).label("place"))
 
     def _count_of(self, group: ListGroup, count: Callable[..., Select[Any] | None]) -> Any:
         """`count`: `access.count_by_person` with what it is to count."""
         statements = self.statements
         if self.person is not None and self._is_own():
-            wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
+            rules = [*statements.rules, statements.where(group)]
+            wanted = access.PageQuery(rules, COUNT_CAP + 1, by_holders=self._counts_by_holders)
             found = count(self.person, statements.table.record, wanted)
             if found is not None:
                 return found.scalar_subquery()
