@@ -27,7 +27,7 @@ from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names
 from app.domain.base import RuleBroken
-from app.domain.merging import duplicates
+from app.domain.merging import duplicate_scan
 from app.lib.field_encryption import Vault
 
 #: Run after `make_people`, in the order of their dependencies.
@@ -78,7 +78,7 @@ def load(
         customer_keys.assign_bulk(session)
         login_names.fill(session)
         # The job looks at what has changed since its last run, and these rows are older than that.
-        duplicates.rescan(session, "leads", [row["id"] for row in builder.rows_of(models.Lead)], builder.now)
+        duplicate_scan.rescan(session, "leads", [row["id"] for row in builder.rows_of(models.Lead)], builder.now)
         access.bump_version(session)
     return counts
 

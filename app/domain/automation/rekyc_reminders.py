@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, notices, team
+from app.domain import business_settings, notices, teams
 from app.domain.customers import Customer
 from app.domain.notices import NoticeEvent, Notification
 from app.lib.batches import batched
@@ -101,7 +101,7 @@ def _recipients(session: Session, owners: set[int]) -> dict[int, int]:
     if not owners:
         return {}
     active = set(session.scalars(select(User.id).where(User.active.is_(True))))
-    chains = {owner: [owner] if owner in active else team.managers_above(session, owner) for owner in owners}
+    chains = {owner: [owner] if owner in active else teams.managers_above(session, owner) for owner in owners}
     return {owner: next(key for key in chain if key in active) for owner, chain in chains.items() if active & {*chain}}
 
 

@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 from app.domain.analytics import call_summary
 from app.domain.periods import Period
 from app.lib.spreadsheet_formulas import as_text
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.durations import span
-from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.dashboards.call_export import as_csv, as_xlsx
 from app.web.records.lists.figure_filter import dates, scope_of
 from app.web.reports import relative_dates
 from app.web.reports.definition import ReportDefinition
 from app.web.reports.table import ReportTable
+from app.web.transfer.export_files import Row
 
 CALL_SUMMARY = "call_summary"
 #: Kind -> (name, the module whose permission decides).
@@ -62,7 +63,7 @@ def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: st
     names, words = _names(viewer), (_("Nobody"), _("Total"))
     for month, people in _summary(session, definition, viewer).items():
         title = format_local_date(month, "%b %Y")
-        rows = [[title, *row] for row in call_summary.rows_of_month(people, names, words, span)]
+        rows: list[Row] = [[title, *row] for row in call_summary.rows_of_month(people, names, words, span)]
         made.rows += rows
         made.urls += [""] * len(rows)
         made.count += int(rows[-1][6])

@@ -69,7 +69,9 @@ class Holders(Office):
         decisions = [(self.one(record), round_robin.TurnDecision(self.person(), "")) for record in (Lead, Ticket)]
         assignment.reassign_many(self.session, decisions, "overdue", NOW)
         for record, decision in decisions:
-            bulk_statements.update_rows(self.session, type(record), [{"id": record.id, "assignee_id": decision.user_id}])
+            bulk_statements.update_rows(
+                self.session, type(record), [{"id": record.id, "assignee_id": decision.user_id}]
+            )
         self.session.expire_all()
 
     def set_many(self) -> None:
