@@ -19,7 +19,6 @@ from app.web.records.lists.figure_filter import dates, scope_of
 from app.web.reports import relative_dates
 from app.web.reports.definition import ReportDefinition
 from app.web.reports.table import ReportTable
-from app.web.transfer.export_files import Row
 
 CALL_SUMMARY = "call_summary"
 #: Kind -> (name, the module whose permission decides).
@@ -63,10 +62,10 @@ def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: st
     names, words = _names(viewer), (_("Nobody"), _("Total"))
     for month, people in _summary(session, definition, viewer).items():
         title = format_local_date(month, "%b %Y")
-        rows: list[Row] = [[title, *row] for row in call_summary.rows_of_month(people, names, words, span)]
-        made.rows += rows
+        rows = list(call_summary.rows_of_month(people, names, words, span))
+        made.rows += [[title, *row] for row in rows]
         made.urls += [""] * len(rows)
-        made.count += int(rows[-1][6])
+        made.count += int(rows[-1][5])
     return made
 
 
