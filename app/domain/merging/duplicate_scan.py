@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import and_, delete, func, null, or_, select
 from sqlalchemy.orm import Session
 
+from app.domain.merging.duplicate_comparison import SCANNED, FoundPairs, find, has_birth
 from app.domain.merging.duplicate_pairs import DuplicatePair, DuplicateScan, bits_of, score_of
-from app.domain.merging.duplicate_search import SCANNED, FoundPairs, find, has_birth
 from app.domain.persistence import bulk_statements
 from app.lib.batches import batched
 

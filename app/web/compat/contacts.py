@@ -20,7 +20,7 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.viewer import Viewer
-from app.web.records.timelines import timeline
+from app.web.records.timelines import entry_texts
 
 #: Arguments that can name a ticket; likewise a customer.
 TICKET_ARGUMENTS = ("ticket_name", "ticket", "name", "docname")
@@ -197,7 +197,7 @@ def change_history(arguments: Arguments) -> list[dict[str, Any]]:
 def _changed_fields(activity: Any, viewer: Viewer) -> list[dict[str, Any]]:
     stored = activity.payload.get("changes", [])
     fields = [change[0].removesuffix("_id") for change in stored if len(change) == 3]
-    masked = timeline.entry(activity, viewer)["changes"]
+    masked = entry_texts.entry(activity, viewer)["changes"]
     return [
         {"field": _FIELD_NAMES.get(field, field), "old": change["old"], "new": change["new"]}
         for field, change in zip(fields, masked, strict=True)

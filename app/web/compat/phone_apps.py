@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app.domain import business_settings
-from app.domain.telephony.call_sync import MAX_BATCH, SyncedCallResult
+from app.domain.telephony.call_sync import SyncedCallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat import date_ranges
@@ -46,8 +46,10 @@ def _call_records(arguments: Arguments) -> list[Any]:
         data = [data]
     if not isinstance(data, list):
         raise CompatError(417, _("“call_logs_data” must be a list of calls."))
-    if len(data) > MAX_BATCH:
-        raise CompatError(413, _("A batch holds at most %(most)s calls. Please send fewer at once.", most=MAX_BATCH))
+    try:
+        call_batches.refuse_too_large(data)
+    except call_batches.BatchTooLarge as refused:
+        raise CompatError(refused.http_status, str(refused.message)) from None
     return data
 
 

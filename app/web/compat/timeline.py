@@ -21,7 +21,7 @@ from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
-from app.web.records.timelines import timeline
+from app.web.records.timelines import entry_texts
 
 MAX_ROWS = 100
 #: Our kind of activity -> the predecessor's type; "added" for others.
@@ -75,7 +75,7 @@ def fetch_activities(*conditions: Any, size: int, start: int = 0) -> list[Any]:
 
 def _activity_document(activity: Any, viewer: Viewer) -> dict[str, Any]:
     """An entry of our timeline, with its masks, under the predecessor's keys."""
-    entry = timeline.entry(activity, viewer)
+    entry = entry_texts.entry(activity, viewer)
     is_comment = activity.kind in ("note", "comment")
     content = entry["body"] if is_comment else str(entry["headline"])
     return {

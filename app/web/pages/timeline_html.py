@@ -1,6 +1,7 @@
 """The entries of a timeline as HTML, without a template, because a record's page consists mostly of them.
 
-Every text is escaped. An entry is a dictionary from app/web/records/timelines/timeline.py; missing keys count as empty.
+Every text is escaped. An entry is a dictionary from app/web/records/timelines/entry_texts.py; missing keys count as
+empty.
 """
 
 from __future__ import annotations

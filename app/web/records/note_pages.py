@@ -20,7 +20,7 @@ from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import note_links, notes
-from app.web.records.timelines import timeline
+from app.web.records.timelines import entry_texts
 
 #: Column of Activity that refers to the record -> URL of the record's page.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
@@ -47,7 +47,7 @@ class NotesView(ModulePermissions, BaseView):
         line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:
-            text = clean_text(typed, "text", timeline.MAX_NOTE_LENGTH, has_lines=True)
+            text = clean_text(typed, "text", entry_texts.MAX_NOTE_LENGTH, has_lines=True)
             if not text:
                 raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
             notes.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
@@ -61,7 +61,7 @@ class NotesView(ModulePermissions, BaseView):
     @page_route("/<pk>/shown", methods=["GET"])
     def shown(self, pk: str) -> Any:
         """The timeline entry, to replace a canceled form."""
-        return render_template("records/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
+        return render_template("records/_entry.html", e=entry_texts.entry(_line(pk), current_viewer()))
 
     @page_route("/<pk>/place", methods=["GET"])
     def place(self, pk: str) -> Any:
@@ -92,7 +92,7 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
         "action": f"/notes/{line.id}",
         "text": typed,
         "error": sentence,
-        "most": timeline.MAX_NOTE_LENGTH,
+        "most": entry_texts.MAX_NOTE_LENGTH,
         "stored": stored if sentence and stored != typed else None,
         "back_url": f"{_PAGES[column]}{key}",
         "edited_on": line.edited_on.isoformat() if line.edited_on else "",
@@ -112,7 +112,7 @@ def _place(line: Any) -> tuple[str, int]:
 def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
     if request.headers.get("HX-Request"):
-        answer = make_response(render_template("records/_entry.html", e=timeline.entry(line, viewer)))
+        answer = make_response(render_template("records/_entry.html", e=entry_texts.entry(line, viewer)))
         if remark_text := " ".join(notes.unnotified_people()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.domain.merging import duplicate_scan
+from app.domain.merging.duplicate_comparison import MOST_SHARED, SCANNED
 from app.domain.merging.duplicate_pairs import DuplicatePair
-from app.domain.merging.duplicate_search import MOST_SHARED, SCANNED
 from app.models import Activity, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
 from tests.app_fixtures import Crm, UserClient
 

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, and_, func, or_, select
 
 from app import access
-from app.domain.merging import duplicate_search
+from app.domain.merging import duplicate_comparison
 from app.domain.merging.duplicate_pairs import REASONS, DuplicatePair, bits_of, reasons_of, score_of
 from app.extensions import db
 from app.web.core.view_registry import kind_of
@@ -63,7 +63,7 @@ class DuplicateGroup:
 
 def is_scanned(screen: Any) -> bool:
     """Whether this screen's records are scanned for duplicates."""
-    return duplicate_search.SCANNED.get(screen.service.record.__tablename__) is screen.service.record
+    return duplicate_comparison.SCANNED.get(screen.service.record.__tablename__) is screen.service.record
 
 
 def screens(viewer: Viewer) -> list[Any]:
@@ -170,7 +170,7 @@ def of_record(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
     if not is_scanned(screen):
         return []
     with access.as_system(session):
-        found = duplicate_search.find(session, table, [key]).pairs
+        found = duplicate_comparison.find(session, table, [key]).pairs
         pair = DuplicatePair
         own = (pair.kind == table, or_(pair.first_id == key, pair.second_id == key), pair.dismissed_on.is_not(None))
         gone = {(first, second) for first, second in session.execute(select(pair.first_id, pair.second_id).where(*own))}

@@ -14,7 +14,7 @@ from flask_babel import ngettext
 from app import access
 from app.access import Denied, Person
 from app.domain.base import NotFound
-from app.domain.merging import duplicate_pairs, duplicate_scan, duplicate_search
+from app.domain.merging import duplicate_comparison, duplicate_pairs, duplicate_scan
 from app.domain.merging.duplicate_pairs import REASONS
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
@@ -73,7 +73,7 @@ class DuplicatesView(BaseView):
             "next_url": _url(viewer, after=f"{last.score}.{last.id}") if last is not None else None,
             "first_url": _url(viewer, after=None) if want.after is not None else None,
             "scan": _scan(want.screen, viewer),
-            "most_shared": duplicate_search.MOST_SHARED,
+            "most_shared": duplicate_comparison.MOST_SHARED,
         }
         return render_template("merge/duplicates.html", page=page)
 

@@ -1,4 +1,4 @@
-"""Storing a batch of calls: all or nothing, retried when another transaction interferes."""
+"""A batch of calls: how many it may hold; stored whole or not at all, again when another transaction interferes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,19 @@ class TemporarilyUnavailable(RuleBroken):
     """A temporary failure: nothing of the batch is stored, the same batch can be sent again (503)."""
 
     http_status = 503
+
+
+class BatchTooLarge(RuleBroken):
+    """The batch has more than `call_sync.MAX_BATCH` calls (413)."""
+
+    http_status = 413
+
+
+def refuse_too_large(records: list[Any]) -> None:
+    """Raise BatchTooLarge for more calls than one request may send."""
+    if len(records) > call_sync.MAX_BATCH:
+        text = _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
+        raise BatchTooLarge(text)
 
 
 def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[SyncedCallResult]:

@@ -191,18 +191,9 @@ class CallResource(Resource):
         rows = request_json().get("call_logs")
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
-        if len(rows) > call_sync.MAX_BATCH:
-            raise BatchTooLarge(
-                _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
-            )
+        call_batches.refuse_too_large(rows)
         results = call_batches.store([_as_phone_call(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_serialize_result(result) for result in results]})
-
-
-class BatchTooLarge(RuleBroken):
-    """The batch has more than MAX_BATCH calls (413)."""
-
-    http_status = 413
 
 
 #: REST name of a field -> the phones' name, for the sync.

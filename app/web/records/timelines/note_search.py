@@ -13,7 +13,7 @@ from app.extensions import db
 from app.models import Activity
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.viewer import Viewer
-from app.web.records.timelines.timeline import name_of
+from app.web.records.timelines.entry_texts import name_of
 
 #: Characters that are shown of a note, and of these before the first word that was found.
 MAX_EXCERPT, _BEFORE = 100, 30

@@ -17,7 +17,7 @@ from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
-from app.web.records.timelines import call_entries, message_entries, timeline, timeline_folding
+from app.web.records.timelines import call_entries, entry_texts, message_entries, timeline_folding
 
 
 def entries(rows: list[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> list[dict[str, Any]]:
@@ -36,19 +36,21 @@ def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
     """An entry of the changes tab: old and new value, also of the status and the assignee."""
     made, payload = _named(row, viewer), row.payload or {}
     if row.kind == "status_change":
-        old, new = (viewer.lookups.card(timeline.picklist_of(row), payload.get(name)) or {} for name in ("from", "to"))
+        old, new = (
+            viewer.lookups.card(entry_texts.picklist_of(row), payload.get(name)) or {} for name in ("from", "to")
+        )
         labels = [shown_label(each["label"]) if each else None for each in (old, new)]
         changes = [{"label": _("Status"), "old": labels[0], "new": labels[1]}, *made["changes"]]
         return made | {"changes": changes, "headline": _("changed %(names)s", names=_("Status"))}
     if row.kind == "assignment" and not payload.get("what") and payload.get("old"):
-        people = [timeline.name_of(payload.get(name), viewer) for name in ("old", "to")]
+        people = [entry_texts.name_of(payload.get(name), viewer) for name in ("old", "to")]
         return made | {"changes": [{"label": _("Assignee"), "old": people[0], "new": people[1]}]}
     return made
 
 
 def _named(row: Any, viewer: Viewer) -> dict[str, Any]:
     """The entry with the labels of its fields, and the record that it belongs to."""
-    made = timeline.entry(row, viewer)
+    made = entry_texts.entry(row, viewer)
     if made["changes"]:
         named = _fields(row)
         stored = [change for change in row.payload.get("changes", []) if len(change) == 3]

@@ -19,7 +19,7 @@ from app.web.core.fields.reference_fields import RecordField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records import notes
-from app.web.records.timelines import timeline
+from app.web.records.timelines import entry_texts
 
 
 class TextLineField(Field):
@@ -29,7 +29,7 @@ class TextLineField(Field):
         """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
         picklist = "ticket_status" if ticket_id and not lead_id else "lead_status"
-        rendered = timeline.RENDERERS.get(kind, timeline.render_text)(payload or {}, viewer, picklist)
+        rendered = entry_texts.RENDERERS.get(kind, entry_texts.render_text)(payload or {}, viewer, picklist)
         named = [viewer.lookups.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
             "headline": str(rendered["headline"]),
@@ -47,7 +47,7 @@ class NoteText(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = timeline.MAX_NOTE_LENGTH
+        self.max_length = entry_texts.MAX_NOTE_LENGTH
 
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
