@@ -19,6 +19,7 @@ from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer
 from app.web.pages.html_parts import cell
 from app.web.pages.routes import page_route
+from app.web.records import related_lists
 
 #: Known people that are shown.
 MAX_KNOWN = 5
@@ -37,7 +38,7 @@ class PossibleDuplicates:
 
     @page_route("/known", methods=["POST"], permission="add")
     def known(self) -> Any:
-        """Visible leads and customers with the typed number, address or PAN: a fragment.
+        """Visible leads and customers with the typed number, address or PAN, with open tickets of these: a fragment.
 
         Nothing is revealed about records that the person doesn't see, nor about masked values.
         """
@@ -45,7 +46,10 @@ class PossibleDuplicates:
         typed = _identifying()
         found = [hit for model in (Customer, Lead) for hit in _known(screen_of(model), typed, viewer)] if typed else []
         can_merge = any(viewer.person.may(each, "merge") for each in ("Leads", "Customers"))
-        return render_template("records/_possible_duplicates.html", known=found[:MAX_KNOWN], can_merge=can_merge)
+        known = found[:MAX_KNOWN]
+        customers = {each["customer"] for each in known if each["customer"]}
+        tickets = [each | {"status": cell(each["cells"][1])} for each in related_lists.open_tickets(customers, viewer)]
+        return render_template("records/_possible_duplicates.html", known=known, tickets=tickets, can_merge=can_merge)
 
 
 def _identifying() -> dict[str, str]:
@@ -98,5 +102,6 @@ def _hit(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
         "status": cell(cells["status"]) if "status" in cells else "",
         "person": cells.get("assignee", cells.get("owner", {})).get("full_name", ""),
         "use": json.dumps(use),
+        "customer": values[0] if screen.service.record is Customer else None,
         "by": [],
     }

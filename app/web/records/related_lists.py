@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import inspect, select
 
 from app.domain.base import NUMBER_PREFIXES
 from app.domain.tasks import OPEN, Task
+from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.core.fields.date_fields import moment_cell
@@ -134,6 +136,25 @@ def _tickets_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, 
     if not str(own).startswith(NUMBER_PREFIXES["TICKET"]):
         return _list(_("Tickets"), made, own) | shown
     return _list(_("Other tickets of this customer"), made, own) | shown | {"is_early": True}
+
+
+def open_tickets(customer_ids: Collection[int], viewer: Viewer) -> list[dict[str, Any]]:
+    """The newest tickets of these customers that are neither resolved nor closed, as far as the viewer sees them."""
+    if not customer_ids or not viewer.person.may("Tickets", "read"):
+        return []
+    ended = [key for key, meaning in viewer.lookups.meanings["ticket_status"].items() if meaning in ENDED]
+    query = select(Ticket.number, Ticket.status_id, Ticket.created_on, Ticket.title)
+    theirs = query.where(Ticket.customer_id.in_(customer_ids), Ticket.status_id.not_in(ended))
+    rows = db.session.execute(theirs.order_by(Ticket.id.desc()).limit(RELATED))
+    return [
+        _row(
+            f"/tickets/{number}",
+            title or number,
+            [number, _day(created, viewer)],
+            _state("ticket_status", status, viewer),
+        )
+        for number, status, created, title in rows
+    ]
 
 
 def _list(title: str, rows: list[dict[str, Any]], own: str | None = None) -> dict[str, Any]:

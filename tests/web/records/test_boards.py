@@ -220,6 +220,21 @@ def test_the_full_form_tells_of_known_people_too(crm: Crm, path: str) -> None:
     assert "data-known" not in crm.client("root").screen("/tasks/add").text
 
 
+def test_the_open_tickets_of_who_is_known_are_shown_to_those_who_see_them(crm: Crm) -> None:
+    asha = crm.make.customer("ana", first_name="Asha", mobile="9820012345")
+    crm.make.cell("Sales User", "Tickets", "read", "own")
+    made = [crm.make.ticket("cleo", customer_id=asha.id) for _ in range(2)]
+    move = {"status": "Resolved", "resolution": "Done."}
+    assert crm.client("cleo").rest("PUT", f"ticket/{made[0].id}", move).status_code == 200
+    for who, seen in (("root", True), ("cleo", True), ("ana", False)):
+        said = crm.client(who).form(
+            "/tickets/known" if who != "ana" else "/leads/known", {"mobile": "9820012345"}, headers=HX
+        )
+        assert "Asha" in said.text and made[0].number not in said.text
+        assert (made[1].number in said.text) is seen
+        assert f'"value": {asha.id}' in unescape(said.text)
+
+
 def test_an_admin_chooses_quick_filters_and_the_quick_form(crm: Crm) -> None:
     root = crm.client("root")
     mark = re.search(r'name="version" value="(\w+)"', root.screen("/settings/lists/?list=leads").text)
