@@ -9,7 +9,7 @@ import pytest
 
 from app.channels import imap_client, smtp_provider
 from app.domain import export_and_import_runs, two_factor
-from app.domain.merging import merged_records
+from app.domain.merging import merge_undo
 from app.inbound import recording_fetch
 from app.ops.storage import file_store
 
@@ -32,7 +32,7 @@ def test_sizes(sentence: str, limit: int) -> None:
 @pytest.mark.parametrize(
     "path, limit",
     [
-        ("templates/merge/page.html", merged_records.UNDO_FOR),
+        ("templates/merge/page.html", merge_undo.UNDO_FOR),
         ("web/transfer/import_runs.py", export_and_import_runs.REVERTED_WITHIN),
     ],
 )
