@@ -71,7 +71,7 @@ def _next_reply(session: Session, message: Message, column: str, at: datetime) -
     began = func.coalesce(CallLog.answered_on, CallLog.started_on)
     called = (CallLog.status == "Completed", CallLog.direction != "Unknown", CallLog.employee_id.is_not(None))
     moved = (StatusChange.from_id.is_not(None), StatusChange.by_id.is_not(None), StatusChange.at >= at)
-    found = union_all(
+    found: Any = union_all(
         select(func.min(Message.happened_on).label("at")).where(*written),
         select(func.min(began)).where(getattr(CallLog, column) == key, began >= at, *called),
         select(func.min(StatusChange.at)).where(getattr(StatusChange, column) == key, *moved),
