@@ -368,7 +368,7 @@ def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(cr
     crm.session.execute(delete(CustomValue))
     crm.session.commit()
     state, sentence = checked()
-    assert state == "degraded" and sentence.startswith("The index of custom fields differs from 1 records.")
+    assert state == "degraded" and sentence.startswith("The index of custom fields differs from 1 record.")
     with crm.app.app_context():
         custom_values.compare(crm.session, "leads", lead.id - 1, mends=True)
         crm.session.commit()
