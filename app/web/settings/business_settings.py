@@ -101,11 +101,8 @@ class Business(SettingsPage):
 
 
 def _stored_values(session: Session) -> dict[str, Any]:
-    return {
-        key: business_settings.value_of(session, key)
-        for key in business_settings.DEFINITIONS
-        if key not in business_settings.OF_FILES
-    }
+    keys = [key for key in business_settings.DEFINITIONS if key not in business_settings.OF_FILES]
+    return business_settings.values_of(session, *keys)
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
@@ -276,8 +273,9 @@ def _parse_text(posted: str) -> str:
 
 def _store_values(session: Session, values: dict[str, Any]) -> None:
     rows = {row.key: row for row in session.scalars(select(BusinessSetting))}
+    stored = business_settings.values_of(session, *values)
     for key, value in values.items():
-        if value == business_settings.value_of(session, key):
+        if value == stored[key]:
             continue
         row = rows.get(key) or BusinessSetting(key=key, value=value)
         row.value, row.changed_on = value, fab_access.request_time()

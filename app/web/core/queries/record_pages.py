@@ -314,6 +314,10 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
     return int(own), None if others == access.NOT_COUNTED else int(others)
 
 
+#: A cap that nothing reaches.
+NO_CAP = 10**9
+
+
 def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
     """The number of matching rows, up to the cap."""
     if query.ways is not None and query.ways[1] is not None and cap == query.counted_to:
@@ -329,8 +333,10 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
         if found is not None:
             return found
         ids = table.ids(replace(query, conditions=rules))
-        few = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap).subquery("few")
-        return select(func.count()).select_from(few)
+        ones = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+        if cap < NO_CAP:  # with a limit, the rows are first copied
+            ones = ones.limit(cap)
+        return select(func.count()).select_from(ones.subquery("few"))
 
     name = None if shape.key is None else (table, "count", cap, by_holders, shape.key)
     question = access.CachedStatement(name, statement, partial(guarded, table, query))

@@ -202,7 +202,9 @@ class RecordTable:
         return count, is_capped
 
     def _counted(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
-        found = record_pages.count(self, session, list_query, 10**9 if list_query.exact else COUNT_CAP + 1)
+        found = record_pages.count(
+            self, session, list_query, record_pages.NO_CAP if list_query.exact else COUNT_CAP + 1
+        )
         return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
     def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:
