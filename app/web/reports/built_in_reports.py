@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -62,7 +63,7 @@ def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: st
     names, words = _names(viewer), (_("Nobody"), _("Total"))
     for month, people in _summary(session, definition, viewer).items():
         title = format_local_date(month, "%b %Y")
-        rows = [[title, *row] for row in call_summary.rows_of_month(people, names, words, span)]
+        rows: list[list[Any]] = [[title, *row] for row in call_summary.rows_of_month(people, names, words, span)]
         made.rows += rows
         made.urls += [""] * len(rows)
         made.count += int(rows[-1][6])

@@ -97,7 +97,7 @@ def test_a_reason_is_shown_in_the_language_of_the_page(crm: Crm, account: Any) -
     made = post(crm, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi", "purpose": "service"})
     session = crm.new_session()
     reason = "Unknown whether it arrived; a user decided not to send it again."
-    session.get(Message, made.json["id"]).reason = reason
+    session.get_one(Message, made.json["id"]).reason = reason
     session.commit()
     ana = crm.client("ana")
     assert reason in ana.screen(f"/messages/show/{made.json['id']}").text
