@@ -254,7 +254,13 @@ def test_nothing_happens_with_a_lead_that_was_given_up(loaded):
 
 def test_there_are_message_templates_of_each_channel(loaded):
     session, _ = loaded
-    assert set(session.scalars(select(models.MessageTemplate.channel))) == {"whatsapp", "sms", "email"}
+    assert set(session.scalars(select(models.MessageTemplate.channel))) == {"whatsapp", "sms", "email", "note"}
+
+
+def test_there_are_support_pages_to_be_sent(loaded):
+    session, _ = loaded
+    pages = session.scalars(select(models.SupportPage)).all()
+    assert len(pages) == 4 and all(page.url.startswith("https://example.com/") for page in pages)
 
 
 def test_a_decided_request_asks_nobody_any_more(loaded):

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, models
-from app.demo.activity import make_messages, make_notices, make_tasks, make_templates
+from app.demo.activity import make_messages, make_notices, make_support_pages, make_tasks, make_templates
 from app.demo.assignments import make_requests
 from app.demo.builder import DemoBuilder
 from app.demo.calls import make_calls
@@ -40,6 +40,7 @@ STEPS = (
     make_tasks,
     make_calls,
     make_templates,
+    make_support_pages,
     make_messages,
     make_conversations,
     count_first_replies,

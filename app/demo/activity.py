@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from app import models
 from app.demo.builder import ZONE, DemoBuilder, Row, stamps
-from app.demo.sample_text import MESSAGES, NOTES, TASKS, TEMPLATES
+from app.demo.sample_text import MESSAGES, NOTES, SUPPORT_PAGES, TASKS, TEMPLATES
 from app.demo.ticket_text import NOTES as TICKET_NOTES
 from app.domain.messaging import messages
 
@@ -143,6 +143,13 @@ def make_templates(builder: DemoBuilder) -> None:
     for position, (label, channel, language, body) in enumerate(TEMPLATES, 1):
         values = {"label": label, "channel": channel, "language": language, "body": body}
         builder.add(models.MessageTemplate, **values, position=position, is_active=True)
+
+
+def make_support_pages(builder: DemoBuilder) -> None:
+    """Make the help pages that can be sent to customers."""
+    for position, (label, path, description) in enumerate(SUPPORT_PAGES, 1):
+        values = {"label": label, "url": f"https://example.com/help/{path}", "description": description}
+        builder.add(models.SupportPage, **values, position=position, is_active=True)
 
 
 def make_messages(builder: DemoBuilder) -> None:

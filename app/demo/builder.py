@@ -45,6 +45,7 @@ TABLES: tuple[Table, ...] = (
     models.CallLog.__table__,
     models.CallRecording.__table__,
     models.MessageTemplate.__table__,
+    models.SupportPage.__table__,
     models.Conversation.__table__,
     models.Message.__table__,
     models.MessageFile.__table__,

@@ -202,6 +202,14 @@ TEMPLATES = (
     ("Re-KYC reminder", "sms", "en", "Dear {{first_name}}, please complete your re-KYC this week. Eshin Broking"),
     ("खाता सक्रिय", "whatsapp", "hi", "नमस्ते {{first_name}}, आपका खाता सक्रिय हो गया है।"),
     ("Welcome", "email", "en", "Dear {{first_name}},\n\nwelcome to Eshin Broking. Your client ID is {{client_id}}.\n"),
+    ("Documents missing", "note", "en", "Called {{first_name}}: a document is missing. Asked for it by WhatsApp."),
+)
+#: (title, path, description) of pages that are sent to customers.
+SUPPORT_PAGES = (
+    ("How to reset your password", "reset-password", "For the app and the website"),
+    ("How to add a bank account", "bank-account", "What is needed, and how long it takes"),
+    ("How to update your KYC", "kyc", "Address, nominee and mobile number"),
+    ("Charges at a glance", "charges", None),
 )
 REQUEST_REASONS = (
     "They speak the customer's language.",

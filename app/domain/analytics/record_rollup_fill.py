@@ -49,8 +49,8 @@ class Counting:
 # --- counting
 
 
-def count_rows(session: Session, kind: int, keys: Iterable[int], rules: CountRules) -> int:
-    """Bring what is counted of these rows up to date, in the caller's transaction. Returns how many differed."""
+def count_rows(session: Session, kind: int, keys: Iterable[int], rules: CountRules) -> set[int]:
+    """Bring what is counted of these rows up to date, in the caller's transaction. Returns those that differed."""
     changed, deltas = {}, Sums()
     for some in batched(sorted(set(keys)), AT_ONCE):
         stored = stored_shares(session, {kind: some})[kind]
@@ -63,7 +63,7 @@ def count_rows(session: Session, kind: int, keys: Iterable[int], rules: CountRul
                 add(deltas, read(now))
     _store(session, kind, changed)
     _add_to_sums(session, deltas)
-    return len(changed)
+    return set(changed)
 
 
 def stored_shares(session: Session, keys: Mapping[int, Iterable[int]]) -> dict[int, dict[int, str]]:
@@ -171,7 +171,8 @@ def _count_waiting(session: Session, counting: Counting) -> int:
 def compare_next(session: Session, counting: Counting) -> tuple[int, int]:
     """Compare the next rows in turn with what is counted of them. Returns (rows looked at, rows that differed).
 
-    After the last one, all rows are counted, and the turn begins again.
+    Marked rows have just changed and wait to be counted: that they differ says nothing. After the last row, all rows
+    are counted, and the turn begins again.
     """
     state = counting.state
     kind, after, record = state.kind, state.compared_until, RECORDS[state.kind]
@@ -185,7 +186,15 @@ def compare_next(session: Session, counting: Counting) -> tuple[int, int]:
     state.compared_until = 0 if is_last else keys[-1]
     if is_last:
         _end_turn(state)
-    return len(keys), differed
+    return len(keys), len(differed - _marked(session, kind, differed))
+
+
+def _marked(session: Session, kind: int, keys: set[int]) -> set[int]:
+    """Those of these rows that are marked; read after the rows, for a mark is stored together with its change."""
+    found: set[int] = set()
+    for some in batched(sorted(keys), AT_ONCE):
+        found |= set(session.scalars(select(RowMark.row_id).where(RowMark.kind == kind, RowMark.row_id.in_(some))))
+    return found
 
 
 def _end_turn(state: RecordRollupState) -> None:

@@ -291,6 +291,27 @@ def settle(crm: Crm, at: datetime) -> None:
             session.commit()
 
 
+def test_a_row_that_waits_to_be_counted_differs_from_nothing(crm: Crm) -> None:
+    """The nightly comparison alarms only about rows that were changed without a mark."""
+    crm.make.lead("ana")
+    while filled(crm.session):
+        pass
+    lead, kind = crm.rows(select(Lead).limit(1))[0], recount_marks.KINDS["leads"]
+
+    def differing() -> int:
+        with crm.new_session() as session:
+            found = record_rollup_fill.compare_turn(session, kind, ROLLED, NOW)[1]
+            session.commit()
+            return found
+
+    crm.make.lead("ana")
+    assert differing() == 0
+    with crm.engine.begin() as connection:  # past the session's hooks
+        connection.execute(delete(RowMark.__table__))
+        connection.execute(delete(Lead.__table__).where(Lead.__table__.c.id == lead.id))
+    assert differing() == 1
+
+
 def test_what_a_former_version_changes_during_an_upgrade_is_counted_by_itself(crm: Crm) -> None:
     """Its servers may go on for a while, and leave no marks."""
     office = Office(crm, 1)
