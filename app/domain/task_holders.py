@@ -162,8 +162,9 @@ def settle(session: Session, name: str, now: datetime) -> None:
 
     For an operator who knows that no server of a former version runs.
     """
-    state = session.get_one(HolderCheck, name)
+    state = session.get(HolderCheck, name) or HolderCheck(name=name, is_settled=False)
     state.checked_until, state.began_on, state.settles_on = 0, None, now
+    session.add(state)
     session.commit()
     while check_next(session, name, now)[0] == STEP:
         session.commit()

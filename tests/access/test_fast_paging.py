@@ -32,7 +32,7 @@ from app.access.paging import counting_limits, fast_paging, grouped_paging, hold
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain import task_holders
 from app.domain.assignment import Assignment
-from app.models import CallLog, Customer, HolderCheck, Lead, Message, Task, Ticket
+from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from tests.access.factories import person, row
 from tests.factories import NOW, database, lead, ticket, user
 from tests.servers import Databases
@@ -88,8 +88,6 @@ def fill(session: Session) -> Dataset:
 def settle(session: Session) -> None:
     """Fill in the holders that tasks repeat, which nothing has written here, as after an upgrade."""
     for name in ("task", "assignment"):
-        session.add(HolderCheck(name=name, checked_until=0, is_settled=False))
-        session.commit()
         task_holders.settle(session, name, NOW)
     assert task_holders.is_settled(session)
 
