@@ -35,13 +35,16 @@ _NULL, _WIDTHS = 251, {252: 2, 253: 3, 254: 8}
 
 #: The packet of a row of whole numbers of at most eleven digits: two, and a third one or NULL. It is so short that the
 #: first byte of one can't be taken for a digit of the one before.
-_TWO_NUMBERS = rb"[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b]([0-9]+)[\x01-\x0b]([0-9]+)"
-_THREE_NUMBERS = _TWO_NUMBERS + rb"(?:[\x01-\x0b]([0-9]+)|\xfb)"
+_TWO = re.compile(rb"[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b]([0-9]+)[\x01-\x0b]([0-9]+)")
+_ROWS_OF_TWO = re.compile(rb"(?:[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b][0-9]+[\x01-\x0b][0-9]+)*")
+_THREE = re.compile(
+    rb"[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b]([0-9]+)[\x01-\x0b]([0-9]+)(?:[\x01-\x0b]([0-9]+)|\xfb)"
+)
+_ROWS_OF_THREE = re.compile(
+    rb"(?:[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b][0-9]+[\x01-\x0b][0-9]+(?:[\x01-\x0b][0-9]+|\xfb))*"
+)
 #: Number of columns -> such a packet, and any number of them.
-_NUMBERS = {
-    count: (re.compile(packet), re.compile(b"(?:" + packet.replace(b"([0-9]+)", b"[0-9]+") + b")*"))
-    for count, packet in ((2, _TWO_NUMBERS), (3, _THREE_NUMBERS))
-}
+_NUMBERS = {2: (_TWO, _ROWS_OF_TWO), 3: (_THREE, _ROWS_OF_THREE)}
 
 Reader = Callable[[bytes], Any]
 
