@@ -13,6 +13,7 @@ from app.channels import failure_reasons, http_client, imap_client, smtp_client,
 from app.channels.provider_registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
+from app.domain.telephony import call_requests
 from app.inbound import mail_fetch
 from app.lib import mail_reading
 from app.outbox import (
@@ -40,7 +41,7 @@ PROVIDER_SENTENCES = {
     *(notice_delivery.NOT_KNOWN, notice_delivery.NOT_WANTED, notice_delivery.IS_GONE),
     # On the card of a call.
     *(call_delivery.EXPIRED, call_delivery.NOT_KNOWN, call_delivery.OFF),
-    *(call_delivery.GONE, call_delivery.NO_CALLS),
+    *(call_delivery.GONE, call_delivery.NO_CALLS, call_requests.NEVER_KNOWN),
 }
 #: Why an email found no place, translated when the list of them is shown.
 MAIL_SENTENCES = {inbound_mail.CAME_BACK, inbound_mail.IS_CUT, inbound_mail.IS_REPORT, imap_client.TOO_LARGE}

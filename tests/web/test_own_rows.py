@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app.web.core.registry import registered
 from sqlalchemy import update
 
 from app import access
@@ -14,6 +13,7 @@ from app.models import Lead
 from app.ops.database.connections import STATEMENTS
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries import own_rows, record_pages
+from app.web.core.view_registry import registered
 from tests.app_fixtures import Crm
 
 

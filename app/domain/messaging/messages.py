@@ -269,7 +269,8 @@ def mark_arrived(session: Session, message: Message, stamp: Stamp) -> None:
     It counts as sent when it was tried, and as the first response of that time if a user wrote it.
     """
     at = message.happened_on or message.began_on or stamp.now
-    values = {"state": "sent", "reason": "A user said that it arrived.", "happened_on": at, "ask_on": None}
+    reason = "A user said that it arrived."
+    values = {"state": "sent", "reason": reason, "happened_on": at, "ask_on": None}
     values |= {"due_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     if not _move(session, message, ("unknown",), values):
         raise Conflict(translatable("What became of this message is known by now. Please reload the page."))

@@ -23,14 +23,15 @@ EXPENSIVE = {
     # With a new customer: a savepoint, the row that makes them the only holder of the number, and whether a lead of
     # somebody else, not yet opened, has the client ID already.
     "crm.api.lead_operations.update_lead_status_with_client_id": 21,
-    "crm.api.role_assignment.assign_to_role": 18,
-    # One of them marks the records and tasks that are counted anew.
-    "crm.api.role_assignment.assign_to_user": 13,
-    "crm.api.role_assignment.bulk_assign_leads": 15,
-    "crm.api.ticket.assign_ticket_to_role": 16,
-    "crm.api.ticket.bulk_assign_tickets": 14,
+    "crm.api.role_assignment.assign_to_role": 19,
+    # One of them marks the records and tasks that are counted anew, one repeats in the tasks who holds the record now.
+    "crm.api.role_assignment.assign_to_user": 14,
+    "crm.api.role_assignment.bulk_assign_leads": 16,
+    "crm.api.ticket.assign_ticket_to_role": 17,
+    "crm.api.ticket.assign_ticket_to_user": 13,
+    "crm.api.ticket.bulk_assign_tickets": 15,
     "crm.api.assignment_requests.create_assignment_request": 13,
-    "crm.api.assignment_requests.approve_assignment_request": 16,
+    "crm.api.assignment_requests.approve_assignment_request": 17,
     # What is sought is looked up by index first, and then read under the access rules.
     "crm.fcrm.doctype.crm_call_log.crm_call_log.get_call_log": 7,
     "crm.integrations.api.get_contact_by_phone_number": 7,

@@ -139,11 +139,11 @@ def _parts(record_table: RecordTable, text: TypedText, viewer: Viewer, maximum: 
 @lru_cache(maxsize=100)
 def _searched_fields(record_table: RecordTable) -> tuple[tuple[Field, _Rules], ...]:
     """The fields in which a text is searched, each with the function that makes its conditions."""
-    found = [(each, _rules_of(each)) for each in record_table.fields]
+    found = [(each, _rules_of(each, record_table.record)) for each in record_table.fields]
     return tuple((each, rules) for each, rules in found if rules is not None)
 
 
-def _rules_of(each: Field) -> _Rules | None:
+def _rules_of(each: Field, record: Any) -> _Rules | None:
     if each.name == "number":
         return _by_number
     kinds: dict[type[Field], _Rules] = {
@@ -157,7 +157,12 @@ def _rules_of(each: Field) -> _Rules | None:
         return known
     if (isinstance(each, TextField) and each.name == "title") or _is_text_of_message(each):
         return _titled
-    return _coded if isinstance(each, TextField) and each.name in _CODES else None
+    return _coded if isinstance(each, TextField) and each.name in _CODES and _is_own(each, record) else None
+
+
+def _is_own(each: Field, record: Any) -> bool:
+    """Whether the record has the field's columns itself: a code of its customer is only shown with it."""
+    return all(column.class_ is record for column in each.columns)
 
 
 def _addressed(each: Field, text: TypedText, _viewer: Viewer) -> list[Any]:
