@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
+from app.domain.merging import merged_records
 from app.domain.messaging.messages import Message
 from app.domain.telephony.calls import CallLog
 from app.lib.batches import batched
@@ -69,9 +70,20 @@ def _take_back(session: Session, lead: Lead) -> None:
         for key, former in moved.get(table.__tablename__, ()):
             by_former[former].append(key)
         theirs = (table.lead_id == lead.id, table.customer_id == lead.customer_id)
-        for former, part in ((former, part) for former, keys in by_former.items() for part in batched(keys, _AT_ONCE)):
-            statement = update(table).where(table.id.in_(part), *theirs).values(customer_id=former)
-            session.execute(statement, execution_options={"synchronize_session": False})
+        for former, keys in by_former.items():
+            owner = _remaining(session, former)
+            for part in batched(keys, _AT_ONCE):
+                statement = update(table).where(table.id.in_(part), *theirs).values(customer_id=owner)
+                session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def _remaining(session: Session, customer_id: int | None) -> int | None:
+    """The customer, or the one into whom they were merged since; None if there is none any more."""
+    if customer_id is None:
+        return None
+    merged = merged_records.follow(session, "customer", customer_id)
+    key = customer_id if merged is None else merged.kept_id
+    return session.scalar(select(Customer.id).where(Customer.id == key).with_for_update(read=True))
 
 
 def _moved(session: Session, lead: Lead) -> dict[str, Iterable[tuple[int, int | None]]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -241,6 +241,9 @@ LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "a user's group": lambda role, someone, group: someone.groups.remove(group),
     "a group's user": lambda role, someone, group: group.users.remove(someone),
     "a group's role": lambda role, someone, group: group.roles.remove(role),
+    "a deleted role": lambda role, someone, group: inspect(role).session.delete(role),
+    "a deleted role of a group": lambda role, someone, group: inspect(role).session.delete(role),
+    "a deleted group": lambda role, someone, group: inspect(group).session.delete(group),
 }
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from flask import Response
 from flask_babel import gettext as _
+from sqlalchemy import ColumnElement
 
+from app import access
 from app.domain import audit
 from app.domain.analytics import call_summary
 from app.domain.analytics.call_summary import Row
@@ -18,6 +20,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.lazy_imports import IMPORTING
 from app.lib.spreadsheet_formulas import as_text
+from app.models import CallLog
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
@@ -30,6 +33,14 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 def may_export(viewer: Viewer) -> bool:
     """Whether the role matrix lets the person export calls."""
     return viewer.person.may("Call Logs", "export")
+
+
+def exportable(viewer: Viewer) -> list[ColumnElement[bool]]:
+    """The condition for calls that the person may export, if these are fewer than those that they see."""
+    person = viewer.person
+    if person.level("Call Logs", "export") == person.level("Call Logs", "read"):
+        return []
+    return [access.visible(person, CallLog, "export")]
 
 
 def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
@@ -52,7 +63,7 @@ class SummaryOf:
 
 def send_summary(kind: str, of: SummaryOf, viewer: Viewer) -> Response:
     """The file of these calls, recorded in the audit. Raises RuleBroken if there are none."""
-    summary = call_summary.summarize(db.session(), of.scope, *of.conditions)
+    summary = call_summary.summarize(db.session(), of.scope, *of.conditions, *exportable(viewer))
     if not summary:
         raise RuleBroken(_("There are no calls in this period. Please choose another one."), "from")
     people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}

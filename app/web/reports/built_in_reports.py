@@ -14,7 +14,7 @@ from app.lib.spreadsheet_formulas import as_text
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.durations import span
 from app.web.core.viewer import Viewer
-from app.web.dashboards.call_export import as_csv, as_xlsx
+from app.web.dashboards.call_export import as_csv, as_xlsx, exportable
 from app.web.records.lists.figure_filter import dates, scope_of
 from app.web.reports import relative_dates
 from app.web.reports.definition import ReportDefinition
@@ -42,9 +42,9 @@ def period_of(definition: ReportDefinition, viewer: Viewer) -> Period:
     return Period(first, after - timedelta(days=1), viewer.zone)
 
 
-def _summary(session: Session, definition: ReportDefinition, viewer: Viewer) -> call_summary.Summary:
+def _summary(session: Session, definition: ReportDefinition, viewer: Viewer, verb: str) -> call_summary.Summary:
     scope = scope_of(period_of(definition, viewer), viewer, viewer.person.reach("Dashboard"))
-    return call_summary.summarize(session, scope)
+    return call_summary.summarize(session, scope, *(exportable(viewer) if verb == "export" else ()))
 
 
 def _names(viewer: Viewer) -> dict[int, str]:
@@ -60,7 +60,7 @@ def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: st
         label_of(definition.kind), [_("Month"), _("Caller"), *heads], names=2, is_grouped=True, about=about
     )
     names, words = _names(viewer), (_("Nobody"), _("Total"))
-    for month, people in _summary(session, definition, viewer).items():
+    for month, people in _summary(session, definition, viewer, verb).items():
         title = format_local_date(month, "%b %Y")
         rows = list(call_summary.rows_of_month(people, names, words, span))
         made.rows += [[title, *row] for row in rows]
@@ -72,6 +72,6 @@ def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: st
 def file_of(session: Session, definition: ReportDefinition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
     """The summary as CSV or XLSX, as on the dashboard of calls, and its number of rows. Raises Denied."""
     check(definition, viewer, "export")
-    summary = _summary(session, definition, viewer)
+    summary = _summary(session, definition, viewer, "export")
     rows = list(call_summary.table(summary, _names(viewer), (_("Nobody"), _("Total"))))
     return (as_csv(rows) if format_ == "csv" else as_xlsx(rows)), len(rows)

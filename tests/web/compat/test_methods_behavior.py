@@ -53,6 +53,8 @@ def test_the_monthly_summary_of_calls_is_a_file_of_the_filtered_calls(
             == "Caller Name,Incoming Calls,Call Duration,Outgoing Calls,Call Duration,Total Calls,Call Duration"
         )
         assert lines[2].startswith("Ana Shah,0,0s,") and lines[3].startswith("Total,0,0s,")
+    sample.crm.make.cell("Sales Manager", "Call Logs", "export", "own")  # of the calls that she sees
+    assert sample.call("mia", export, {"file_format_type": format_}).status_code == 417
     for body in ({"filters": {"type": "Incoming"}}, {"file_format_type": "PDF"}, {"filters": [["nothing", "=", 1]]}):
         assert sample.call("mia", export, body).status_code == 417
 

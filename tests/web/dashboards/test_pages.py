@@ -373,6 +373,8 @@ def test_the_monthly_summary_holds_only_calls_within_reach(crm: Crm) -> None:
     (entry,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))
     assert (entry.user_id, entry.payload["rows"]) == (crm.people["mia"].id, 10)
     assert crm.client("ana").screen(address).status_code == 403  # whose role may not export
+    crm.make.cell("Sales Manager", "Call Logs", "export", "own")  # of the calls that she sees
+    assert b"Ana Shah" not in crm.client("mia").screen(address).data
 
 
 def test_a_pdf_is_recorded_although_others_wrote_meanwhile(busy: Crm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
+from app.domain.change_context import ChangeContext
+from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.merging import record_merge
+from app.domain.merging.record_merge import MergeRequest
 from app.models import Activity, Assignment, Customer, CustomerAccount, Lead, Notification, StatusChange, Task, Ticket
 from tests.app_fixtures import Crm, UserClient
 
@@ -161,6 +165,26 @@ def test_an_undone_conversion_takes_back_what_it_gave_to_the_customer(crm: Crm) 
         assert crm.stored(call)["customer_id"] == called
     assert set(before) <= set(crm.rows(theirs)) and tickets
     assert crm.stored(lead)["customer_id"] == customer.id
+
+
+@pytest.mark.parametrize("is_merged", [True, False])
+def test_a_conversion_is_undone_although_a_former_customer_is_gone(crm: Crm, is_merged: bool) -> None:
+    """What they had goes to the customer into whom they were merged, or to nobody."""
+    former, kept = crm.make.customer("ana"), crm.make.customer("ana")
+    lead = crm.make.lead("ana")
+    call = crm.make.call("ana", lead_id=lead.id, customer_id=former.id)
+    over_rest(crm.client("ana"), "lead", lead, status="Account Activated", client_id="C1")
+    crm.client("ana").form(f"/leads/convert/{lead.id}")
+    assert crm.stored(call)["customer_id"] == crm.stored(lead)["customer_id"] != former.id
+    if is_merged:
+        context = ChangeContext(crm.id_of("root"), datetime.now(UTC), vault=crm.vault, customer_rights=ALL_RIGHTS)
+        record_merge.merge(crm.session, MergeRequest(Customer, (kept.id, former.id), {}), context)
+    else:
+        crm.session.execute(delete(Customer).where(Customer.id == former.id))
+    crm.session.commit()
+    crm.client("mia").form(f"/leads/unconvert/{lead.id}")
+    assert crm.stored(lead)["converted_on"] is None
+    assert crm.stored(call)["customer_id"] == (kept.id if is_merged else None)
 
 
 def test_every_move_is_logged_with_the_seconds_spent(crm: Crm) -> None:

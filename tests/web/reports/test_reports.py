@@ -426,6 +426,12 @@ def test_the_monthly_call_summary_is_a_report(crm: Crm) -> None:
     assert crm.client("mia").screen(f"/reports/{made.id}/file.csv").get_data() == of_dashboard
     assert crm.client("mia").screen("/reports/new?kind=call_summary").status_code == 200
     assert run(crm, "mia", made).json["count"] == 1
+    crm.make.cell("Sales Manager", "Call Logs", "export", "own")
+    assert rows(crm, "mia", made)
+    assert b"Ana Shah" not in crm.client("mia").screen(f"/reports/{made.id}/file.csv").get_data()
+    assert crm.client("mia").screen(f"/reports/{made.id}/file.pdf").status_code == 200
+    entries = crm.rows(select(AuditEntry).where(AuditEntry.event == "export").order_by(AuditEntry.id))
+    assert [each.payload["rows"] for each in entries[-2:]] == [0, 0]
 
 
 def test_the_monthly_call_summary_is_shown_in_the_language_of_the_page(crm: Crm) -> None:
