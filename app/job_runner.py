@@ -59,8 +59,9 @@ PAUSE_SECONDS = 0.005
 ANNOUNCE_SECONDS = 1.0
 #: How often an item is tried when it conflicts with another transaction.
 MAX_ATTEMPTS = 3
-#: MariaDB: lock wait timeout, deadlock, duplicate key (another process inserted the row first).
-CONFLICT_CODES = (1205, 1213, 1062)
+#: MariaDB: lock wait timeout, deadlock (also of a transaction with savepoints), duplicate key (another process inserted
+#: the row first).
+CONFLICT_CODES = (1205, 1213, 1305, 1062)
 #: How often a slot is taken up again. One that is cut off so often probably ends its process itself.
 MAX_CONTINUATIONS = 10
 #: Why a run is cut off by what is wrong with the database.

@@ -117,11 +117,13 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
     previous_id = record.assignee_id
     if previous_id == assignee.user_id:
         return False
+    record.assignee_id = assignee.user_id
     if record.id is not None:
+        # First the record: what refers to it shares a lock of it, and two who then want to update it would deadlock.
+        session.flush()
         _end_assignments(session, record, (previous_id, assignee.user_id), stamp.now)
         if previous_id is not None:
             task_handover.hand_over(session, record, previous_id, assignee.user_id, stamp)
-    record.assignee_id = assignee.user_id
     open_assignment(session, record, replace(assignee, previous_id=previous_id), stamp)
     return True
 

@@ -112,8 +112,8 @@ def decide(session: Session, request: AssignmentRequest, record: Any, verdict: R
     close(session, request, "Approved" if verdict.is_approved else "Rejected", stamp, verdict.note)
     if verdict.is_approved:
         assignment.lock(session, record)
-        assignment.assign(session, record, NewAssignee(request.requested_user_id, "request"), stamp)
         record.stamp(stamp)
+        assignment.assign(session, record, NewAssignee(request.requested_user_id, "request"), stamp)
     kind = "request_approved" if verdict.is_approved else "request_rejected"
     users = [request.created_by_id, request.requested_user_id]
     notices.notify(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.domain import notices
@@ -61,9 +62,13 @@ def one_notice_each(session: Session, now: datetime) -> Iterator[NoticeBatch]:
     context.notice_batch = batch
     try:
         yield batch
-    finally:
+    except BaseException:
         context.notice_batch = None
-        notices.notify_many(session, batch.merged(), now)
+        with suppress(SQLAlchemyError):  # the exception says why: the transaction may be lost
+            notices.notify_many(session, batch.merged(), now)
+        raise
+    context.notice_batch = None
+    notices.notify_many(session, batch.merged(), now)
 
 
 def _group_of(event: NoticeEvent, user: int | None) -> Any:

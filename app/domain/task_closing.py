@@ -28,6 +28,13 @@ def close_chosen(session: Session, record: Any, ids: Sequence[int], context: Cha
 
     Raises RuleBroken for an id that isn't a task of the record.
     """
+    found = chosen(session, record, ids)
+    close(session, found, context)
+    return found
+
+
+def chosen(session: Session, record: Any, ids: Sequence[int]) -> list[Task]:
+    """The tasks of the lead or ticket with these ids. Raises RuleBroken for an id that isn't a task of the record."""
     if not ids:
         return []
     parent = getattr(Task, RECORD_COLUMNS[record.__tablename__]) == record.id
@@ -42,14 +49,13 @@ def close_chosen(session: Session, record: Any, ids: Sequence[int], context: Cha
             ),
             "close_tasks",
         )
-    _close(session, list(found.values()), context)
     return list(found.values())
 
 
 def close_handling(session: Session, ticket_id: int, context: ChangeContext) -> None:
     """Mark the ticket's open "Handle ticket" tasks as done."""
     open_tasks = tasks.open_tasks(session, ticket_id=ticket_id)
-    _close(session, [task for task in open_tasks if is_handling(task)], context)
+    close(session, [task for task in open_tasks if is_handling(task)], context)
 
 
 def replaced_by_follow_up(session: Session, parent: Any, users: Sequence[int | None], until: datetime) -> list[Task]:
@@ -65,7 +71,8 @@ def _parent_of(row: Any) -> dict[str, int | None]:
     return {"ticket_id": row.ticket_id} if row.ticket_id else {"lead_id": row.lead_id}
 
 
-def _close(session: Session, chosen: Sequence[Task], context: ChangeContext) -> None:
-    for task in chosen:
+def close(session: Session, found: Sequence[Task], context: ChangeContext) -> None:
+    """Mark these tasks as done; closed ones stay unchanged."""
+    for task in found:
         if task.status in tasks.OPEN:
             tasks.change(session, task, {"status": "Done"}, context)

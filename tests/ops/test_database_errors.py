@@ -43,6 +43,7 @@ MARIADB = {
     1205: Cause.LOCKED,
     1213: Cause.COLLIDED,
     1020: Cause.COLLIDED,
+    1305: Cause.COLLIDED,
     1021: Cause.FULL,
     1114: Cause.FULL,
     1290: Cause.READ_ONLY,

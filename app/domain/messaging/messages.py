@@ -117,9 +117,10 @@ def record_elsewhere(session: Session, values: dict[str, Any], stamp: Stamp) -> 
         refuse_unwanted(session, message, stamp.now)
     else:
         message.purpose = "service"
-    _store(session, message, stamp)
     if stamp.by is not None and message.direction == "out":
+        # Before the message refers to the lead: it would share a lock of it, and two of them would deadlock.
         _record_first_reply(session, message, happened_on)
+    _store(session, message, stamp)
     return message
 
 

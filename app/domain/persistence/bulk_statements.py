@@ -160,10 +160,10 @@ def insert_row(session: Session, record: Any, row: Row, computed: Mapping[str, s
     return fast_statements.send(session, text, parameters).last_id
 
 
-def update_row(session: Session, record: Any, values: Row, identity: Row) -> int:
+def update_row(session: Session, record: Any, values: Row, identity: Row, condition: str = "") -> int:
     """Set these columns of the row with this `identity`. Returns the number of rows: 0 or 1.
 
-    No access rules: the caller has read the row under them.
+    No access rules: the caller has read the row under them. `condition`: SQL that is added to those of the identity.
     """
     dialect = session.get_bind().dialect
     processors = _names_of(record.__table__, dialect)[2]
@@ -173,7 +173,7 @@ def update_row(session: Session, record: Any, values: Row, identity: Row) -> int
         for name, value in row.items()
     }
     text = _update_text(record.__table__, tuple(values), tuple(identity), dialect)
-    return fast_statements.send(session, text, parameters).total
+    return fast_statements.send(session, text + condition, parameters).total
 
 
 def _processed(process: Callable[[Any], Any] | None, value: Any) -> Any:

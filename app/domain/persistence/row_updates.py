@@ -15,7 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.sql.elements import ClauseElement
 
 from app.domain.base import RECORD_COLUMNS
-from app.domain.persistence import bulk_statements, related_keys, row_effects
+from app.domain.persistence import bulk_statements, parent_holders, related_keys, row_effects
 from app.domain.persistence.row_effects import Rows
 from app.ops.statements import sqlalchemy_internals
 
@@ -36,11 +36,17 @@ def flush(session: Session) -> None:
         session.flush()
         return
     values = inspect(row).dict
-    if bulk_statements.update_row(session, record, change.values, change.identity) != 1:
+    if bulk_statements.update_row(session, record, change.values, change.identity, _condition(session, row)) != 1:
         raise StaleDataError(f"{row.__tablename__} {values['id']} was changed meanwhile")
     values.update(change.values)
     row_effects.apply("after_flush", session, Rows(changed=[row], _columns={id(row): change.values}), record)
     sqlalchemy_internals.set_unchanged(session, row)
+
+
+def _condition(session: Session, row: Any) -> str:
+    if row.__tablename__ != "task":
+        return ""
+    return parent_holders.lock_of_parent(inspect(row).dict, session.get_bind().dialect.name)
 
 
 def _only_changed(session: Session) -> Any:

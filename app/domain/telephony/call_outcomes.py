@@ -75,11 +75,15 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
     call.cold = call.cold if outcome.cold is None else outcome.cold
     call.stamp(context)
     call_cards.close(session, call.id, context.now)
+    replaced = _replaced(session, call, outcome, context)
+    if call.lead_id and outcome.follow_up_on is not None:  # before the note and the tasks share a lock of the lead
+        due_times = [each.due_on for each in replaced if each.due_on is not None]
+        task_actions.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now, due_times)
     _write_note(session, call, outcome.note, context)
     if outcome.follow_up_on is None:
         return None
-    replaced = _close_replaced(session, call, outcome, context)
-    return _create_follow_up(session, call, outcome, replaced, context)
+    task_closing.close(session, replaced, context)
+    return _create_follow_up(session, call, outcome, context)
 
 
 def replaced_tasks(session: Session, call: CallLog, by: int | None, due_until: datetime) -> list[Task]:
@@ -89,12 +93,15 @@ def replaced_tasks(session: Session, call: CallLog, by: int | None, due_until: d
     return task_closing.replaced_by_follow_up(session, call, (by, call.employee_id), due_until)
 
 
-def _close_replaced(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> list[Task]:
+def _replaced(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> list[Task]:
+    """The tasks that the follow-up replaces; none without a follow-up."""
+    if outcome.follow_up_on is None:
+        return []
     ids = outcome.close_tasks
     if ids is None and outcome.due_until is not None:
         ids = [task.id for task in replaced_tasks(session, call, context.by, outcome.due_until)]
     record = session.get(Ticket, call.ticket_id) if call.ticket_id else session.get(Lead, call.lead_id)
-    return [] if record is None else task_closing.close_chosen(session, record, ids or (), context)
+    return [] if record is None else task_closing.chosen(session, record, ids or ())
 
 
 def _write_note(session: Session, call: CallLog, note: str | None, stamp: Stamp) -> None:
@@ -104,9 +111,7 @@ def _write_note(session: Session, call: CallLog, note: str | None, stamp: Stamp)
         timeline.write(session, call, "note", stamp, text=note.strip())
 
 
-def _create_follow_up(
-    session: Session, call: CallLog, outcome: CallOutcome, replaced: Sequence[Task], context: ChangeContext
-) -> Task:
+def _create_follow_up(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> Task:
     parent = {"ticket_id": call.ticket_id} if call.ticket_id else {"lead_id": call.lead_id}
     values = {
         "title": (outcome.title or "").strip() or f"Follow up: {outcome.text}"[:200],
@@ -114,9 +119,6 @@ def _create_follow_up(
         "due_on": outcome.follow_up_on,
         **parent,
     }
-    if call.lead_id and outcome.follow_up_on is not None:  # before the task shares a lock of the lead
-        due_times = [each.due_on for each in replaced if each.due_on is not None]
-        task_actions.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now, due_times)
     return tasks.create(session, values, context)
 
 

@@ -123,12 +123,13 @@ def create(session: Session, values: dict[str, Any], stamp: Stamp) -> CallLog:
     _complete_from_records(session, call)
     call.employee_id = values.get("employee_id") or stamp.by
     call.stamp(stamp)
+    if stamp.by is not None and call.status == "Completed":  # any other call reached nobody
+        # Before the call refers to the lead: it would share a lock of it, and two calls would deadlock.
+        count_as_first_reply(session, call, call.started_on)
     session.add(call)
     session.flush()
     if call.lead_id or call.ticket_id or call.customer_id:
         timeline.write(session, call, "call", stamp, **timeline_payload(call, call.id))
-    if stamp.by is not None and call.status == "Completed":  # any other call reached nobody
-        count_as_first_reply(session, call, call.started_on)
     return call
 
 

@@ -22,7 +22,7 @@ class Cause(Enum):
     CROWDED = "crowded"
     #: Somebody else has held a lock for too long.
     LOCKED = "locked"
-    #: Two transactions deadlocked, and this one was rolled back.
+    #: Two transactions deadlocked, and this one was rolled back, with its savepoints.
     COLLIDED = "collided"
     #: Its disk is full.
     FULL = "full"
@@ -43,7 +43,8 @@ _MARIADB = {
     Cause.SLOW: (1969,),
     Cause.CROWDED: (1040, 1129, 1135, 1203, 1226, 1037, 1038, 1041),
     Cause.LOCKED: (1205, 3058, 3572),
-    Cause.COLLIDED: (1213, 1020, 1479, 1180),
+    # 1305: the savepoint to go back to is no longer there.
+    Cause.COLLIDED: (1213, 1020, 1305, 1479, 1180),
     Cause.FULL: (3, 28, 1021, 1026, 1114, 1878, 135, 136, 188),
     Cause.READ_ONLY: (30, 1036, 1290, 1792, 1836, 1874),
     Cause.DAMAGED: (

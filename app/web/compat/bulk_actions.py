@@ -11,7 +11,7 @@ from app.domain.notice_batches import one_notice_each
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one, refuse_unreached
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_part, refuse_unreached
 from app.web.core.viewer import Viewer
 
 
@@ -53,7 +53,7 @@ def apply_to_each(
                 with notices.record(), db.session.begin_nested():
                     result["updated" if action(row) is not False else "skipped"].append(name)
             except REFUSABLE as broken:
-                result["failed"].append({"name": name, "error": refusal_of_one(broken)[1]})
+                result["failed"].append({"name": name, "error": refusal_of_part(broken)[1]})
     return _with_counts(result)
 
 

@@ -23,7 +23,7 @@ from app.web.compat.list_options import ListOptions, is_set, refuse_unknown_opti
 from app.web.compat.list_query import field_names, parse_list_request, requested_fields
 from app.web.compat.picklists import PICKLISTS
 from app.web.compat.responses import CompatError, Envelope
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_part
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.queries.replica_lists import from_replica
 from app.web.core.viewer import Viewer
@@ -249,7 +249,7 @@ def bulk_update(arguments: Arguments) -> dict[str, Any]:
                 current_viewer().person.refuse_unless(doctype.module, "bulk")
                 update_document(doctype, str(doc.get("docname") or doc.get("name")), doc)
         except REFUSABLE as broken:
-            failed.append({"doc": doc, "exc": refusal_of_one(broken)[1]})
+            failed.append({"doc": doc, "exc": refusal_of_part(broken)[1]})
     return {"failed_docs": failed}
 
 

@@ -132,8 +132,21 @@ def _of_other_rows(broken: IntegrityError) -> Refusal:
 
 
 def refusal_of_one(broken: BaseException) -> Refusal:
-    """The refusal of one of many records; re-raises if the others would fail, too, each after a wait."""
+    """The refusal of one of many records, each in a transaction of its own.
+
+    Re-raises if the others would fail, too, each after a wait.
+    """
     if cause_of(broken) not in (None, Cause.COLLIDED):
+        raise broken
+    return refusal(broken)
+
+
+def refusal_of_part(broken: BaseException) -> Refusal:
+    """The refusal of one of many records of one transaction, each in a savepoint.
+
+    Re-raises after a deadlock, too: MariaDB has then rolled back those before it.
+    """
+    if cause_of(broken) is not None:
         raise broken
     return refusal(broken)
 

@@ -107,8 +107,9 @@ class TaskActions(Screen):
         note = clean_text(raw["note"], "note", 20_000, has_lines=True)
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)
-        if row.lead_id is not None:  # before new rows refer to the lead, as in the service
-            task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
+        if row.lead_id is not None:  # before the task is written and new rows refer to the lead, as in the service
+            with session.no_autoflush:
+                task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
         if note:
             viewer.person.refuse_unless("Notes", "create")
             write_note(session, row, note, viewer)

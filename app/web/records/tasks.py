@@ -112,11 +112,12 @@ class TaskService(RecordService):
             self._refuse_assignee(session, values, viewer)
         offsets = reminder_offsets(viewer, row.assignee_id)
         tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets))
-        if row.assignee_id != before:
-            self._notify_assignee(session, row, viewer)
         if row.lead_id and due and row.due_on not in (None, due):
             question = access.CachedStatement("moved follow up of a lead", partial(_moved_follow_up, viewer.person))
-            access.change(session, question, {"lead": row.lead_id, "due": row.due_on, "former": due})
+            with session.no_autoflush:  # the lead is locked before its tasks, as by who assigns it
+                access.change(session, question, {"lead": row.lead_id, "due": row.due_on, "former": due})
+        if row.assignee_id != before:
+            self._notify_assignee(session, row, viewer)
 
     @staticmethod
     def _refuse_assignee(session: Session, values: dict[str, Any], viewer: Viewer) -> None:

@@ -20,7 +20,7 @@ from app.domain.base import RuleBroken
 from app.domain.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import Activity, Customer, Lead, Ticket, User
-from app.web.core.fab_access import REFUSABLE, refusal_of_one
+from app.web.core.fab_access import REFUSABLE, refusal_of_part
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds
 from app.web.transfer.import_kinds import ImportKind, as_json, from_json
@@ -78,7 +78,7 @@ def _undo_one(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Vie
             _undo(session, kind, undoing, viewer)
             session.flush()
     except REFUSABLE as broken:
-        problem = refusal_of_one(broken)[1]
+        problem = refusal_of_part(broken)[1]
     row.result, row.problem = ("kept", problem[:500]) if problem else ("reverted", None)
     if row.before is not None and not problem:
         row.before = {**row.before, UNDONE_ON: as_json(viewer.now)}
