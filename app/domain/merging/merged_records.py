@@ -168,10 +168,10 @@ def merged_from(session: Session, kind: str, keys: Sequence[int]) -> list[tuple[
 
 
 class MergedAway(RuleBroken):
-    """The record was merged into another one (410)."""
+    """The record was merged into another one of the same `record` (410)."""
 
     http_status = 410
 
-    def __init__(self, message: str, kept_id: int, kept_number: str) -> None:
+    def __init__(self, message: str, record: Any, kept_id: int, kept_number: str) -> None:
         super().__init__(message)
-        self.kept_id, self.kept_number = kept_id, kept_number
+        self.record, self.kept_id, self.kept_number = record, kept_id, kept_number

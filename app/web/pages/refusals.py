@@ -12,6 +12,7 @@ from app.domain.merging.merged_records import MergedAway
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, refusal, sentence_header
 from app.web.core.urls.local_links import local_path
+from app.web.core.view_registry import screen_of
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,7 +34,8 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def show_survivor(view: Any, broken: MergedAway, sentence: str) -> Any:
     """Redirect a reader to the remaining record of a merge; show people who submit a form the link, and their input."""
-    url = f"{getattr(view, 'route_base', '')}/{broken.kept_number}"
+    # The page that was asked for may be of something else, such as a merge.
+    url = f"{screen_of(broken.record).route_base}/{broken.kept_number}"
     if request.headers.get("HX-Request"):
         return refused(410, sentence)
     if request.method == "GET":

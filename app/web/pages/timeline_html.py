@@ -181,11 +181,17 @@ def _foot_of_note(entry: Entry) -> str:
 def _changes(entry: Entry) -> str:
     arrow = icon("arrow-right")
     rows = "".join(
-        f'<li><span class="quiet">{escape(each["label"])}</span> <del>{_value(each["old"])}</del> {arrow} '
+        f'<li><span class="quiet">{escape(each["label"])}</span> {_former(each)} {arrow} '
         f"<ins>{_value(each['new'])}</ins></li>"
         for each in entry.get("changes") or ()
     )
     return f'<ul class="changes">{rows}</ul>'
+
+
+def _former(change: Mapping[str, Any]) -> str:
+    """The value before a change; not struck out where the new one is only proposed."""
+    tag = "span" if change.get("is_proposed") else "del"
+    return f"<{tag}>{_value(change['old'])}</{tag}>"
 
 
 def _value(value: Any) -> str:

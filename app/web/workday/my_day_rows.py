@@ -149,17 +149,18 @@ class RowMaker:
             has_next=self.may_follow_up,
         )
 
-    def request(self, row: Any) -> DayRow:
-        """An assignment request, with approve and reject."""
+    def request(self, row: Any, hidden: str) -> DayRow:
+        """A request, with approve and reject. `hidden`: the number of its record, if the viewer doesn't see that."""
         lookups = self.viewer.lookups
         requester, target = lookups.person(row.created_by_id), lookups.person(row.requested_user_id)
         names = {"by": requester["full_name"] if requester else "–", "to": target["full_name"] if target else "–"}
-        record = _person_name(row) or row.lead or row.ticket or _("a record")
+        number = row.lead or row.ticket or hidden
+        record = _person_name(row) or number or _("a record")
         content = RowContent(
             key=f"requests-{row.id}",
             url=f"/requests/{row.number}",
             title=_("%(by)s requests %(record)s for %(to)s", record=record, **names),
-            number=row.lead or row.ticket or row.number,
+            number=number or row.number,
             note=row.reason,
             actions=(
                 RowAction(_("Approve"), "check", f"/requests/decide/{row.id}?approve=1", True),

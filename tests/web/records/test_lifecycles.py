@@ -229,6 +229,8 @@ def test_what_differs_from_the_known_customer_is_proposed_not_written(crm: Crm) 
     assert line.lead_id == lead["id"]
     assert line.payload["changes"] == [["first_name", "Asha", "Usha"], ["email", "old@example.in", "new@example.in"]]
     assert crm.stored(customer)["email"] == lead["result"]["email"] == "old@example.in"
+    page = crm.client("ana").screen(f"/leads/{lead['result']['number']}").text
+    assert "<span>old@example.in</span>" in page and "<del>" not in page, "the customer's values still count"
 
 
 def test_a_new_lead_comes_with_all_that_belongs_to_it(crm: Crm) -> None:

@@ -40,7 +40,8 @@ def test_a_manager_merges_two_leads_and_undoes_it(crm: Crm, client: Doors) -> No
     assert crm.fresh(kept).email == "new@x.in" and crm.fresh(gone) is None
     assert crm.count(Task, Task.lead_id == kept.id) == 2
     # The old addresses lead to the record that was kept; what somebody typed into the old one is shown again.
-    for address in (f"/leads/show/{gone.id}", f"/leads/{gone.number}", f"/leads/edit/{gone.id}"):
+    old = (f"/leads/show/{gone.id}", f"/leads/{gone.number}", f"/leads/edit/{gone.id}")
+    for address in (*old, f"/merge/lead?ids={gone.id}", f"/merge/lead?ids={kept.id},{gone.id}"):
         assert mia.screen(address).location == f"/leads/{kept.number}", address
     assert mia.rest("GET", f"lead/{gone.id}").json["merged_into"] == {"id": kept.id, "number": kept.number}
     assert [mia.rest(how, f"lead/{gone.id}", {}).status_code for how in ("GET", "PUT")] == [410, 410]
@@ -59,6 +60,8 @@ def test_a_manager_merges_two_leads_and_undoes_it(crm: Crm, client: Doors) -> No
     ben = client("ben")
     assert ben.screen("/search/hits", query_string={"q": number}).json["groups"] == []
     assert "merged" not in ben.rest("GET", f"lead/?filter.number={gone.number}").json
+    again = mia.form("/merge/lead", {"ids": f"{kept.id},{gone.id}"})
+    assert again.status_code == 410 and f'href="/leads/{kept.number}"' in again.text
     typed = mia.form(f"/leads/edit/{gone.id}", {"description": "two hours of work"})
     assert typed.status_code == 410 and "two hours of work" in typed.text and kept.number in typed.text
     assert client("ben").screen(f"/leads/{gone.number}").status_code == 404, "nothing is told of what one doesn't see"

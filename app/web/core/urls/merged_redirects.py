@@ -64,6 +64,5 @@ def refuse_merged(record: Any, key: int | None, number: str | None = None) -> No
         return
     kept = session.execute(select(record.number).where(record.id == found.kept_id)).scalar()
     if kept is not None:
-        raise MergedAway(
-            _("%(number)s was merged into %(kept)s.", number=found.number, kept=kept), found.kept_id, str(kept)
-        )
+        sentence = _("%(number)s was merged into %(kept)s.", number=found.number, kept=kept)
+        raise MergedAway(sentence, record, found.kept_id, str(kept))

@@ -197,6 +197,7 @@ def _changed(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str
 def _proposed(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     rows = [_change(change, viewer, picklist) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
+        row["is_proposed"] = True
         if row["new"] is None:  # a PAN or Aadhaar, which timelines never contain
             row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
     text = _("This customer already exists. The entered values differ and were not saved")
