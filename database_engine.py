@@ -10,6 +10,9 @@ POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
 IDLE_TRANSACTION_SECONDS = 20
 #: How long MariaDB works on one statement of a process that only answers requests (CRM_ROLE=web): nobody waits longer.
 STATEMENT_SECONDS = 30
+#: EXISTS in access rules must be checked row by row; by default MariaDB would first collect all visible rows. Each row
+#: has another parent, so that results of sub-queries would be kept for nothing.
+OPTIMIZER_SWITCH = "exists_to_in=off,subquery_cache=off"
 #: Connections of one process: of a web process; (kept, at most) of the sockets, of each worker, and of a process that
 #: may have the schedule. With two web processes, five workers, sockets and schedule they are 36 at most.
 WEB_CONNECTIONS, SOCKETS_CONNECTIONS, WORKER_CONNECTIONS, SCHEDULE_CONNECTIONS = 7, (2, 3), (1, 2), 3
@@ -30,9 +33,7 @@ def engine_options(settings: Settings) -> dict[str, object]:
     init_command = (
         f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
         f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
-        # EXISTS in access rules must be checked row by row; by default MariaDB would first collect all visible rows.
-        # Each row has another parent, so that results of sub-queries would be kept for nothing.
-        "optimizer_switch = 'exists_to_in=off,subquery_cache=off'"
+        f"optimizer_switch = '{OPTIMIZER_SWITCH}'"
     )
     if settings.roles == ("web",):
         init_command += f", max_statement_time = {STATEMENT_SECONDS}"

@@ -8,6 +8,7 @@ are full scans of growing tables and sorts of more than MAX_SORTED rows.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from bench import generate, server, statement_recording
 from bench.measured_versions import Options, Target
 from bench.operations import Operation, operations, page, rest_list
 from bench.run import Data, running
+from database_engine import OPTIMIZER_SWITCH
 
 RESULTS = Path(__file__).parent / "results" / "plans.md"
 PREFIX = "plans"
@@ -69,12 +71,18 @@ def _is_scan(step: Step, growing: set[str]) -> bool:
 
 
 def plan_of(target: Target, statement: str) -> Plan:
-    """The plan of a statement by MariaDB; without steps if it has none, such as an INSERT of values."""
+    """The plan of a statement by MariaDB, with the optimizer's switches of the product's connections.
+
+    Without steps if it has none, such as an INSERT of values.
+    """
     if not _PLANNED.match(statement):
         return Plan(statement)
     is_run = bool(_SELECT.match(statement)) and not _LOCKS.search(statement)
     verb = "ANALYZE" if is_run else "EXPLAIN"
-    found = target.query(f"{verb} FORMAT=JSON {statement}")
+    with contextlib.closing(target.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION optimizer_switch = %s", (OPTIMIZER_SWITCH,))
+        cursor.execute(f"{verb} FORMAT=JSON {statement}")
+        found = cursor.fetchall()
     return Plan(statement, _in_order(json.loads(found[0][0])))
 
 

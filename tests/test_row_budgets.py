@@ -160,6 +160,28 @@ def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: s
     assert found.total <= most, found.dearest
 
 
+@pytest.mark.parametrize("who, most", [("sales", 9_000), ("manager", 300), ("support", 9_000)])
+def test_customers_in_groups_by_status_read_no_others(dataset: Dataset, who: str, most: int) -> None:
+    """Nobody's customers are inactive."""
+    found = dataset.cost(who, "/customers/?group=status")
+    assert found.total <= most, found.dearest
+
+
+@pytest.mark.parametrize("who, most", [("sales", 1_000), ("manager", 21_000), ("support", 1_000)])
+def test_tasks_in_groups_by_person_read_no_done_ones(dataset: Dataset, who: str, most: int) -> None:
+    """Each of 40 people has 600 tasks that are done."""
+    found = dataset.cost(who, "/tasks/?group=assignee")
+    assert found.total <= most, found.dearest
+
+
+@pytest.mark.parametrize("who", ["sales", "support"])
+def test_the_exact_number_of_calls_reads_no_calls_but_an_index(dataset: Dataset, who: str) -> None:
+    client = dataset.client(who)
+    with dataset.counting() as found:
+        assert client.screen("/calls/count", headers={"HX-Request": "true"}).status_code == 200
+    assert found.total <= 20_000, found.dearest
+
+
 def test_a_board_of_tickets_reads_the_assignments_of_its_reader_once(dataset: Dataset) -> None:
     found = dataset.cost("support", "/tickets/?layout=board")
     assert found.total <= 6_000, found.dearest

@@ -13,6 +13,7 @@ from app.access.compiled_statements import (
 )
 from app.access.customer_rights import PersonsCustomers
 from app.access.paging.counting_limits import asks_for_own, holds_many
+from app.access.paging.exact_counts import exact_count
 from app.access.paging.fast_paging import (
     DEEP_OFFSET,
     MAX_BRANCHES,
@@ -23,12 +24,14 @@ from app.access.paging.fast_paging import (
     finds_by_holders,
     first_by_holders,
     is_counted_by_path,
+    is_found_apart,
     is_scanned,
     page_by_person,
     page_of_union,
 )
 from app.access.paging.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
 from app.access.paging.index_branches import PageQuery, index_of
+from app.access.paging.value_pages import first_of_holder
 from app.access.person import ADMIN, Denied, Person
 from app.access.read_only_sessions import set_read_only
 from app.access.replica_reads import reading_from
@@ -88,14 +91,17 @@ __all__ = [
     "count_by_path",
     "count_by_person",
     "counts_by_holders",
+    "exact_count",
     "finds_by_holders",
     "first_by_holders",
+    "first_of_holder",
     "get_visible",
     "guarded_tables",
     "holds_many",
     "holds_many_tickets",
     "index_of",
     "is_counted_by_path",
+    "is_found_apart",
     "is_scanned",
     "is_shared",
     "key_of",

@@ -115,6 +115,7 @@ class Customer(Contact, HasCustomFields, Versioned, Record):
         Index("ix_customer_changed", "changed_on"),
         Index("ix_customer_created", "created_on"),
         Index("ix_customer_rekyc", "rekyc_on", "id"),
+        Index("ix_customer_status", "status", "id"),
         Index("ix_customer_first_name", "first_name", "last_name"),
         Index("ix_customer_last_name", "last_name", "first_name"),
         Index("ix_customer_owner_first_name", "owner_id", "first_name"),

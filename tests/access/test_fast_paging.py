@@ -21,6 +21,8 @@ from app.access import (
     asks_for_own,
     count_by_path,
     count_by_person,
+    exact_count,
+    first_of_holder,
     holds_many,
     is_counted_by_path,
     is_shared,
@@ -39,6 +41,7 @@ from tests.servers import Databases
 
 RECORDS = (Lead, Ticket, Customer, Task, CallLog, Message)
 HOLDER = {CallLog: "employee_id", Message: "created_by_id", Customer: "owner_id"}
+STATUSES = ("Active", "Inactive")
 MODULES = [MODULE_OF[record] for record in RECORDS]
 ALL_OWN = {f"{module}.read": "own" for module in MODULES}
 
@@ -61,7 +64,10 @@ def fill(session: Session) -> Dataset:
     def any_of(rows: list[Any]) -> int | None:
         return rng.choice(rows).id if rows and rng.random() < 0.6 else None
 
-    customers = [row(session, Customer, owner_id=rng.choice([*ids, None]), changed_on=_at(rng)) for _ in range(40)]
+    customers = [
+        row(session, Customer, owner_id=rng.choice([*ids, None]), changed_on=_at(rng), status=STATUSES[n % 4 == 0])
+        for n in range(40)
+    ]
     leads, tickets = [], []
     for _ in range(60):
         made = lead(session, rng.choice(users), customer_id=any_of(customers))
@@ -221,6 +227,50 @@ def test_counts_are_those_of_the_access_rule_up_to_the_cap(dataset: Dataset, rec
             count = count_by_person(who, record, PageQuery([], cap, by_holders=by_holders))
             assert count is not None
             assert dataset.session.scalar(count) == min(cap, total), (who.levels, cap)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_customers_of_a_status_are_those_of_the_access_rule(dataset: Dataset, way: str, status: str) -> None:
+    """A status that few customers have is counted on its index, one that many have by who reaches them."""
+    asked = select(Customer.id).where(Customer.status == status)
+    of_status = set(dataset.session.scalars(asked))
+    for n, who in enumerate(viewers(dataset)):
+        if not who.may("Customers", "read"):
+            continue
+        rows = law(dataset, n, who, Customer)
+        seen = [row for row in rows if row[0] in of_status]
+        wanted = PageQuery([Customer.__table__.c.status == status], 4, n % 3)
+        assert found(dataset, who, Customer, wanted) == set(expected(seen, wanted, lambda _: True)), who.levels
+        for cap in (2, len(seen) + 1, 1000):
+            count = count_by_person(who, Customer, PageQuery(wanted.conditions, cap))
+            assert count is not None
+            assert dataset.session.scalar(count) == min(cap, len(seen)), (who.levels, cap)
+
+
+@pytest.mark.parametrize("record", [CallLog, Message])
+def test_exact_numbers_are_those_of_the_access_rule(dataset: Dataset, record: Any) -> None:
+    for n, who in enumerate(viewers(dataset)):
+        if who.may(MODULE_OF[record], "read"):
+            count = exact_count(who, record)
+            assert count is not None
+            assert dataset.session.scalar(count) == len(law(dataset, n, who, record)), who.levels
+    assert exact_count(viewers(dataset)[0], Task) is None
+    assert exact_count(person(1, dict.fromkeys(ALL_OWN, "all")), record) is None
+
+
+def test_the_first_tasks_of_somebody_are_read_by_status_if_all_of_theirs_are_seen(dataset: Dataset) -> None:
+    one, two, *_ = dataset.people
+    columns = Task.__table__.c
+    wanted = PageQuery([columns.status.in_(["Todo", "Done"])], 3, 1, columns.due_on, descending=False)
+    ways = first_of_holder(person(one, ALL_OWN), Task, wanted, ("assignee_id", one))
+    found_rows = sorted((row.key, row.id) for way in ways for row in dataset.session.execute(way))
+    rule = (Task.assignee_id == one, Task.status.in_(["Todo", "Done"]), Task.due_on.is_not(None))
+    listed = select(Task.due_on, Task.id).where(*rule).order_by(Task.due_on, Task.id).limit(4)
+    assert found_rows[:4] == [tuple(row) for row in dataset.session.execute(listed)]
+    assert not first_of_holder(person(one, ALL_OWN), Task, wanted, ("assignee_id", two))
+    assert first_of_holder(person(one, dict.fromkeys(ALL_OWN, "all")), Task, wanted, ("assignee_id", two))
+    unsorted = PageQuery(wanted.conditions, 3)
+    assert not first_of_holder(person(one, ALL_OWN), Task, unsorted, ("assignee_id", one))
 
 
 @pytest.mark.parametrize("record, by_holders", [(Task, False), (Task, True), (CallLog, False), (Message, False)])

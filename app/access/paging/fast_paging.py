@@ -35,7 +35,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.compiled_statements import CachedStatement, answer_for
-from app.access.paging import holder_pages
+from app.access.paging import holder_pages, value_pages
 from app.access.paging.index_branches import (
     PageQuery,
     alias_of,
@@ -44,6 +44,7 @@ from app.access.paging.index_branches import (
     index_in_order,
     names_ids,
     newest,
+    one_value_index,
     ordered,
     page_of,
     value_index,
@@ -175,7 +176,9 @@ def count_by_person(
     is_enough, own, through = _counted(person, record, page_query, with_shared)
     capped = literal(page_query.size)
     total = own if through is None or is_own_only else own + through
-    counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
+    rare = value_pages.count_of_rare(person, page_query) if record is Customer else None
+    known = [(is_enough, capped)] if rare is None else [rare, (is_enough, capped)]
+    counted = select(case(*known, else_=total).label("n")).subquery("counted")
     return select(case((counted.c.n > capped, capped), else_=counted.c.n))
 
 
@@ -221,6 +224,14 @@ def _counted(person: Person, record: Any, page_query: PageQuery, with_shared: bo
 
 def _number_of(rows: Select[Any]) -> Any:
     return select(func.count()).select_from(rows.subquery()).scalar_subquery()
+
+
+def is_found_apart(person: Person, record: Any, page_query: PageQuery) -> bool:
+    """Whether each group of a list is best found by `page_by_person`: customers, whom most people reach through others.
+
+    No index has them by who reaches them so, and by a value.
+    """
+    return record is Customer and has_few(person, record) and not is_of_few(record, page_query)
 
 
 def has_few(person: Person, record: Any) -> bool:
@@ -303,7 +314,8 @@ def _scan(session: Session, person: Person, record: Any, page_query: PageQuery) 
 
     If a person sees every fortieth row, a page of twenty is found among 800 rows; if they see few, never.
     """
-    if record is Customer and page_query.key is None and not person.may("Tickets", "read"):
+    is_in_order = record is Customer and page_query.key is None and not person.may("Tickets", "read")
+    if is_in_order and one_value_index(record, page_query) is None:
         return None  # leads are read in index order; shared tickets have no such index
     name = (record, page_query.name)
     if page_query.name is not None and (person.slow_scans.get(name) or 0.0) > time.monotonic():
@@ -370,7 +382,8 @@ def _scanning(person: Person, record: Any, page_query: PageQuery) -> Select[Any]
     if parts:
         return page_of(parts, page_query).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
     conditions, key = for_alias(record, page_query)
-    index = index_in_order(record, "id" if key is None else key.name)
+    found = one_value_index(record, page_query)
+    index = index_in_order(record, "id" if key is None else key.name) if found is None else found[1]
     order = ordered([row.id] if key is None else [key, row.id], page_query.descending)
     query = begun.where(*conditions).order_by(*order)
     query = query.limit(page_query.size).offset(page_query.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")

@@ -176,6 +176,20 @@ def index_of(record: Any, *columns: str) -> str | None:
     )
 
 
+def one_value_index(record: Any, page_query: PageQuery) -> tuple[int, str] | None:
+    """The position of the first condition "column = value" with an index on the column in the order of the query, and
+    that index.
+    """
+    order = () if page_query.key is None else (page_query.key.key,)
+    for place, condition in enumerate(page_query.conditions):
+        if isinstance(condition, BinaryExpression) and condition.operator is eq:
+            column, given = condition.left, condition.right
+            is_own = isinstance(column, Column) and column.table is record.__table__
+            if is_own and isinstance(given, BindParameter) and (index := index_of(record, column.name, *order)):
+                return place, index
+    return None
+
+
 def names_ids(record: Any, condition: Any) -> bool:
     """Whether it is "id = …" or "id IN (…)" on the record's own table."""
     if not (isinstance(condition, BinaryExpression) and condition.operator in (eq, in_op)):

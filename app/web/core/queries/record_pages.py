@@ -329,7 +329,8 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
         found = None
         if person is not None and tables_in(rules, access.outer_nodes) <= {table.name}:
             wanted = access.PageQuery(rules, cap, by_holders=by_holders)
-            found = access.count_by_person(person, table.record, wanted)
+            found = access.exact_count(person, table.record) if cap == NO_CAP and not rules else None
+            found = access.count_by_person(person, table.record, wanted) if found is None else found
         if found is not None:
             return found
         ids = table.ids(replace(query, conditions=rules))

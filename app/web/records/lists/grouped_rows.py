@@ -200,11 +200,21 @@ class _Pages:
 
     def load_ids(self, groups: list[ListGroup]) -> None:
         """Fill in the number of rows of each group and the ids of its page."""
-        counts = _Counts.of(self, groups)
+        counts, is_apart = _Counts.of(self, groups), self._load_apart(groups)
+        if is_apart and not counts.wanted:
+            return
         by_holders = (self._counts_by_holders, self.finds_by_holders())
-        what = (self.query.size, self.query.offset, counts.wanted, self.counts_own_only(), *by_holders, self.way)
+        what = (
+            self.query.size,
+            self.query.offset,
+            counts.wanted,
+            self.counts_own_only(),
+            *by_holders,
+            self.way,
+            is_apart,
+        )
         shared, counted = dict[int, int](), dict[int, int]()
-        make = partial(self._counts_and_ids, groups, counts.wanted)
+        make = partial(self._counts_and_ids, groups, counts.wanted, is_apart)
         found_rows = self.statements.ask(db.session(), what, groups, make)
         for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
             if place >= 0:
@@ -214,6 +224,23 @@ class _Pages:
                 counted[-1 - place] = found
         for place, count in counted.items():
             counts.take(place, count + shared.get(place, 0))
+
+    def _load_apart(self, groups: list[ListGroup]) -> bool:
+        """Fill in the ids of each group by statements of its own, if they are found so; returns whether they are."""
+        statements, query, record = self.statements, self.query, self.statements.table.record
+        sort, person = sort_of(query.order, record), self.person
+        if person is None or sort is None or query.offset >= access.DEEP_OFFSET or not self._is_own():
+            return False
+        asked = access.PageQuery(statements.rules, query.size, query.offset, *sort, open_values=statements.open_values)
+        if not access.is_found_apart(person, record, asked):
+            return False
+        for group in groups:
+            shape = (statements.name, group.value, query.size, query.offset, statements.key)
+            name = None if statements.key is None else ("group", *shape)
+            wanted = replace(asked, conditions=[*statements.rules, statements.where(group)], name=name)
+            found = access.page_by_person(db.session(), person, record, wanted)
+            group.ids = found if isinstance(found, list) else []
+        return True
 
     def looks_at_newest(self) -> bool:
         """Whether shared tickets are looked for among the newest ones first."""
@@ -256,14 +283,14 @@ class _Pages:
         wanted = access.PageQuery(self.statements.rules, self.query.size, self.query.offset, *sort)
         return wanted if access.is_shared(self.person, record, wanted) else None
 
-    def _counts_and_ids(self, groups: list[ListGroup], counted: Sequence[int]) -> Any:
+    def _counts_and_ids(self, groups: list[ListGroup], counted: Sequence[int], is_apart: bool) -> Any:
         """(index of the group, id, index in it if pages are not in order, number of rows that aren't counted below).
 
         (-1 - index, count, 0, 0) of each counted group.
         """
         together = self._pages_together(groups)
         parts = [] if together is None else [together]
-        for place, group in enumerate(groups if together is None else ()):
+        for place, group in enumerate(groups if together is None and not is_apart else ()):
             page = self._page_of(group).subquery()
             parts.append(
                 select(literal(place).label("place"), page.c.id, literal(0).label("at"), literal(0).label("shared"))
@@ -303,6 +330,10 @@ class _Pages:
             if self.person is not None and self.finds_by_holders():
                 parts.append(self._first_by_holders(group, self.person, column, place))
                 continue
+            if held := self._first_of_holder(group, column, rule):
+                ways = [each.subquery() for each in held]
+                parts += [select(way.c.id, way.c.key.label("value"), literal(place).label("place")) for way in ways]
+                continue
             part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
             if index is not None:  # MariaDB would rather read all due times, in order, for a status that few have
                 part = part.with_hint(statements.table.record, f"FORCE INDEX ({index})", "mysql")
@@ -311,6 +342,14 @@ class _Pages:
         found = union_all(*parts).subquery()
         page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
         return page.limit(query.size).offset(query.offset)
+
+    def _first_of_holder(self, group: ListGroup, column: Any, rule: Any) -> list[Select[Any]]:
+        """(id, key) of the first rows of a group by people, where an index has them by the values of a condition."""
+        if self.person is None or self.statements.name == "status" or not self._is_own():
+            return []
+        query, held_by = self.query, (self.statements.column.key, group.value)
+        wanted = access.PageQuery([*self.statements.rules, rule], query.size, query.offset, column, descending=False)
+        return access.first_of_holder(self.person, self.statements.table.record, wanted, held_by)
 
     def _first_by_holders(self, group: ListGroup, person: access.Person, column: Any, place: int) -> Select[Any]:
         """(id, value, place) of the first tasks with a due time, or, at place 1, of those without one."""
