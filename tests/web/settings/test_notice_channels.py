@@ -53,7 +53,12 @@ def stored(crm: Crm) -> Any:
 
 def test_an_admin_chooses_account_and_template(crm: Crm) -> None:
     line, sms, chat = account(crm), template(crm, "{{text}} {{link}}"), template(crm, "{{1}} {{2}}", "whatsapp")
-    wanted = {"sms_account": line, "sms_template": sms, "whatsapp_account": line, "whatsapp_template": chat}
+    wanted: dict[str, Any] = {
+        "sms_account": line,
+        "sms_template": sms,
+        "whatsapp_account": line,
+        "whatsapp_template": chat,
+    }
     assert save(crm, **wanted).status_code == 302
     both = {channel: {"account": line, "template": key} for channel, key in (("sms", sms), ("whatsapp", chat))}
     assert stored(crm) == both
