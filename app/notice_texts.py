@@ -332,3 +332,49 @@ def _merged_text(kind: str, payload: dict[str, Any]) -> str:
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
     return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
+
+
+# --- short texts, for SMS and WhatsApp
+
+#: Kind -> what happened, in at most 30 characters in each language: so many takes a variable of a DLT template.
+EVENTS: dict[str, Any] = {
+    "assigned": _l("Assigned to you"),
+    "unassigned": _l("Assigned to someone else"),
+    "task_assigned": _l("Task assigned to you"),
+    "task_taken": _l("Overdue task reassigned"),
+    "task_due": _l("Task due soon"),
+    "task_overdue": _l("Task overdue"),
+    "exhausted": _l("No one for an overdue task"),
+    "mention": _l("You were mentioned"),
+    "comment": _l("Note added"),
+    "request": _l("Request to decide"),
+    "request_approved": _l("Request approved"),
+    "request_rejected": _l("Request rejected"),
+    "request_expired": _l("Request expired"),
+    "request_withdrawn": _l("Request withdrawn"),
+    "sla_warning": _l("SLA target due soon"),
+    "sla_breach": _l("SLA target missed"),
+    "sla_escalated": _l("Missed SLA target: step in"),
+    "missed_call": _l("Missed call"),
+    "status": _l("Status changed"),
+    "job_lag": _l("Jobs are delayed"),
+    "audit": _l("Audit log altered"),
+    "backup": _l("Trouble with backups"),
+    "health": _l("Health limit"),
+    "webhook": _l("Webhook stopped"),
+    "link": _l("Customer link to decide"),
+    "link_confirmed": _l("Customer link confirmed"),
+    "rekyc": _l("KYC to be renewed"),
+    "message": _l("Message waiting"),
+    "export": _l("Export ended"),
+    "import": _l("Import ended"),
+    "report": _l("Trouble with a report"),
+    "security": _l("Two-factor sign-in changed"),
+}
+
+
+def event_and_record(notification: Any, number: str) -> tuple[str, str]:
+    """What happened, and to which record: its number, “8 leads”, or "". Nothing about a person."""
+    payload = notification.payload or {}
+    is_merged = int(payload.get("count", 1)) > 1
+    return str(EVENTS[notification.kind]), _records(payload) if is_merged else number

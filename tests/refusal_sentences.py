@@ -23,6 +23,7 @@ from app.outbox import (
     outgoing_mail_parts,
     provider_clients,
     provider_files,
+    text_notices,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,8 @@ PROVIDER_SENTENCES = {
     *(message_delivery.NOT_KNOWN, message_delivery.CANNOT_ASK, message_delivery.ACCOUNT_GONE),
     *(message_delivery.NEVER_RECEIVED, message_delivery.PAUSED, message_delivery.NOT_YET_PERMITTED),
     *(notice_delivery.NOT_KNOWN, notice_delivery.NOT_WANTED, notice_delivery.IS_GONE),
+    *(text_notices.NOT_SET_UP, text_notices.NOT_WANTED, text_notices.NO_NUMBER),
+    *(text_notices.TOO_MANY, text_notices.QUIET),
     # On the card of a call.
     *(call_delivery.EXPIRED, call_delivery.NOT_KNOWN, call_delivery.OFF),
     *(call_delivery.GONE, call_delivery.NO_CALLS, call_requests.NEVER_KNOWN),

@@ -52,9 +52,13 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "file_person_mb": (5_000, "MB of files that one person may attach to records"),
     "file_total_mb": (200_000, "MB of files of records in all"),
     "file_scan_rule": ("refuse", "While the virus scanner is unavailable"),
+    "notice_channels": ({}, "Accounts and templates of notifications by SMS and WhatsApp"),
 }
 #: Business settings on the page of files instead of that of business settings.
 OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")
+#: Has a page of its own, too: sms or whatsapp -> {"account": id, "template": id} by which notifications go out.
+NOTICE_CHANNELS = "notice_channels"
+ON_OTHER_PAGES = (*OF_FILES, NOTICE_CHANNELS)
 
 
 def value_of(session: Session, key: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain import business_settings
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import NoticeChoices, session_context
@@ -68,9 +69,15 @@ KINDS = (
     "security",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
-CHANNELS = {"bell": True, "screen": True, "email": False}
+CHANNELS = {"bell": True, "screen": True, "email": False, "sms": False, "whatsapp": False}
+#: Channels that an admin has to set up first, and that need the person's mobile number.
+TEXT_CHANNELS = ("sms", "whatsapp")
+#: Channels by which the outbox sends a notification.
+SENT_CHANNELS = ("email", *TEXT_CHANNELS)
 #: Kinds that are emailed, too, unless the person chose otherwise: they concern the account itself.
 EMAILED_KINDS = frozenset({"security"})
+#: Kinds that quiet hours don't delay: they concern the account or the installation itself.
+UNDELAYED_KINDS = frozenset({"security", "job_lag", "audit", "backup", "health"})
 
 
 class Notification(Model):  # type: ignore[misc]
@@ -160,9 +167,9 @@ def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) 
     added = bulk_statements.insert_rows(session, Notification, rows, unique=("event_key",))
     if added:  # a mixture of new and old is rare, and only makes a few pages count again
         transaction_state(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
-        _add_email_deliveries(
-            session, [row for row in rows if wants(choices, row["user_id"], row["kind"], "email")], now
-        )
+        for channel in SENT_CHANNELS:
+            wanted = [row for row in rows if wants(choices, row["user_id"], row["kind"], channel)]
+            _add_deliveries(session, channel, wanted, now)
     return added
 
 
@@ -184,19 +191,34 @@ def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dic
     ]
 
 
-def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
-    """Add rows for deliveries by email, before they are queued.
+def _add_deliveries(session: Session, channel: str, rows: list[dict[str, Any]], now: datetime) -> None:
+    """Add rows for deliveries by a channel, before they are queued; none if nobody has set it up.
 
     Read without access rules: whoever acts in this session sees no notifications of others.
     """
-    if not rows:
+    if not rows or (channel in TEXT_CHANNELS and channel not in set_up_channels(session)):
         return
-    sent = select(Delivery.notification_id).where(Delivery.channel == "email")
+    sent = select(Delivery.notification_id).where(Delivery.channel == channel)
     keys = [row["event_key"] for row in rows]
     found = select(Notification.id).where(Notification.event_key.in_(keys), Notification.id.not_in(sent))
     session.flush()  # deliveries that were just added count as sent
     for key in session.connection().scalars(found).all():
-        session.add(Delivery(notification_id=key, channel="email", state="queued", at=now, next_try_on=now))
+        session.add(Delivery(notification_id=key, channel=channel, state="queued", at=now, next_try_on=now))
+
+
+def apply_report(session: Session, delivery_id: int, state: str, reason: str, now: datetime) -> bool:
+    """Store what a provider reports about a text of ours: that it failed, or arrived though its fate was unknown.
+
+    `state`: one of the provider's. False if there is no such text, or it is being sent right now.
+    """
+    row = session.get(Delivery, delivery_id, with_for_update=True)
+    if row is None or row.channel not in TEXT_CHANNELS or row.state == "sending":
+        return False
+    if state == "failed" and row.state in ("sent", "unknown"):
+        row.state, row.at, row.error = "failed", now, reason[:300] or None
+    elif state in ("sent", "delivered", "read") and row.state == "unknown":
+        row.state, row.at, row.error = "sent", now, None
+    return True
 
 
 # --- notice preferences: kinds by channel
@@ -246,6 +268,36 @@ def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, di
             if wanted != is_default(kind, channel):
                 different.setdefault(kind, {})[channel] = wanted
     return different or None
+
+
+def set_up_channels(session: Session) -> Mapping[str, Mapping[str, int]]:
+    """Channel, SMS or WhatsApp -> the ids of its account and template, of those that an admin has set up."""
+    found: Mapping[str, Mapping[str, int]] = business_settings.value_of(session, business_settings.NOTICE_CHANNELS)
+    return found
+
+
+def channels_for(user: Any, set_up: Collection[str]) -> tuple[str, ...]:
+    """The channels that this user can choose: SMS and WhatsApp if they are set up and the user has a mobile number."""
+    texts = set_up if user.mobile_e164 else ()
+    return tuple(each for each in CHANNELS if each not in TEXT_CHANNELS or each in texts)
+
+
+def merge_choices(user: Any, table: Mapping[str, Mapping[str, bool]], channels: Collection[str]) -> Any:
+    """The user's new choices, as `non_default_choices` returns them; those for other channels stay as they are.
+
+    Raises RuleBroken, also if the table turns on a channel that isn't among `channels`.
+    """
+    chosen = non_default_choices(table) or {}
+    if any(set(row) - set(channels) for row in chosen.values()):
+        raise RuleBroken(
+            "For notifications by SMS or WhatsApp, an admin has to set up the channel, and you need a mobile number in "
+            "your profile."
+        )
+    for kind, row in (user.notice_choices or {}).items():
+        kept = {channel: wanted for channel, wanted in row.items() if channel not in channels}
+        if kept:
+            chosen.setdefault(kind, {}).update(kept)
+    return chosen or None
 
 
 def record_ids_of(about: Any) -> dict[str, int | None]:

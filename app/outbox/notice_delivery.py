@@ -1,4 +1,4 @@
-"""Notices sent through a channel such as email. Each is sent at most once."""
+"""Notices sent by email, SMS or WhatsApp. Each is sent at most once on each channel."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards
 from app.notice_texts import text_of
-from app.outbox import delivery_engine
+from app.outbox import delivery_engine, text_notices
 from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotToBeSent
 from app.outbox.system_emails import Link, SystemEmail, content_of
+from app.outbox.text_notices import ReadyText
+
+#: An email as (channel, address, content), or a text.
+Prepared = tuple[Channel, str, Content] | ReadyText
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)
@@ -38,21 +42,29 @@ def send(delivery_id: int) -> None:
 # --- what is sent
 
 
-def _prepare(row: Delivery) -> tuple[Channel, str, Content]:
-    """Channel, address and content. Raises NotToBeSent if the person is inactive or no longer wants it."""
+def _prepare(row: Delivery) -> Prepared:
+    """What is sent. Raises NotSent if the person is inactive or no longer wants it, or if a text has to wait."""
     with Session(db.engine, expire_on_commit=False) as session:
         with access.as_system(session):
             notice, user = session.execute(_notice_and_user(row)).unique().one()
             if not user.active:
                 raise NotToBeSent(IS_GONE)
             if not notices.wants({user.id: user.notice_choices or {}}, user.id, notice.kind, row.channel):
-                raise NotToBeSent(NOT_WANTED)
+                raise NotToBeSent(NOT_WANTED if row.channel == "email" else text_notices.NOT_WANTED)
             version = session.execute(select(access.version_query())).scalar() or 0
         access.act_as(session, access.person(session, user.id, version))
+        if row.channel in notices.TEXT_CHANNELS:
+            return text_notices.prepare(session, row, notice, user)
         with force_locale(user.locale or "en"):
             content = _content(session, notice, user)
     channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
     return channels[row.channel], user.email, content
+
+
+def _transmit(row: Delivery, prepared: Prepared) -> DeliveryResult:
+    if isinstance(prepared, ReadyText):
+        return text_notices.transmit(prepared)
+    return delivery_engine.send_content(row, prepared)
 
 
 def _notice_and_user(row: Delivery) -> Any:
@@ -94,7 +106,7 @@ NOTICES = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=delivery_engine.send_content,
+    transmit=_transmit,
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
 )
 

@@ -46,8 +46,8 @@ def test_what_concerns_the_account_is_emailed_unless_the_person_chose_otherwise(
     [
         ({"gossip": {}}, "kind “gossip”", ""),
         ({"x" * 41: {}}, f"kind “{'x' * 40}”", ""),
-        ({"mention": {"pigeon": True}}, "channels are bell, screen, email;", "mention"),
-        ({"mention": {"bell": "yes"}}, "channels are bell, screen, email;", "mention"),
+        ({"mention": {"pigeon": True}}, "channels are bell, screen, email, sms, whatsapp;", "mention"),
+        ({"mention": {"bell": "yes"}}, "channels are bell, screen, email, sms, whatsapp;", "mention"),
     ],
 )
 def test_unknown_kinds_and_channels_are_refused(table: Any, message: str, field: str) -> None:

@@ -29,6 +29,8 @@ from app.lib import opt_out_words
 
 #: Our keys of messages, as providers return them.
 _KEY = re.compile(r"m([1-9][0-9]{0,9})")
+#: Our keys of notifications to colleagues.
+_NOTICE_KEY = re.compile(r"n([1-9][0-9]{0,9})")
 MAX_NAME_LENGTH, MAX_PEER_LENGTH = 140, 254
 
 
@@ -51,6 +53,10 @@ def process(session: Session, account: ChannelAccount, event: Event, now: dateti
 
 
 def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate, now: datetime) -> str:
+    if found := _NOTICE_KEY.fullmatch(event.key):
+        if not notices.apply_report(session, int(found[1]), event.state, event.reason, now):
+            raise MessageUnknown("It is about a notification that is not here.")
+        return "notification"
     message = _ours(session, account, event)
     if message is None:
         raise MessageUnknown("It is about a message that this account has not sent.")

@@ -258,9 +258,14 @@ def postponed_until(session: Session, message: Message, now: datetime, zone: str
     if message.purpose == "promotional":
         return promotional_opening(session, now, zone)
     if message.created_by_id is None or messages.is_of_campaign(message):
-        ends, begins = _hours(business_settings.value_of(session, "quiet_hours"))
-        return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
+        return end_of_quiet_hours(session, now, zone)
     return None
+
+
+def end_of_quiet_hours(session: Session, now: datetime, zone: str) -> datetime | None:
+    """When the quiet hours end, UTC; None = it is none of them."""
+    ends, begins = _hours(business_settings.value_of(session, "quiet_hours"))
+    return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
 
 
 def promotional_opening(session: Session, now: datetime, zone: str) -> datetime | None:

@@ -101,7 +101,7 @@ class Business(SettingsPage):
 
 
 def _stored_values(session: Session) -> dict[str, Any]:
-    keys = [key for key in business_settings.DEFINITIONS if key not in business_settings.OF_FILES]
+    keys = [key for key in business_settings.DEFINITIONS if key not in business_settings.ON_OTHER_PAGES]
     return business_settings.values_of(session, *keys)
 
 

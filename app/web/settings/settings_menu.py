@@ -25,6 +25,7 @@ from app.web.settings.jobs import JobsView
 from app.web.settings.legal_holds import LegalHoldsView
 from app.web.settings.list_setups import ListSetupsView
 from app.web.settings.message_templates import MessageTemplates
+from app.web.settings.notice_channels import NoticeChannelsView
 from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
 from app.web.settings.picklists import AccountTypes, LeadSources, LeadStatuses, TicketStatuses, TicketSubjects
 from app.web.settings.queue_page import QueueView
@@ -85,6 +86,13 @@ BUSINESS = (
 #: "Undelivered" is part of Messages.
 MESSAGES_AND_CALLS = (
     MenuEntry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    MenuEntry(
+        "notice-channels",
+        _("Notifications by SMS and WhatsApp"),
+        NoticeChannelsView,
+        "bell",
+        "/settings/notice-channels/",
+    ),
     MenuEntry("undelivered", _("Undelivered"), UndeliveredView, "alert-triangle", "/undelivered/"),
     MenuEntry("mails", _("Emails to sort out"), UnassignedMailsView, "mail-x", "/mails/"),
     MenuEntry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),

@@ -10,7 +10,7 @@ from flask_babel import ngettext as _n
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
+from app.domain import business_settings, notices
 from app.models import Delivery
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
@@ -83,11 +83,17 @@ def deliveries_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, D
 
 
 def delivery_lines(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) -> list[dict[str, str]]:
-    """[{icon, label, text, tone}]: bell, on screen, email."""
-    return [
+    """[{icon, label, text, tone}]: bell, on screen, email; SMS and WhatsApp if they are set up or were used."""
+    lines = [
         {"icon": "bell", "label": _("Bell"), "text": _bell_text(row, viewer), "tone": ""},
         {"icon": "device-desktop", "label": _("On screen")} | _screen_line(deliveries.get("screen"), viewer),
-        {"icon": "mail", "label": _("Email")} | _email_line(deliveries.get("email"), viewer),
+        {"icon": "mail", "label": _("Email")} | _sent_line(deliveries.get("email"), viewer),
+    ]
+    set_up = viewer.lookups.business[business_settings.NOTICE_CHANNELS]
+    return lines + [
+        {"icon": icon, "label": label} | _sent_line(deliveries.get(channel), viewer)
+        for channel, label, icon in (("sms", "SMS", "message"), ("whatsapp", "WhatsApp", "brand-whatsapp"))
+        if channel in set_up or channel in deliveries
     ]
 
 
@@ -113,12 +119,14 @@ def _screen_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     return {"text": _("Shown %(at)s.", at=_exact_time(sent.at, viewer)), "tone": ""}
 
 
-def _email_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
+def _sent_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
-        return {"text": _("Not sent: you turned off email for this kind of notification."), "tone": "gray"}
+        return {"text": _("Not sent: this kind of notification is turned off for this channel."), "tone": "gray"}
     at, why = _exact_time(sent.at, viewer), translate_text(sent.error or "")
     if sent.state == "sent":
         return {"text": _("Sent %(at)s.", at=at), "tone": "green"}
+    if sent.state == "dropped":
+        return {"text": _("Not sent: %(why)s", why=why), "tone": "gray"}
     if sent.state == "failed":
         return {
             "text": _("Failed %(at)s: %(why)s", at=at, why=why or _("no reason was recorded.")),
@@ -140,7 +148,7 @@ def _email_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
             ),
             "tone": "amber",
         }
-    return {"text": _("Waiting since %(at)s.", at=at), "tone": ""}
+    return {"text": " ".join(filter(None, (_("Waiting since %(at)s.", at=at), why))), "tone": ""}
 
 
 def _exact_time(moment: Any, viewer: Viewer) -> str:

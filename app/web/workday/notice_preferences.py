@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import flash, redirect, request
@@ -11,7 +12,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
+from app.domain import business_settings, notices
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import User
@@ -95,6 +96,8 @@ CHANNELS = {
     "bell": (_l("Bell"), "bell", _l("counted as unread")),
     "screen": (_l("On screen"), "device-desktop", _l("pops up")),
     "email": (_l("Email"), "mail", _l("sent to my address")),
+    "sms": ("SMS", "message", _l("sent to my mobile")),
+    "whatsapp": ("WhatsApp", "brand-whatsapp", _l("sent to my mobile")),
 }
 Table = dict[str, dict[str, bool]]
 
@@ -126,8 +129,12 @@ class NoticePreferencesView(BaseView):
         return redirect("/bell/choices/")
 
     def _page(self, table: Table, etag: str, error: str = "") -> Any:
+        user = own_user(db.session())
+        offered = notices.channels_for(user, set_up_channels())
         channels = [
-            {"name": name, "label": label, "icon": icon, "what": what} for name, (label, icon, what) in CHANNELS.items()
+            {"name": name, "label": label, "icon": icon, "what": what}
+            for name, (label, icon, what) in CHANNELS.items()
+            if name in offered
         ]
         is_default = (
             notices.non_default_choices({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
@@ -140,6 +147,7 @@ class NoticePreferencesView(BaseView):
             channels=channels,
             error=error,
             is_default=is_default,
+            needs_number=bool(set_up_channels()) and not user.mobile_e164,
         )
 
 
@@ -177,27 +185,38 @@ def own_user(session: Session, lock: bool = False) -> Any:
     return session.scalars(locked, execution_options={"populate_existing": True}).one()
 
 
+def set_up_channels() -> Mapping[str, Any]:
+    """Those of SMS and WhatsApp by which notifications are sent here."""
+    found: Mapping[str, Any] = current_viewer().lookups.business[business_settings.NOTICE_CHANNELS]
+    return found
+
+
 def table_of(user: Any) -> Table:
-    """kind -> channel -> wanted, for all kinds and channels."""
-    chosen = {user.id: user.notice_choices or {}}
+    """kind -> channel -> wanted, for all kinds and the channels that the user can choose."""
+    return _table(user, notices.channels_for(user, set_up_channels()))
+
+
+def _table(user: Any, channels: Iterable[str]) -> Table:
+    chosen, names = {user.id: user.notice_choices or {}}, list(channels)
     return {
-        kind: {channel: notices.wants(chosen, user.id, kind, channel) for channel in CHANNELS} for kind in notices.KINDS
+        kind: {channel: notices.wants(chosen, user.id, kind, channel) for channel in names} for kind in notices.KINDS
     }
 
 
 def etag_of(user: Any) -> str:
     """A hash of the stored table; a save must contain the one that it is based on."""
-    return fab_access.content_hash(table_of(user))
+    return fab_access.content_hash(_table(user, CHANNELS))
 
 
 def save_table(session: Session, table: Table, etag: str | None) -> None:
     """Store the differences from the defaults, and commit; kinds that are missing in the table get the default.
 
-    Through the ORM, so that the access version is incremented and every process reloads the person. `etag`: that of the
-    page or response on which the input is based; None = overwrite. Raises Conflict, RuleBroken.
+    Choices for channels that the user can't choose now stay as they are. Through the ORM, so that the access version is
+    incremented and every process reloads the person. `etag`: that of the page or response on which the input is based;
+    None = overwrite. Raises Conflict, RuleBroken.
     """
     user = own_user(session, lock=True)
     if etag is not None and etag != etag_of(user):
         raise Conflict(_("Your preferences were changed in another window. Review them, then save again."))
-    user.notice_choices = notices.non_default_choices(table)
+    user.notice_choices = notices.merge_choices(user, table, notices.channels_for(user, set_up_channels()))
     session.commit()

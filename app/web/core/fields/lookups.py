@@ -179,7 +179,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             }
         fresh.brand = shown_brand.set_current(current_app, brand.stored_brand(session))
         fresh.custom = custom_field_catalog.CustomFieldCatalog(custom_fields.load(session))
-        fresh.business = {key: business_settings.value_of(session, key) for key in business_settings.DEFINITIONS}
+        fresh.business = business_settings.values_of(session, *business_settings.DEFINITIONS)
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)
     by_address = {address.casefold(): key for key, address in fresh.addresses.items()}
