@@ -151,10 +151,15 @@ def _place(row: Any) -> tuple[bool, datetime, int]:
 
 
 def is_page_right(session: Session, who: Any, wanted: access.PageQuery) -> bool:
-    """Fails unless the page is that of the access rule; False if the viewer's pages are not found by holders."""
+    """Fails unless the page and its number of rows are those of the access rule.
+
+    False if the viewer's pages are not found by holders.
+    """
     query = select(Task.id, Task.due_on).where(access.visible(who, Task), *wanted.conditions)
+    number = access.count_by_person(who, Task, access.PageQuery(wanted.conditions, 1000, by_holders=True))
     with access.as_system(session):
         rows = sorted(session.execute(query).all(), key=_place, reverse=wanted.descending)
+        assert number is None or session.scalar(number) == len(rows), (who.levels, wanted)
     found = access.page_by_person(session, who, Task, wanted)
     if found is None:
         return False
