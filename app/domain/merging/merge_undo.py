@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -216,7 +216,7 @@ class _Undo:
             select(MergeChange).where(MergeChange.merge_id == self.made.id).order_by(MergeChange.id.desc())
         ).all()
         deleted = [each for each in changes if each.column_name is None and each.before is not None]
-        for each in changes:
+        for each in _in_one_step(changes):
             if each.column_name is not None:
                 self._restore_column(each)
             elif each.after is not None:
@@ -264,6 +264,23 @@ class _Undo:
             change_events.record_event(session, change_events.KINDS[made.kind], each.record_id, "created")
         about = f"{numbers} → {made.kept_number}"
         audit.write(session, "merge", context.by, context.now, about, state="undone", merge=made.id)
+
+
+def _in_one_step(changes: Iterable[MergeChange]) -> list[MergeChange]:
+    """The changes, the newest first; several of the same rows and column as one.
+
+    Somebody else may have the unique value that the rows had between them by now.
+    """
+    found: dict[Any, MergeChange] = {}
+    for each in changes:
+        key = (each.table_name, each.column_name, *each.rows)
+        newer = found.get(key) if each.column_name is not None else None
+        if newer is None or newer.before != each.after:
+            found[key if key not in found and each.column_name is not None else each.id] = each
+            continue
+        names = {"table_name": each.table_name, "column_name": each.column_name, "rows": each.rows}
+        found[key] = MergeChange(**names, before=each.before, after=newer.after)
+    return list(found.values())
 
 
 def forget_old(session: Session, now: datetime, maximum: int) -> int:

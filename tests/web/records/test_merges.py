@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from app.domain.merging import duplicate_scan
 from app.domain.merging.duplicate_comparison import MOST_SHARED, SCANNED
 from app.domain.merging.duplicate_pairs import DuplicatePair
-from app.models import Activity, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
+from app.models import Activity, Assignment, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
 from tests.app_fixtures import Crm, UserClient
 
 Doors = Callable[[str | None], UserClient]
@@ -89,6 +89,17 @@ def test_rest_merges_tries_and_undoes(crm: Crm, client: Doors) -> None:
     undone = mia.rest("POST", f"customer/{kept.id}/merge/undo", {"merge": done["merge"]})
     assert undone.json == {"id": kept.id, "numbers": [gone.number], "remarks": []}
     assert crm.fresh(gone).email == "b@x.in" and crm.fresh(kept).alternative_mobile is None
+
+
+def test_a_merge_is_undone_after_the_kept_lead_went_to_whom_the_other_had(crm: Crm, client: Doors) -> None:
+    kept, gone, root = crm.make.lead("ben"), crm.make.lead("ana"), client("root")
+    done = root.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id]}).json
+    assert root.rest("POST", f"lead/{kept.id}/assign", {"assign_to": "ana"}).status_code == 200
+    undone = root.rest("POST", f"lead/{kept.id}/merge/undo", {"merge": done["merge"]})
+    assert undone.status_code == 200, undone.text
+    held = select(Assignment.lead_id, Assignment.user_id, Assignment.open_key).where(Assignment.ended_on.is_(None))
+    ana = crm.user_id("ana")
+    assert sorted(crm.rows(held)) == [(lead.id, ana, f"leads:{lead.id}:{ana}") for lead in (kept, gone)]
 
 
 BAD: tuple[tuple[dict[str, Any], int], ...] = (
