@@ -30,5 +30,5 @@ def of(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} can't be used: {error.strerror}. Make it readable and writable, then start again."
     if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and number_of(error) == _NO_TABLE):
-        return f"The database has not the tables of this version. Run {operator_command('db upgrade')}."
+        return f"The database doesn't have the tables of this version. Run {operator_command('db upgrade')}."
     return None

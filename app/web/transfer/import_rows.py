@@ -210,7 +210,7 @@ def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
     """The sentence for a row whose record exists already; `former`: the row of the file that has it, if any."""
     by = import_problems.label_of(chunk.plan, match.by)
     if former:
-        return _("Row %(row)s of this file has the same (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
+        return _("Row %(row)s of this file has the same value (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
     number = chunk.numbers.get(match.ids[0])
     if number is None:
         return _("Already exists (%(by)s).", by=by)

@@ -58,8 +58,9 @@ def numbers_of(session: Session, asked: Sequence[tuple[int | None, int | None]])
     Only for requests that the person sees: their notices name the same numbers.
     """
     found: dict[tuple[Any, Any], str] = {}
+    records: tuple[Any, ...] = (Lead, Ticket)
     with access.as_system(session):
-        for place, record in enumerate((Lead, Ticket)):
+        for place, record in enumerate(records):
             if ids := {pair[place] for pair in asked if pair[place] is not None}:
                 rows = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
                 numbers = {row.id: row.number for row in rows}
@@ -255,7 +256,7 @@ class RequestScreen(Screen):
     ]
     search_columns = RequestResource.search_columns
     order_columns = RequestResource.order_columns
-    show_columns = RequestResource.show_columns
+    show_columns = ["number", "about", *RequestResource.show_columns[3:]]
     add_columns = RequestResource.add_columns
     edit_columns: list[str] = []
     is_searched = False

@@ -94,7 +94,7 @@ def test_the_check_names_the_rows_that_would_be_skipped_before_anything_is_writt
     assert [row[0] for row in skipped] == ["2", "4"]
     assert [row[1] for row in skipped] == [
         f"Already exists: {number} (Mobile).",
-        "Row 3 of this file has the same (Mobile).",
+        "Row 3 of this file has the same value (Mobile).",
     ]
     assert [row[2] for row in skipped] == ["Asha Rao", "Ravi S"]
     assert [row[0] for row in table(mia, run, "?trial=1&only=wrong")] == ["5"]
