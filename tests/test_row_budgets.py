@@ -182,6 +182,13 @@ def test_the_exact_number_of_calls_reads_no_calls_but_an_index(dataset: Dataset,
     assert found.total <= 20_000, found.dearest
 
 
+@pytest.mark.parametrize("who, most", [("sales", 4_000), ("support", 50_000)])
+def test_the_newest_timeline_entries_are_found_without_a_record(dataset: Dataset, who: str, most: int) -> None:
+    """The newest fifth of the entries belongs to leads, so that a Support User sees none of them."""
+    found = dataset.cost(who, "/api/v1/activity/")
+    assert found.total <= most, found.dearest
+
+
 def test_a_board_of_tickets_reads_the_assignments_of_its_reader_once(dataset: Dataset) -> None:
     found = dataset.cost("support", "/tickets/?layout=board")
     assert found.total <= 6_000, found.dearest
