@@ -264,6 +264,7 @@ def test_the_newest_entries_are_those_of_the_access_rule(
 ) -> None:
     monkeypatch.setattr(entry_pages, "holds_many", lambda *_: is_many)
     monkeypatch.setattr(entry_pages, "CHUNK", 30)
+    monkeypatch.setattr(entry_pages, "CHUNKS", 10)
     columns = Activity.__table__.c
     asked = [
         ([], None, lambda row: True),

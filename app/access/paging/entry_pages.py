@@ -1,8 +1,9 @@
 """The newest timeline entries of everything that a person sees.
 
-Entries repeat nobody who holds their lead, ticket or customer, so that no index has those of a person in order. Of who
-holds few records, all entries are found by these. Of who holds many, the newest entries of everybody are looked
-through, but no more of them than `CHUNK` times `CHUNKS`: the page may then be short, and says where to go on.
+Entries repeat nobody who holds their lead, ticket or customer, so that no index has those of a person in order. The
+newest entries of everybody are looked through first. If they don't fill the page, the others of who holds few records
+are found by these. For who holds many, more entries are looked through, but no more than `CHUNK` times `CHUNKS`: the
+page may then be short, and says where to go on.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ def newest_entries(
     """
     if not _has_shape(person, page_query):
         return None
-    if holds_many(session, person, Activity):
-        return _looked_through(session, person, page_query, before)
+    is_many = holds_many(session, person, Activity)
+    found = _looked_through(session, person, page_query, before, CHUNKS if is_many else 1)
+    if is_many or found.rest is None:
+        return found
     question = _question("reached", page_query, partial(_reached, person, page_query))
     return FoundEntries([row[0] for row in answer_for(session, person, question, page_query.open_values)[0]])
 
@@ -70,11 +73,13 @@ def _has_shape(person: Person, page_query: PageQuery) -> bool:
     return bool(reached) and not is_indexed and all(has_few(person, record) for record in reached)
 
 
-def _looked_through(session: Session, person: Person, page_query: PageQuery, before: int | None) -> FoundEntries:
+def _looked_through(
+    session: Session, person: Person, page_query: PageQuery, before: int | None, chunks: int
+) -> FoundEntries:
     """The page, from the newest entries of everybody."""
     question, found = _question("looked through", page_query, partial(_chunk, person, page_query)), list[int]()
     end = _newest_id(session, person) + 1 if before is None else before
-    for _ in range(CHUNKS):
+    for _ in range(chunks):
         first = end - CHUNK
         values = page_query.open_values | {_FIRST: first, _END: end}
         found += [row[0] for row in answer_for(session, person, question, values)[0]]
