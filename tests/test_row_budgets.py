@@ -160,7 +160,7 @@ def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: s
     assert found.total <= most, found.dearest
 
 
-@pytest.mark.parametrize("who, most", [("sales", 9_000), ("manager", 300), ("support", 9_000)])
+@pytest.mark.parametrize("who, most", [("sales", 9_000), ("manager", 300), ("support", 20_000)])
 def test_customers_in_groups_by_status_read_no_others(dataset: Dataset, who: str, most: int) -> None:
     """Nobody's customers are inactive."""
     found = dataset.cost(who, "/customers/?group=status")
@@ -180,6 +180,13 @@ def test_the_exact_number_of_calls_reads_no_calls_but_an_index(dataset: Dataset,
     with dataset.counting() as found:
         assert client.screen("/calls/count", headers={"HX-Request": "true"}).status_code == 200
     assert found.total <= 20_000, found.dearest
+
+
+@pytest.mark.parametrize("who, most", [("sales", 4_000), ("support", 50_000)])
+def test_the_newest_timeline_entries_are_found_without_a_record(dataset: Dataset, who: str, most: int) -> None:
+    """The newest fifth of the entries belongs to leads, so that a Support User sees none of them."""
+    found = dataset.cost(who, "/api/v1/activity/")
+    assert found.total <= most, found.dearest
 
 
 def test_a_board_of_tickets_reads_the_assignments_of_its_reader_once(dataset: Dataset) -> None:

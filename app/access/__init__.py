@@ -13,6 +13,7 @@ from app.access.compiled_statements import (
 )
 from app.access.customer_rights import PersonsCustomers
 from app.access.paging.counting_limits import asks_for_own, holds_many
+from app.access.paging.entry_pages import is_entry, newest_entries
 from app.access.paging.exact_counts import exact_count
 from app.access.paging.fast_paging import (
     DEEP_OFFSET,
@@ -101,6 +102,7 @@ __all__ = [
     "holds_many_tickets",
     "index_of",
     "is_counted_by_path",
+    "is_entry",
     "is_found_apart",
     "is_scanned",
     "is_shared",
@@ -113,6 +115,7 @@ __all__ = [
     "look_up_planned",
     "looked_up",
     "may_view_as",
+    "newest_entries",
     "notes_among_many",
     "outer_nodes",
     "padded",

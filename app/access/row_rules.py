@@ -110,7 +110,7 @@ def _mails(person: Person) -> ColumnElement[bool]:
     return or_(of_visible, and_(Mail.message_id.is_(None), _settings_readers(person)))
 
 
-def _activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
+def activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
     """Entries of visible records.
 
     Entries about a note, task, call or message only for those who may read that module.
@@ -215,7 +215,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     # Conditions on records name its bare table; the records' rules apply (app/domain/custom_sql.py).
     CustomValue: lambda _person: false(),
     InboundEvent: _settings_readers,
-    Activity: _activities,
+    Activity: activities,
     # Searches name its bare table; the rule of the entries applies to what they find.
     NoteText: lambda _person: false(),
     NoteTextState: lambda _person: false(),

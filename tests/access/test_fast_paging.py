@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -26,15 +27,17 @@ from app.access import (
     holds_many,
     is_counted_by_path,
     is_shared,
+    newest_entries,
     page_by_person,
     page_of_union,
     pages_of_groups,
 )
-from app.access.paging import counting_limits, fast_paging, grouped_paging, holder_pages, reach_branches
+from app.access.paging import counting_limits, entry_pages, fast_paging, grouped_paging, holder_pages, reach_branches
+from app.access.paging.entry_pages import FoundEntries
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain import task_holders
 from app.domain.assignment import Assignment
-from app.models import CallLog, Customer, Lead, Message, Task, Ticket
+from app.models import Activity, CallLog, Customer, HolderCheck, Lead, Message, Task, Ticket
 from tests.access.factories import person, row
 from tests.factories import NOW, database, lead, ticket, user
 from tests.servers import Databases
@@ -86,6 +89,12 @@ def fill(session: Session) -> Dataset:
         for record in (CallLog, Message):
             parents = {"lead_id": any_of(leads), "ticket_id": any_of(tickets), "customer_id": any_of(customers)}
             row(session, record, **parents, **{HOLDER[record]: rng.choice(ids)}, created_on=_at(rng))
+    for each in leads[::3]:
+        each.converted_on = NOW
+    for n in range(200):
+        parents = {"lead_id": any_of(leads), "ticket_id": any_of(tickets) if n % 3 else None}
+        kind = ("note", "status", "call")[n % 3]
+        row(session, Activity, kind=kind, at=NOW, payload={}, customer_id=any_of(customers), **parents)
     session.commit()
     settle(session)
     return Dataset(session, ids)
@@ -245,6 +254,56 @@ def test_customers_of_a_status_are_those_of_the_access_rule(dataset: Dataset, wa
             count = count_by_person(who, Customer, PageQuery(wanted.conditions, cap))
             assert count is not None
             assert dataset.session.scalar(count) == min(cap, len(seen)), (who.levels, cap)
+
+
+@pytest.mark.parametrize("is_many", [True, False])
+def test_the_newest_entries_are_those_of_the_access_rule(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, is_many: bool
+) -> None:
+    monkeypatch.setattr(entry_pages, "holds_many", lambda *_: is_many)
+    monkeypatch.setattr(entry_pages, "CHUNK", 30)
+    monkeypatch.setattr(entry_pages, "CHUNKS", 10)
+    columns = Activity.__table__.c
+    asked = [
+        ([], None, lambda row: True),
+        ([columns.id < 120], 120, lambda row: row.id < 120),
+        ([columns.kind == "note"], None, lambda row: row.kind == "note"),
+    ]
+    for who in [*viewers(dataset), person(dataset.people[0], {**ALL_OWN, "Call Logs.read": "none"})]:
+        rows = dataset.session.execute(
+            select(Activity.id, Activity.kind).where(visible(who, Activity)).order_by(Activity.id.desc())
+        ).all()
+        for (conditions, before, holds), (size, offset) in product(asked, ((5, 0), (7, 4), (1000, 0))):
+            listed = [row.id for row in rows if holds(row)][offset : offset + size]
+            wanted = PageQuery(conditions, size, offset)
+            assert newest_entries(dataset.session, who, wanted, before) == FoundEntries(listed), who.levels
+
+
+def test_entries_are_looked_through_up_to_a_limit_and_the_page_says_where_to_go_on(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_pages, "holds_many", lambda *_: True)
+    monkeypatch.setattr(entry_pages, "CHUNK", 10)
+    monkeypatch.setattr(entry_pages, "CHUNKS", 2)
+    who = viewers(dataset)[0]
+    rule = select(Activity.id).where(visible(who, Activity)).order_by(Activity.id.desc())
+    ids, pages, before = list[int](), 0, None
+    while pages == 0 or before is not None:
+        cursor = [] if before is None else [Activity.__table__.c.id < before]
+        page = newest_entries(dataset.session, who, PageQuery([*cursor], 50), before)
+        assert page is not None
+        ids, before, pages = [*ids, *page.ids], page.rest, pages + 1
+    assert pages == 10
+    assert ids == list(dataset.session.scalars(rule))
+
+
+def test_entries_of_one_record_or_of_everybody_are_found_by_its_index(dataset: Dataset) -> None:
+    columns = Activity.__table__.c
+    for rule in (columns.lead_id == 1, columns.customer_id == 1, columns.actor_id == 1):
+        assert newest_entries(dataset.session, viewers(dataset)[0], PageQuery([rule], 5)) is None
+    everything = person(1, dict.fromkeys(ALL_OWN, "all"))
+    assert newest_entries(dataset.session, everything, PageQuery([], 5)) is None
+    assert newest_entries(dataset.session, viewers(dataset)[0], PageQuery([], 5, descending=False)) is None
 
 
 @pytest.mark.parametrize("record", [CallLog, Message])

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from app.access.paging.index_branches import PageQuery, alias_of, for_alias, index_of, index_on, ordered
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF
-from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
+from app.models import Activity, Assignment, CallLog, Customer, Lead, Message, Task, Ticket
 
 #: The columns that name who holds a row, each with a user id.
 HOLDERS = {
@@ -27,6 +27,7 @@ PARENTS: dict[Any, dict[str, Any]] = {
     Task: {"lead_id": Lead, "ticket_id": Ticket},
     CallLog: {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer},
     Message: {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer},
+    Activity: {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer},
 }
 
 

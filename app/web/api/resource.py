@@ -155,6 +155,8 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
+        elif list_query.newest and list_query.rest is not None:
+            body["cursor"] = list_query.rest
         if not rows and (gone := merged_numbers(self.service.record, _numbers_in(query.get("filters")))):
             body["merged"] = gone
         return json_answer(200, body | self._list_metadata(names, query.get("keys")))

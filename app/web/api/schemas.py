@@ -180,7 +180,8 @@ _CURSOR = {
     "maximum": 2**31 - 1,
     "description": (
         "Continue after this ID: the cursor of the previous page. Only with the default order. No row "
-        "is repeated or skipped while others write, and deep pages cost no more than the first."
+        "is repeated or skipped while others write, and deep pages cost no more than the first. A page may be short, "
+        "or empty, and have a cursor."
     ),
 }
 _COUNT = {

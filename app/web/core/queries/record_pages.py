@@ -208,6 +208,11 @@ def empty_last(table: RecordTable, query: ListQuery) -> Any:
 
 def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
     person, page = access.acting(session), PageStatement.of(table, query, names)
+    if person is not None and access.is_entry(table.record) and page.wanted is not None:
+        entries = access.newest_entries(session, person, page.wanted, query.before)
+        if entries is not None:
+            query.rest = entries.rest
+            return _rows_of(page, session, entries.ids)
     if person is not None and access.is_scanned(table.record):
         wanted = None if page.offset >= access.DEEP_OFFSET else page.wanted
         is_own_only = query.ways is not None and query.ways[1] == 0
@@ -324,10 +329,17 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
         return min(cap, query.ways[0] + query.ways[1])
     shape, person = access.shape_of(query.conditions), access.acting(session)
     rules, by_holders = shape.opened(query.conditions), access.counts_by_holders(session, table.record)
+    is_of_table = tables_in(rules, access.outer_nodes) <= {table.name}
+    if person is not None and access.is_entry(table.record) and is_of_table and cap < NO_CAP:
+        counted = ("count", cap, shape.key) if shape.key is not None else None
+        asked = access.PageQuery(rules, cap, name=counted, open_values=shape.open_values)
+        entries = access.newest_entries(session, person, asked)
+        if entries is not None:
+            return cap if entries.rest is not None else len(entries.ids)
 
     def statement() -> Select[Any]:
         found = None
-        if person is not None and tables_in(rules, access.outer_nodes) <= {table.name}:
+        if person is not None and is_of_table:
             wanted = access.PageQuery(rules, cap, by_holders=by_holders)
             found = access.exact_count(person, table.record) if cap == NO_CAP and not rules else None
             found = access.count_by_person(person, table.record, wanted) if found is None else found

@@ -64,6 +64,9 @@ class ListQuery:
     #: The count made before the page was read: (rows that people in reach hold, rows through others only or None).
     ways: tuple[int, int | None] | None = None
 
+    #: After reading a page that isn't full: rows with smaller ids weren't looked through; None = there are no more.
+    rest: int | None = None
+
     @property
     def offset(self) -> int:
         """The number of rows before the page."""
@@ -182,6 +185,8 @@ class RecordTable:
     def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
         """The count of the list that these rows are a page of; needs no query if the last page is not full."""
         offset = list_query.offset
+        if list_query.rest is not None:
+            return offset + len(rows), True
         if list_query.before is None and len(rows) < list_query.size and (rows or not offset):
             return offset + len(rows), False
         return self.count(session, list_query)

@@ -200,9 +200,8 @@ class _Pages:
 
     def load_ids(self, groups: list[ListGroup]) -> None:
         """Fill in the number of rows of each group and the ids of its page."""
-        counts, is_apart = _Counts.of(self, groups), self._load_apart(groups)
-        if is_apart and not counts.wanted:
-            return
+        counts, apart = _Counts.of(self, groups), self._apart_query()
+        is_apart = apart is not None
         by_holders = (self._counts_by_holders, self.finds_by_holders())
         what = (
             self.query.size,
@@ -215,7 +214,8 @@ class _Pages:
         )
         shared, counted = dict[int, int](), dict[int, int]()
         make = partial(self._counts_and_ids, groups, counts.wanted, is_apart)
-        found_rows = self.statements.ask(db.session(), what, groups, make)
+        is_asked = counts.wanted or not is_apart
+        found_rows = self.statements.ask(db.session(), what, groups, make) if is_asked else []
         for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
             if place >= 0:
                 groups[place].ids.append(found)
@@ -224,23 +224,29 @@ class _Pages:
                 counted[-1 - place] = found
         for place, count in counted.items():
             counts.take(place, count + shared.get(place, 0))
+        if apart is not None:
+            self._load_apart([group for group in groups if group.count], apart)
 
-    def _load_apart(self, groups: list[ListGroup]) -> bool:
-        """Fill in the ids of each group by statements of its own, if they are found so; returns whether they are."""
+    def _apart_query(self) -> access.PageQuery | None:
+        """The query of all groups, if the page of each is found by a statement of its own."""
         statements, query, record = self.statements, self.query, self.statements.table.record
-        sort, person = sort_of(query.order, record), self.person
-        if person is None or sort is None or query.offset >= access.DEEP_OFFSET or not self._is_own():
-            return False
+        sort = sort_of(query.order, record)
+        if self.person is None or sort is None or query.offset >= access.DEEP_OFFSET or not self._is_own():
+            return None
         asked = access.PageQuery(statements.rules, query.size, query.offset, *sort, open_values=statements.open_values)
-        if not access.is_found_apart(person, record, asked):
-            return False
+        return asked if access.is_found_apart(self.person, record, asked) else None
+
+    def _load_apart(self, groups: list[ListGroup], asked: access.PageQuery) -> None:
+        """Fill in the ids of each of these groups."""
+        statements, person = self.statements, self.person
+        if person is None:
+            return
         for group in groups:
-            shape = (statements.name, group.value, query.size, query.offset, statements.key)
+            shape = (statements.name, group.value, asked.size, asked.offset, statements.key)
             name = None if statements.key is None else ("group", *shape)
             wanted = replace(asked, conditions=[*statements.rules, statements.where(group)], name=name)
-            found = access.page_by_person(db.session(), person, record, wanted)
+            found = access.page_by_person(db.session(), person, statements.table.record, wanted)
             group.ids = found if isinstance(found, list) else []
-        return True
 
     def looks_at_newest(self) -> bool:
         """Whether shared tickets are looked for among the newest ones first."""
