@@ -46,7 +46,7 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /settings/lead-statuses/list/ /settings/ticket-statuses/list/ /settings/ticket-subjects/list/
 /settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/
 /settings/message-templates/list/ /settings/channels/ /undelivered/ /mails/ /settings/do-not-disturb/
-/settings/caller-ids/ /health/ /self-test/ /jobs/ /queue/ /backups/ /settings/retention/ /webhooks/ /audit/
+/settings/notice-channels/ /settings/caller-ids/ /health/ /self-test/ /jobs/ /queue/ /backups/ /settings/retention/ /webhooks/ /audit/
 /reports/new first:/reports/ /settings/legal-holds/new /webhooks/add /campaigns/new /duplicates/
 """
 #: Name -> URL path.
