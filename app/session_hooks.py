@@ -191,7 +191,7 @@ HOOKS = (
     Hook("do_orm_execute", recount_marks.note_statement, "Leads, tickets and tasks changed without objects, too."),
     Hook("do_orm_execute", parent_holders.note_statement, "Holders that change without objects reach tasks, too."),
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
-    Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
+    Hook("after_insert", notice_delivery.note_delivery, "A notice to be sent is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),
     Hook(
         "before_commit", webhook_capture.write_deliveries, "A webhook delivery is committed together with its change."
@@ -203,7 +203,7 @@ HOOKS = (
         "before_commit", audit_chain.seal, "Audit entries are chained last of all, under the lock of the chain's end."
     ),
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
-    Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
+    Hook("after_commit", notice_delivery.enqueue_committed, "Notices are sent only after the commit."),
     Hook("after_commit", webhook_capture.enqueue_committed, "Webhooks are called only after the commit."),
     Hook("after_commit", numbering.return_unused, "The rest of a block of numbers serves the next records."),
     Hook("after_soft_rollback", numbering.discard_unused, "A block whose taking was undone is not given out."),
@@ -223,7 +223,7 @@ HOOKS = (
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
     Hook("after_rollback", recount_marks.forget, "Rows whose change was rolled back stay as they are counted."),
     Hook("after_rollback", parent_holders.forget, "Holders whose change was rolled back stay as they are in tasks."),
-    Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
+    Hook("after_rollback", notice_delivery.forget, "Notices of a rolled-back change are dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
     Hook("after_rollback", message_file_fetch.forget, "Files of a rolled-back change are not fetched."),
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),

@@ -44,7 +44,7 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /groups/list/ /settings/brand/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
 /settings/lists/ /settings/fields/ /settings/fields/add /settings/legal-holds/ /settings/files/ /reports/
 /settings/lead-statuses/list/ /settings/ticket-statuses/list/ /settings/ticket-subjects/list/
-/settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/
+/settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/ /settings/notice-channels/
 /settings/message-templates/list/ /settings/channels/ /undelivered/ /mails/ /settings/do-not-disturb/
 /settings/caller-ids/ /health/ /self-test/ /jobs/ /queue/ /backups/ /settings/retention/ /webhooks/ /audit/
 /reports/new first:/reports/ /settings/legal-holds/new /webhooks/add /campaigns/new /duplicates/

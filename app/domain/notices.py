@@ -76,8 +76,10 @@ TEXT_CHANNELS = ("sms", "whatsapp")
 SENT_CHANNELS = ("email", *TEXT_CHANNELS)
 #: Kinds that are emailed, too, unless the person chose otherwise: they concern the account itself.
 EMAILED_KINDS = frozenset({"security"})
-#: Kinds that quiet hours don't delay: they concern the account or the installation itself.
-UNDELAYED_KINDS = frozenset({"security", "job_lag", "audit", "backup", "health"})
+#: Kinds about the installation itself.
+ALERT_KINDS = frozenset({"job_lag", "audit", "backup", "health"})
+#: Kinds that quiet hours don't delay.
+UNDELAYED_KINDS = EMAILED_KINDS | ALERT_KINDS
 
 
 class Notification(Model):  # type: ignore[misc]
