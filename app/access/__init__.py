@@ -23,7 +23,6 @@ from app.access.paging.fast_paging import (
     count_by_person,
     counts_by_holders,
     finds_by_holders,
-    first_by_holders,
     is_counted_by_path,
     is_found_apart,
     is_scanned,
@@ -31,6 +30,7 @@ from app.access.paging.fast_paging import (
     page_of_union,
 )
 from app.access.paging.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
+from app.access.paging.holder_pages import first as first_by_holders
 from app.access.paging.index_branches import PageQuery, index_of
 from app.access.paging.value_pages import first_of_holder
 from app.access.person import ADMIN, Denied, Person

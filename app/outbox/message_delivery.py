@@ -17,14 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import (
-    Media,
-    OutgoingMessage,
-    Provider,
-    ProviderRefusal,
-    StatusUnavailable,
-    Template,
-)
+from app.channels.provider import Media, OutgoingMessage, Provider, ProviderRefusal, StatusUnavailable, Template
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
 from app.domain.messaging import campaigns, consents, mail_sending, message_sending, message_templates, messages

@@ -37,7 +37,7 @@ from app.access.paging.entry_pages import FoundEntries
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain import task_holders
 from app.domain.assignment import Assignment
-from app.models import Activity, CallLog, Customer, HolderCheck, Lead, Message, Task, Ticket
+from app.models import Activity, CallLog, Customer, Lead, Message, Task, Ticket
 from tests.access.factories import person, row
 from tests.factories import NOW, database, lead, ticket, user
 from tests.servers import Databases
@@ -289,7 +289,7 @@ def test_entries_are_looked_through_up_to_a_limit_and_the_page_says_where_to_go_
     rule = select(Activity.id).where(visible(who, Activity)).order_by(Activity.id.desc())
     ids, pages, before = list[int](), 0, None
     while pages == 0 or before is not None:
-        cursor = [] if before is None else [Activity.__table__.c.id < before]
+        cursor: list[Any] = [] if before is None else [Activity.__table__.c.id < before]
         page = newest_entries(dataset.session, who, PageQuery([*cursor], 50), before)
         assert page is not None
         ids, before, pages = [*ids, *page.ids], page.rest, pages + 1

@@ -95,14 +95,13 @@ def page_by_person(
         return page_of_union(person, record, page_query)
     if is_own_only:
         question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
-        return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
-    if holder_pages.can_page(session, record, page_query.key):
+    elif holder_pages.can_page(session, record, page_query.key):
         question = _question("holders", record, page_query, partial(holder_pages.page, session, person, page_query))
-        return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
-    found = _scan(session, person, record, page_query)
-    if found is not None:
-        return found
-    question = _question("union", record, page_query, partial(_page_of_all, person, record, page_query))
+    else:
+        found = _scan(session, person, record, page_query)
+        if found is not None:
+            return found
+        question = _question("union", record, page_query, partial(_page_of_all, person, record, page_query))
     return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
 
 
@@ -130,11 +129,6 @@ def counts_by_holders(session: Session, record: Any) -> bool:
 def finds_by_holders(session: Session, person: Person, record: Any, key: Any) -> bool:
     """Whether `first_by_holders` can be used for a list in the order of this column."""
     return holder_pages.can_page(session, record, key) and _has_shape(person, record)
-
-
-def first_by_holders(session: Session, person: Person, page_query: PageQuery) -> Select[Any]:
-    """(id, key) of tasks up to the end of the page, each way in which the person reaches them by its index."""
-    return holder_pages.first(session, person, page_query)
 
 
 def _order_of(page_query: PageQuery) -> str:

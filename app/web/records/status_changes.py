@@ -24,7 +24,7 @@ from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.records import record_page as pages
-from app.web.records.lists import board_page, grouped_rows
+from app.web.records.lists import board_page, list_groups
 
 #: Fields that a page or a board sends besides the inputs of a status.
 _OWN = ("status", "from", "asked", "version", "csrf_token")
@@ -159,7 +159,7 @@ class StatusMoves:
         """What the status is called, also one that is no longer offered."""
         if self.status_picklist:
             return shown_label(viewer.lookups.cards[self.status_picklist][value]["label"])
-        groups = grouped_rows.groups_of(self, "status", viewer)
+        groups = list_groups.groups_of(self, "status", viewer)
         return next((each.label for each in groups if each.value == value), value)
 
     def _moved(self, key: int, viewer: Viewer) -> Any:
@@ -179,14 +179,14 @@ class StatusMoves:
 
     def _move_form(self, key: int, now: Any, viewer: Viewer) -> Any:
         """All statuses, to choose one."""
-        options = [each for each in grouped_rows.groups_of(self, "status", viewer) if each.value != now]
+        options = [each for each in list_groups.groups_of(self, "status", viewer) if each.value != now]
         return self._board_form(key, now, {"options": options})
 
     def _needs_form(self, key: int, now: Any, wanted: list[dict[str, Any]], refused: Refusal = NOT_REFUSED) -> Any:
         """The required inputs of the chosen status, with the input and its errors."""
         viewer, is_shown = current_viewer(), _fill(wanted, refused.errors)
         chosen = next(
-            (g for g in grouped_rows.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None
+            (g for g in list_groups.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None
         )
         parts = {"chosen": chosen, "fields": wanted, "error": None if is_shown else refused.sentence or None}
         made = make_response(self._board_form(key, now, parts), refused.status)

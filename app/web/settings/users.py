@@ -90,8 +90,7 @@ class People(HardenedInterface):
         if col == "name":
             name = item.get_full_name().strip()
             mark = _two_factor_mark() if _has_two_factor(self.session, item.id) else ""
-            face = avatar(initials(name), "", _picture(item))
-            return Markup('<span class="person">{}{}{}</span>').format(face, name, mark)
+            return Markup('<span class="person">{}{}{}</span>').format(avatar(initials(name), "", _picture(item)), name, mark)
         if col in ("manager", "delegate"):
             key = getattr(item, f"{col}_id")
             name = self.session.get(User, key).get_full_name() if key else None

@@ -17,10 +17,11 @@ from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.urls.local_links import row_url
 from app.web.core.viewer import Viewer
-from app.web.records.lists import grouped_rows, view_switcher
+from app.web.records.lists import list_groups, view_switcher
 from app.web.records.lists.board_card_html import cards_html
-from app.web.records.lists.grouped_rows import GroupedList, ListGroup
+from app.web.records.lists.grouped_rows import GroupedList
 from app.web.records.lists.list_columns import ChosenColumns
+from app.web.records.lists.list_groups import ListGroup
 from app.web.records.lists.list_page import count_url, list_page, title_of, url
 from app.web.records.next_steps import OVER
 
@@ -46,7 +47,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | view_switcher.switcher(screen, viewer)
     shown |= {
         "tabs": [],
-        "count_text": grouped_rows.total_text(found),
+        "count_text": list_groups.total_text(found),
         "count_url": count_url(screen) if any(group.is_capped for group in found) else None,
         "may_move": viewer.person.may(screen.module, "write"),
         "columns": [
@@ -75,7 +76,7 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
 
 def group_of(screen: Any, key: str, viewer: Viewer) -> ListGroup:
     """The column of this status. Raises NotFound for an unknown one, and one that is no longer offered."""
-    found = [each for each in grouped_rows.groups_of(screen, "status", viewer) if str(each.value) == key]
+    found = [each for each in list_groups.groups_of(screen, "status", viewer) if str(each.value) == key]
     if not found:
         raise NotFound(_("There is no such status."))
     return found[0]

@@ -10,10 +10,11 @@ from flask_babel import gettext as _
 
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
-from app.web.records.lists import grouped_rows, view_switcher
-from app.web.records.lists.grouped_rows import GroupedList, ListGroup
+from app.web.records.lists import list_groups, view_switcher
+from app.web.records.lists.grouped_rows import GroupedList
 from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
+from app.web.records.lists.list_groups import ListGroup
 from app.web.records.lists.list_page import count_url, list_page, url
 from app.web.records.lists.list_rows_html import rows_html, tools_class
 
@@ -29,12 +30,12 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
     shown |= {
         "tabs": screen.tabs(viewer),
-        "count_text": grouped_rows.total_text(found),
+        "count_text": list_groups.total_text(found),
         "count_url": count_url(screen) if any(group.is_capped for group in found) else None,
         "page_sizes": [],
         "next_url": None,
     }
-    left_out = grouped_rows.people_left_out(screen, name, viewer)
+    left_out = list_groups.people_left_out(screen, name, viewer)
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
     shown |= {"tools": tools_class(shown["rows"]), "groups": _drawn(found, name, shown)}
@@ -49,7 +50,7 @@ def _drawn(groups: list[ListGroup], name: str, shown: dict[str, Any]) -> list[di
     for group in groups:
         rows = shown["rows"][start : start + len(group.rows)]
         start += len(group.rows)
-        rest = {f"_flt_eq_{name}": group.value} if group.value != grouped_rows.NOBODY else {f"_flt_null_{name}": "1"}
+        rest = {f"_flt_eq_{name}": group.value} if group.value != list_groups.NOBODY else {f"_flt_null_{name}": "1"}
         drawn.append(
             {
                 "label": group.label,

@@ -12,7 +12,7 @@ from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
 from app.web.core.viewer import Viewer
 from app.web.core.views.list_preferences import ListPreferences, ListView, preferences_of
-from app.web.records.lists import grouped_rows
+from app.web.records.lists import list_groups
 
 #: Arguments that a view does not store: the position in the list, and the view itself.
 _PASSING = ("page", "view", "after", "before", "cursor")
@@ -146,7 +146,7 @@ def _layouts(screen: Any, base: str, here: str) -> dict[str, Any]:
         return f"{base}?{urlencode([*kept, *more.items(), *view])}"
 
     chosen = request.args.get("group", "")
-    columns = grouped_rows.columns_of(screen)
+    columns = list_groups.columns_of(screen)
     return {
         "is_board": request.args.get("layout") == "board",
         "list_url": address() if kept or view else f"{base}?view=all",
