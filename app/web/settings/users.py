@@ -67,10 +67,6 @@ def _two_factor_mark() -> Markup:
     return mark.format(words, icon("shield-check"), words)
 
 
-def _picture(user: Any) -> str | None:
-    return picture_url(user.id, user.picture)
-
-
 class People(HardenedInterface):
     """Users with derived columns: full name, manager, delegate, link to their permissions."""
 
@@ -90,7 +86,8 @@ class People(HardenedInterface):
         if col == "name":
             name = item.get_full_name().strip()
             mark = _two_factor_mark() if _has_two_factor(self.session, item.id) else ""
-            return Markup('<span class="person">{}{}{}</span>').format(avatar(initials(name), "", _picture(item)), name, mark)
+            face = avatar(initials(name), "", picture_url(item.id, item.picture))
+            return Markup('<span class="person">{}{}{}</span>').format(face, name, mark)
         if col in ("manager", "delegate"):
             key = getattr(item, f"{col}_id")
             name = self.session.get(User, key).get_full_name() if key else None
