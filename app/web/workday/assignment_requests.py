@@ -58,9 +58,8 @@ def numbers_of(session: Session, asked: Sequence[tuple[int | None, int | None]])
     Only for requests that the person sees: their notices name the same numbers.
     """
     found: dict[tuple[Any, Any], str] = {}
-    records: tuple[Any, ...] = (Lead, Ticket)
     with access.as_system(session):
-        for place, record in enumerate(records):
+        for place, record in enumerate((Lead, Ticket)):
             if ids := {pair[place] for pair in asked if pair[place] is not None}:
                 rows = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
                 numbers = {row.id: row.number for row in rows}
