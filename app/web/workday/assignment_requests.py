@@ -255,7 +255,7 @@ class RequestScreen(Screen):
     ]
     search_columns = RequestResource.search_columns
     order_columns = RequestResource.order_columns
-    show_columns = ["number", "about", *RequestResource.show_columns[3:]]
+    show_columns = RequestResource.show_columns
     add_columns = RequestResource.add_columns
     edit_columns: list[str] = []
     is_searched = False

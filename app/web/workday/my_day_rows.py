@@ -160,7 +160,7 @@ class RowMaker:
             key=f"requests-{row.id}",
             url=f"/requests/{row.number}",
             title=_("%(by)s requests %(record)s for %(to)s", record=record, **names),
-            number=row.lead or row.ticket or row.number,
+            number=number or row.number,
             note=row.reason,
             actions=(
                 RowAction(_("Approve"), "check", f"/requests/decide/{row.id}?approve=1", True),

