@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from flask import flash, g, redirect, render_template, request
@@ -34,39 +33,6 @@ from app.web.records.screen import Screen
 
 #: The highest count of the badge.
 MAX_COUNTED = 100
-
-
-class RequestedRecordField(RelatedPersonField):
-    """The lead or ticket of a request: the name of its person; only its number if the viewer doesn't see it."""
-
-    def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
-        """Load the names and numbers that these rows show."""
-        super().prepare(rows, viewer)
-        hidden = [(values[0], values[2]) for values in rows if self.value(values, viewer) is None]
-        found = numbers_of(db.session(), hidden)
-        viewer.objects.update({(RequestedRecordField, key): number for key, number in found.items()})  # type: ignore[misc]
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link under the person's name; the number as a text if the viewer doesn't see the record."""
-        number: Any = viewer.objects.get((RequestedRecordField, (values[0], values[2])))  # type: ignore[arg-type]
-        return {"kind": "text", "text": number} if number else super().cell(values, viewer)
-
-
-def numbers_of(session: Session, asked: Sequence[tuple[int | None, int | None]]) -> dict[tuple[Any, Any], str]:
-    """The numbers of the leads and tickets of requests, by (lead id, ticket id), whoever sees these records.
-
-    Only for requests that the person sees: their notices name the same numbers.
-    """
-    found: dict[tuple[Any, Any], str] = {}
-    with access.as_system(session):
-        for place, record in enumerate((Lead, Ticket)):
-            if ids := {pair[place] for pair in asked if pair[place] is not None}:
-                rows = session.execute(select(record.id, record.number).where(record.id.in_(ids)))
-                numbers = {row.id: row.number for row in rows}
-                found |= {pair: numbers[pair[place]] for pair in asked if pair[place] in numbers}
-    return found
-
-
 SPECIAL_FIELDS = (
     PersonField(
         "requested_user", columns=(AssignmentRequest.requested_user_id,), key="requested_user_id", required=True
@@ -78,7 +44,7 @@ SPECIAL_FIELDS = (
         options=STATES,
         colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray", "Withdrawn": "slate"},
     ),
-    RequestedRecordField("about", _l("Record"), AssignmentRequest),
+    RelatedPersonField("about", _l("Record"), AssignmentRequest),
 )
 LABELS = {
     "number": _l("Number"),

@@ -212,7 +212,7 @@ def _tasks() -> PreparedQuery:
 
 @lru_cache
 def _requests() -> PreparedQuery:
-    names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id", "lead_id", "ticket_id")
+    names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
     columns = [getattr(AssignmentRequest, name) for name in names]
     query = select(*columns, Lead.number.label("lead"), Ticket.number.label("ticket"), *_PERSON)
     query = _with_parents(query.select_from(AssignmentRequest), AssignmentRequest)

@@ -149,18 +149,17 @@ class RowMaker:
             has_next=self.may_follow_up,
         )
 
-    def request(self, row: Any, hidden: str) -> DayRow:
-        """A request, with approve and reject. `hidden`: the number of its record, if the viewer doesn't see that."""
+    def request(self, row: Any) -> DayRow:
+        """An assignment request, with approve and reject."""
         lookups = self.viewer.lookups
         requester, target = lookups.person(row.created_by_id), lookups.person(row.requested_user_id)
         names = {"by": requester["full_name"] if requester else "–", "to": target["full_name"] if target else "–"}
-        number = row.lead or row.ticket or hidden
-        record = _person_name(row) or number or _("a record")
+        record = _person_name(row) or row.lead or row.ticket or _("a record")
         content = RowContent(
             key=f"requests-{row.id}",
             url=f"/requests/{row.number}",
             title=_("%(by)s requests %(record)s for %(to)s", record=record, **names),
-            number=number or row.number,
+            number=row.lead or row.ticket or row.number,
             note=row.reason,
             actions=(
                 RowAction(_("Approve"), "check", f"/requests/decide/{row.id}?approve=1", True),

@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN
-from app.extensions import db
 from app.lib.digit_grouping import capped
 from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import COUNT_CAP
@@ -164,10 +163,7 @@ class _Day:
         if person.may("Requests", "write"):
             # The sidebar's badge shows the same number and need not query it again.
             g.waiting = min(self.total("requests"), assignment_requests.MAX_COUNTED)
-            asked = self.rows("requests")
-            pairs = [(row.lead_id, row.ticket_id) for row in asked if not (row.lead or row.ticket)]
-            hidden = assignment_requests.numbers_of(db.session(), pairs)
-            rows = [self.make.request(row, hidden.get((row.lead_id, row.ticket_id), "")) for row in asked]
+            rows = list(map(self.make.request, self.rows("requests")))
             yield DaySection("requests", rows, self.total("requests"), partial(str, "/requests/?tab=waiting"))
         if person.is_manager and person.may("Tasks", "read"):
             rows = list(map(self.make.exhausted_task, self.rows("nobody")))
