@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, PASSWORD, SELLER, OpenBrowser, UserBrowser
+from tests.browser.conftest import COLLEAGUE, MANAGER, PASSWORD, SELLER, OpenBrowser, UserBrowser
 
 FOCUSED = "() => document.activeElement !== document.body && document.activeElement.checkVisibility()"
 #: A pointer that is used after all is a complaint of the page.
@@ -276,6 +276,9 @@ def test_a_task_gets_another_day(rohan: UserBrowser, lead: str) -> None:
 
 
 def test_a_request_is_decided(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)  # those of the demo may be decided by other tests
+    lead = rohan.create("lead", first_name="Requested", last_name="By keys", mobile="9820077193")["number"]
+    rohan.create("assignment_request", lead=lead, requested_user=COLLEAGUE, reason="They know the customer.")
     asha = open_browser(MANAGER)
     keys, page = Keys(asha), asha.tab
     asha.go("/requests/?tab=waiting")
