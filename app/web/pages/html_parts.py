@@ -213,7 +213,7 @@ def _moment(value: Cell) -> str:
 
 
 def _clock(value: Cell) -> str:
-    """An SLA clock: sla_clock.js continues counting, with the texts from shell_parts.py."""
+    """An SLA clock: sla_clock.js continues counting, with the texts from script_texts.py."""
     runs = ""
     if value.get("due"):
         words = f' data-words="{escape(value["words"])}"' if value.get("words") else ""

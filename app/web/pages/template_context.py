@@ -18,7 +18,7 @@ from app.web.pages import (
     html_parts,
     probes_and_metrics,
     record_html,
-    shell_parts,
+    script_texts,
     static_files,
     timeline_html,
 )
@@ -31,7 +31,7 @@ def install(app: Flask, menu: Menu) -> None:
     pages: Any = app.jinja_env
     pages.globals.update(html_parts.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
     pages.globals.update(
-        static_url=static_url, parts_url=shell_parts.parts_url, csrf_token=token_of_request, get_locale=get_locale
+        static_url=static_url, parts_url=script_texts.parts_url, csrf_token=token_of_request, get_locale=get_locale
     )
     pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": html_parts.icon}
@@ -39,7 +39,7 @@ def install(app: Flask, menu: Menu) -> None:
     app.context_processor(_context)
     probes_and_metrics.install(app)
     brand.install(app)
-    shell_parts.install(app)
+    script_texts.install(app)
     static_files.install(app)
 
 

@@ -26,7 +26,7 @@ from app.models import User
 from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import ENGLISH, translate_text
 from app.web.core.request_transaction import request_transaction
-from app.web.pages import brand, probes_and_metrics, progressive_web_app, shell_parts
+from app.web.pages import brand, probes_and_metrics, progressive_web_app, script_texts
 from app.web.security import (
     api_keys,
     fab_permissions,
@@ -43,7 +43,7 @@ from app.web.security import (
 )
 from app.web.security.sessions import Credential
 
-_PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
+_PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *brand.ENDPOINTS, *script_texts.ENDPOINTS)
 
 
 #: Belong to a single request; an app context may live longer (tests, shells).

@@ -19,8 +19,8 @@ from app.web.pages import offline_posts
 from app.web.pages.static_files import static_url
 
 #: Endpoints that load no person.
-ENDPOINTS = ("shell_parts",)
-_KEY = "crm_shell_parts"
+ENDPOINTS = ("script_texts",)
+_KEY = "crm_script_texts"
 _TEMPLATES = ("shell/parts.html", "shell/theme_menu.html")
 #: A process of another version has other parts: its response is used, but not cached.
 _NOT_THAT_VERSION = 203
@@ -39,7 +39,7 @@ _SCRIPT = """{
 
 def install(app: Flask) -> None:
     """Register the route of the scripts."""
-    app.add_url_rule("/static/parts/<language>.js", "shell_parts", _script)
+    app.add_url_rule("/static/parts/<language>.js", "script_texts", _script)
 
 
 def parts_url() -> str:
