@@ -11,7 +11,6 @@ from app.domain.assignment import Assignment  # who is assigned to what, since w
 from app.domain.assignment_requests import AssignmentRequest  # a user's request to be assigned a record
 from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
-from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
@@ -30,10 +29,8 @@ from app.domain.export_and_import_runs import (  # imports and exports, with the
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_queue import InboundEvent  # a request of a provider, as it arrived
-from app.domain.invitations import Invitation  # the link by which a new user chooses their password
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
-from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.maintenance.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.maintenance.health_samples import (
     ErrorReport,
@@ -73,7 +70,16 @@ from app.domain.note_texts import NoteText, NoteTextState  # texts of notes, to 
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
-from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.people.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
+from app.domain.people.invitations import Invitation  # the link by which a new user chooses their password
+from app.domain.people.login_names import LoginName  # the names and addresses by which people sign in
+from app.domain.people.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.people.two_factor import (  # the second factor of sign-in
+    PendingSignIn,
+    RecoveryCode,
+    RememberedBrowser,
+    TwoFactor,
+)
 from app.domain.persistence.recount_marks import RowMark  # a lead, ticket or task to be counted again
 from app.domain.picklists import (  # picklists
     AccountType,
@@ -113,12 +119,6 @@ from app.domain.telephony.telephones import (  # call sync of a telephone; calls
 )
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
-from app.domain.two_factor import (  # the second factor of sign-in
-    PendingSignIn,
-    RecoveryCode,
-    RememberedBrowser,
-    TwoFactor,
-)
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
 for _record in (Lead, Customer, Ticket, CallLog, Message):

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain.authentication import note_sign_in_ended
+from app.domain.people.authentication import note_sign_in_ended
 from app.domain.persistence import row_effects
 from app.domain.persistence.transaction_state import TransactionState, transaction_state
 from tests import factories

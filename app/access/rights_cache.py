@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.access.person import Person
 from app.access.system_session import as_system
-from app.domain import permissions, teams, two_factor, users
 from app.domain.base import RuleBroken
+from app.domain.people import permissions, teams, two_factor, users
 from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
 from app.ops.database.connections import address_of

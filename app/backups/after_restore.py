@@ -39,7 +39,7 @@ from app.backups.installation import Installation
 from app.domain import audit, notices
 from app.domain.base import Stamp
 from app.domain.maintenance.backup_runs import BackupRun
-from app.domain.two_factor import TwoFactor
+from app.domain.people.two_factor import TwoFactor
 from app.lib import totp
 from app.lib.operator_command import operator_command
 from app.ops.storage.audit_head_file import AuditHeadFile

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import audit_keys, notices, retired_keys, users
+from app.domain import audit_keys, notices, retired_keys
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
+from app.domain.people import users
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.retired_keys import KeyToRetire
 from app.lib.field_encryption import Vault

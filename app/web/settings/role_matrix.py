@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, Matrix, load_matrix, refuse_fixed_role, save_matrix
-from app.domain import permissions, users
-from app.domain.authentication import note_sign_in_ended
 from app.domain.base import Conflict, RuleBroken, join_texts
 from app.domain.custom_fields import mask_name
-from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
+from app.domain.people import permissions, users
+from app.domain.people.authentication import note_sign_in_ended
+from app.domain.people.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
 from app.web.core import fab_access

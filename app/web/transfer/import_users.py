@@ -12,8 +12,8 @@ from werkzeug.security import generate_password_hash
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import teams
 from app.domain.base import RuleBroken, translatable
+from app.domain.people import teams
 from app.lib import phone
 from app.lib.label_matching import nearest_label
 from app.lib.mail_addresses import is_email

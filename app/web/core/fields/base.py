@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.domain.base import RuleBroken
-from app.domain.permissions import mask_of
+from app.domain.people.permissions import mask_of
 from app.lib import text_normalization
 from app.lib.cached_property import cached_property
 from app.lib.digit_grouping import grouped
