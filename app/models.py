@@ -9,7 +9,6 @@ from app.domain.analytics.record_rollups import (  # leads, tickets and tasks co
 )
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
 from app.domain.assignment_requests import AssignmentRequest  # a user's request to be assigned a record
-from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.brand import Brand  # what the CRM is called and looks like
@@ -20,13 +19,14 @@ from app.domain.custom_values import CustomValue  # a value of such a field, for
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
-from app.domain.export_and_import_runs import (  # imports and exports, with their files
+from app.domain.files.attachments import Attachment  # a file of a record
+from app.domain.files.export_and_import_runs import (  # imports and exports, with their files
     ExportRun,
     ImportRow,
     ImportRun,
     TransferPart,
 )
-from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
+from app.domain.files.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_queue import InboundEvent  # a request of a provider, as it arrived
 from app.domain.leads import Lead  # a person who may become a customer

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit
-from app.domain.export_and_import_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
+from app.domain.files.export_and_import_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
 from app.web.core.request_transaction import request_transaction

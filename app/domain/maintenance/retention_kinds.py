@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, or_
 from sqlalchemy.orm import Session
 
-from app.domain import attachments, audit_chain
-from app.domain.attachments import Attachment
+from app.domain import audit_chain
 from app.domain.audit import AuditEntry
 from app.domain.base import TranslatableText, translatable
+from app.domain.files import attachments
+from app.domain.files.attachments import Attachment
 from app.domain.idempotency import StoredResponse
 from app.domain.inbound.inbound_queue import InboundEvent
 from app.domain.maintenance.backup_runs import BackupRun

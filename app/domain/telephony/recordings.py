@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, timeline
 from app.domain.base import Conflict, Record, Stamp, UtcDateTime
-from app.domain.file_references import STORED_FILE
+from app.domain.persistence.file_references import STORED_FILE
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony.calls import CallLog
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, notices
 from app.domain.base import NotFound, RuleBroken
-from app.domain.export_and_import_runs import FORMATS, ExportRun
+from app.domain.files.export_and_import_runs import FORMATS, ExportRun
 from app.extensions import db
 from app.lib.batches import batched
 from app.lib.ids import parse_id

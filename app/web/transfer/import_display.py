@@ -8,8 +8,8 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import export_and_import_runs, spreadsheet_files
-from app.domain.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
+from app.domain.files import export_and_import_runs, spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text

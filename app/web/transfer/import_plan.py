@@ -9,10 +9,10 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken, join_texts
-from app.domain.export_and_import_runs import DUPLICATES, ImportRun
-from app.domain.spreadsheet_files import kind_of
+from app.domain.files import spreadsheet_files
+from app.domain.files.export_and_import_runs import DUPLICATES, ImportRun
+from app.domain.files.spreadsheet_files import kind_of
 from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_values
 from app.web.transfer.import_kinds import ImportKind

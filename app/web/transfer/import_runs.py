@@ -12,10 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, export_and_import_runs, spreadsheet_files
+from app.domain import audit
 from app.domain.base import Conflict, NotFound, RuleBroken
-from app.domain.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
-from app.domain.spreadsheet_files import Dialect
+from app.domain.files import export_and_import_runs, spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
+from app.domain.files.spreadsheet_files import Dialect
 from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_worker

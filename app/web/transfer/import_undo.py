@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_part

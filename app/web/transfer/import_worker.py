@@ -19,14 +19,15 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, export_and_import_runs, notices, spreadsheet_files
+from app.domain import audit, notices
 from app.domain.base import RuleBroken, translatable
-from app.domain.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
+from app.domain.files import export_and_import_runs, spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
+from app.domain.files.spreadsheet_files import Dialect
 from app.domain.notice_batches import NoticeBatch
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import transaction_state
-from app.domain.spreadsheet_files import Dialect
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of, summary_of
 from app.ops.queues import queue
