@@ -68,7 +68,6 @@ from app.domain.messaging.message_templates import MessageTemplate  # a text of 
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.note_texts import NoteText, NoteTextState  # texts of notes, to search them
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
-from app.domain.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.people.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.people.invitations import Invitation  # the link by which a new user chooses their password
@@ -99,7 +98,6 @@ from app.domain.retired_keys import RetiredKey  # a key of an earlier part of th
 from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_rest_of_names, add_reversed
-from app.domain.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
 from app.domain.task_holders import HolderCheck  # how far the holders of leads and tickets in tasks were compared
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
@@ -120,6 +118,8 @@ from app.domain.telephony.telephones import (  # call sync of a telephone; calls
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
+from app.domain.working_time.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
+from app.domain.working_time.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
 
 for _record in (Lead, Customer, Ticket, CallLog, Message):
     add_reversed(_record.__table__)

@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken
 from app.domain.messaging.messages import CAMPAIGN_CAUSE
 from app.domain.people import login_names
 from app.domain.persistence.numbering import next_number
-from app.domain.sla import ENDED, PAUSED, RUNNING
+from app.domain.working_time.sla import ENDED, PAUSED, RUNNING
 from app.lib.field_encryption import Vault
 from app.lib.identity_numbers import is_pan
 

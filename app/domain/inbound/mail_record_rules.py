@@ -9,7 +9,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, leads, sla, tickets
+from app.domain import business_settings, leads, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -17,6 +17,7 @@ from app.domain.inbound import mail_threads
 from app.domain.leads import Lead
 from app.domain.picklists import TicketSubject
 from app.domain.tickets import Ticket
+from app.domain.working_time import sla
 from app.lib.mail_reading import ReadMail
 from app.lib.mail_subjects import bare_subject
 

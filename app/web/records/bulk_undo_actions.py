@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from app.domain import bulk_undo
 from app.domain.base import Conflict, RuleBroken
 from app.domain.bulk_undo import BulkChange
-from app.domain.sla import CLOCK_COLUMNS, SlaRecord
+from app.domain.working_time.sla import CLOCK_COLUMNS, SlaRecord
 from app.extensions import db
 from app.web.core.fields import custom_field_catalog
 from app.web.core.viewer import Viewer
