@@ -65,4 +65,5 @@ def test_each_session_has_its_own_pending_data_cleared_by_a_rollback() -> None:
         assert (transaction_state(one).ended_sign_ins, transaction_state(other)) == ({7}, TransactionState())
         one.rollback()
         assert transaction_state(one) == TransactionState()
+        assert all(part == kind() for kind, part in transaction_state(one).parts.items())
     engine.dispose()
