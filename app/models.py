@@ -9,7 +9,7 @@ from app.domain.analytics.record_rollups import (  # leads, tickets and tasks co
 )
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
 from app.domain.assignment_requests import AssignmentRequest  # a user's request to be assigned a record
-from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
+from app.domain.audit_log.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced

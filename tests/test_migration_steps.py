@@ -26,7 +26,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from app import access, create_app
-from app.domain import audit_chain
+from app.domain.audit_log import audit_chain
 from app.domain.people import permissions
 from app.extensions import db
 from app.models import AuditEntry

@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.files.export_and_import_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from werkzeug.security import generate_password_hash
 
 from app.access.role_matrix import PUBLIC
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.domain.people import login_names
 from app.extensions import db

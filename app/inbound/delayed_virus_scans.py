@@ -9,7 +9,8 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, timeline
+from app.domain import timeline
+from app.domain.audit_log import audit
 from app.domain.base import Stamp
 from app.domain.files import attachments
 from app.extensions import db

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import ADMIN, Denied, role_rules
-from app.domain.audit import PendingEntries
+from app.domain.audit_log.audit import PendingEntries
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import part_of

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, or_
 from sqlalchemy.orm import Session
 
-from app.domain import audit_chain
-from app.domain.audit import AuditEntry
+from app.domain.audit_log import audit_chain
+from app.domain.audit_log.audit import AuditEntry
 from app.domain.base import TranslatableText, translatable
 from app.domain.files import attachments
 from app.domain.files.attachments import Attachment

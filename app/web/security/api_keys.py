@@ -19,7 +19,7 @@ from flask_babel import gettext as _
 from sqlalchemy import bindparam, case, or_, select, update
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.domain.people import permissions
 from app.domain.people.authentication import note_sign_in_ended

@@ -14,7 +14,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.security import generate_password_hash
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
 from app.domain.people import invitations
 from app.domain.people.invitations import Invitation

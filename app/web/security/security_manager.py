@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.people import login_names, permissions
 from app.domain.persistence.session_context import session_context
 from app.extensions import db

@@ -11,7 +11,8 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, round_robin
+from app.domain import assignment, round_robin
+from app.domain.audit_log import audit
 from app.domain.base import NotFound
 from app.domain.people import users
 from app.extensions import db

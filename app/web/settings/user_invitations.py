@@ -8,7 +8,7 @@ from flask import flash, g, request
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.domain.people import invitations
 from app.domain.people.invitations import Invitation

@@ -12,7 +12,7 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Stamp, translatable
 from app.domain.files import export_and_import_runs
 from app.domain.files.export_and_import_runs import ExportRun, TransferPart

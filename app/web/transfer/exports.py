@@ -17,7 +17,8 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, notices
+from app.domain import notices
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken
 from app.domain.files.export_and_import_runs import FORMATS, ExportRun
 from app.extensions import db

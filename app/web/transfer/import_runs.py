@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.files import export_and_import_runs, spreadsheet_files
 from app.domain.files.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun

@@ -15,7 +15,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence.transaction_state import transaction_state

@@ -19,7 +19,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, notices
+from app.domain import notices
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
 from app.domain.files import export_and_import_runs, spreadsheet_files
 from app.domain.files.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
