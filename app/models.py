@@ -67,7 +67,10 @@ from app.domain.messaging.message_reactions import MessageReaction  # a reaction
 from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.note_texts import NoteText, NoteTextState  # texts of notes, to search them
-from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
+from app.domain.notifications.notices import (  # a notification of one user; its delivery by channel
+    Delivery,
+    Notification,
+)
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.people.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.people.invitations import Invitation  # the link by which a new user chooses their password

@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy.orm import RelationshipProperty
 
 from app import access, models, notice_texts, views
-from app.domain import notices
 from app.domain.base import Record
+from app.domain.notifications import notices
 from app.domain.people import permissions
 from app.models import Notification
 from app.web.api.resource import Resource

@@ -16,7 +16,7 @@ from app.domain import assignment, tickets
 from app.domain.automation.escalation import check_record, due_records
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.picklists import TicketStatus
 from app.domain.timeline import Activity
 from app.domain.working_time import sla

@@ -34,7 +34,7 @@ from app.domain.base import Stamp
 from app.domain.business_settings import BusinessSetting
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.round_robin import RoundRobin
 from app.domain.tasks import Task

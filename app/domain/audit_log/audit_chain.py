@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import notices, retired_keys
+from app.domain import retired_keys
 from app.domain.audit_log import audit_keys
 from app.domain.audit_log.audit import AuditEntry, AuditHead, PendingEntries
 from app.domain.base import RuleBroken
+from app.domain.notifications import notices
 from app.domain.people import users
 from app.domain.persistence.transaction_state import part_of
 from app.domain.retired_keys import KeyToRetire

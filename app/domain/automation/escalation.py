@@ -11,10 +11,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import assignment, notices, timeline
+from app.domain import assignment, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.notices import NoticeEvent
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
 from app.domain.people import teams
 from app.domain.people.users import active_admins
 from app.domain.round_robin import TurnPosition, substitute

@@ -13,7 +13,6 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.inbound import failed_replies, mail_record_rules, mail_threads, provider_events
 from app.domain.inbound.mail_threads import Thread
@@ -22,6 +21,7 @@ from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import MAX_BODY, Message
+from app.domain.notifications import notices
 from app.domain.persistence.session_context import session_context
 from app.lib import opt_out_words
 from app.lib.automatic_mail import Bounce

@@ -20,9 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices
 from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.maintenance.job_runs import JobRun
+from app.domain.notifications import notices
 from app.domain.people import users
 
 KINDS = ("backup", "verify", "drill", "delete")

@@ -25,7 +25,7 @@ from app.domain.maintenance.backup_runs import BackupRun
 from app.domain.maintenance.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement, minute_of
 from app.domain.maintenance.job_runs import FailedCall, JobRun
 from app.domain.maintenance.retention_runs import RetentionRun
-from app.domain.notices import Delivery, Notification
+from app.domain.notifications.notices import Delivery, Notification
 from app.domain.people.authentication import FailedLogin, SignIn
 from app.domain.people.two_factor import PendingSignIn, RememberedBrowser
 from app.domain.report_schedules import ReportRun

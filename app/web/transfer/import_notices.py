@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.files.export_and_import_runs import ImportRow, ImportRun
+from app.domain.notifications import notices
 from app.web.core.view_registry import screen_of_kind
 from app.web.transfer.import_plan import ImportPlan
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken, translatable
-from app.domain.notice_batches import NoticeBatch
+from app.domain.notifications.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
 from app.lib.cached_property import cached_property
 from app.ops.database.database_errors import cause_of

@@ -19,13 +19,13 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import notices
 from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
 from app.domain.files import export_and_import_runs, spreadsheet_files
 from app.domain.files.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.domain.files.spreadsheet_files import Dialect
-from app.domain.notice_batches import NoticeBatch
+from app.domain.notifications import notices
+from app.domain.notifications.notice_batches import NoticeBatch
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import transaction_state
