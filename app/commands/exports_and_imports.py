@@ -22,7 +22,7 @@ from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.transfer import export_all, exports, import_runs, import_worker
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook
-from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.import_values import DATE_ORDERS
 from app.web.transfer.run_as import acting_for
 

@@ -20,8 +20,7 @@ from app.domain.people.authentication import note_sign_in_ended
 from app.domain.people.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
-from app.web.core import fab_access
-from app.web.core.fields import custom_field_catalog
+from app.web.core import fab_access, request_custom_fields
 from app.web.core.localization.languages import translate_text
 from app.web.core.views import custom_columns
 from app.web.pages.hardened_view import protect
@@ -170,7 +169,7 @@ def _mask_rows(matrix: Matrix) -> list[dict[str, str]]:
 
 def masked_fields() -> list[tuple[str, str]]:
     """(name of the mask, label) of the fields that roles see in part: the product's, then custom ones."""
-    custom = custom_field_catalog.current().restricted
+    custom = request_custom_fields.current().restricted
     return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
 

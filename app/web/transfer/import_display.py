@@ -15,7 +15,7 @@ from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_results, import_runs
-from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.predecessor import display as move_shown
 from app.web.transfer.predecessor.worker import KIND
 

@@ -22,7 +22,7 @@ from app.web.core.fab_access import REFUSABLE
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.transfer import import_problems
-from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json
+from app.web.transfer.import_kind import ImportKind, MatchedRecord, as_json
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_records import refuse_several
 

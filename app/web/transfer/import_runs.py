@@ -21,9 +21,9 @@ from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_worker
 from app.web.transfer.export_files import csv_rows
-from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_kind import ImportKind
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.import_plan import (
-    ImportOptions,
     ImportPlan,
     default_options,
     fitting,

@@ -23,7 +23,7 @@ from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_part
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds
-from app.web.transfer.import_kinds import ImportKind, as_json, from_json
+from app.web.transfer.import_kind import ImportKind, as_json, from_json
 from app.web.transfer.import_records import TIMELINE
 
 #: Rows per transaction.

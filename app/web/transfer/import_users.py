@@ -22,7 +22,7 @@ from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
-from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_kind import ImportKind
 
 _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", "manager_id")
 

@@ -37,7 +37,8 @@ from app.outbox.delivery_engine import SKIPPED
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
-from app.web.transfer.import_plan import ImportOptions, ImportPlan, refuse_unallowed
+from app.web.transfer.import_options import ImportOptions
+from app.web.transfer.import_plan import ImportPlan, refuse_unallowed
 from app.web.transfer.import_rows import Line, RowChunk, Seen
 from app.web.transfer.predecessor import worker as moves
 from app.web.transfer.predecessor.source_rows import PredecessorSource
@@ -228,7 +229,8 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
             notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
             if not lines:
                 import_notices.notify_done(session, run, at)
-                import_notices.notify_assignees(session, run, plan, at)
+                if plan.options.notifies:
+                    import_notices.notify_assignees(session, run, plan.kind, at)
         session.commit()
     finally:
         context.notice_batch = None

@@ -18,8 +18,8 @@ from app.lib.operator_command import operator_command
 from app.models import User
 from app.ops.storage.file_store import FileStore, TooLarge
 from app.web.core.viewer import Viewer
-from app.web.transfer.import_kinds import ImportKind
-from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.import_kind import ImportKind
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.predecessor import bundle, source_rows
 from app.web.transfer.predecessor.worker import KIND
 
