@@ -38,7 +38,7 @@ pins:  ## make the hashes of the pinned packages anew, after a pin was changed
 	$(PYTHON) scripts/pin_hashes.py
 
 .PHONY: mutants
-mutants: setup-test  ## mutation testing of app/domain and app/access; ARGS="app/domain/sla.py --sample 40 --diffs"
+mutants: setup-test  ## mutation testing of app/domain and app/access; ARGS="app/domain/working_time/sla.py --sample 40 --diffs"
 	@$(PYTHON) scripts/mutants.py $(ARGS)
 
 .PHONY: check-translations

@@ -190,7 +190,7 @@ def _load_demo(settings: Settings) -> None:
 
 def _refuse_other_key() -> None:
     """Raise CannotStart on a database whose audit log and secrets were sealed with another field key."""
-    from app.domain import audit_chain
+    from app.domain.audit_log import audit_chain
     from app.extensions import db
 
     if not audit_chain.is_our_key(db.session()):

@@ -23,8 +23,8 @@ from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.smtp_client import SmtpClient, server_of
 from app.channels.webhook import WebhookClient
-from app.domain import audit_keys
-from app.domain.audit_keys import AuditKeys
+from app.domain.audit_log import audit_keys
+from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.maintenance import health_samples
 from app.lib.fair_semaphore import FairSemaphore
 from app.lib.field_encryption import Vault, audit_key, read_key

@@ -34,7 +34,8 @@ from app.commands import (
     rollups,
     users,
 )
-from app.domain import audit, audit_chain, customer_keys
+from app.domain import customer_keys
+from app.domain.audit_log import audit, audit_chain
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
 from app.lib.field_encryption import Vault, read_key

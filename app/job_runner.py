@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
-from app.domain import notices
 from app.domain.maintenance.job_runs import JobRun
+from app.domain.notifications import notices
 from app.domain.persistence.session_context import NoticeChoices, session_context
 from app.domain.persistence.transaction_state import transaction_state
 from app.job_definition import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork

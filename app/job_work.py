@@ -8,10 +8,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import export_and_import_runs, office_hours, office_schedule, report_schedules, sla
+from app.domain import report_schedules
 from app.domain.automation import escalation, expiry, leave_return, reassignment, rekyc_reminders, reminders
+from app.domain.files import export_and_import_runs
 from app.domain.merging import duplicate_scan, merge_undo
 from app.domain.telephony import call_requests
+from app.domain.working_time import office_hours, office_schedule, sla
 from app.inbound import inbound_processing, mail_fetch, message_file_fetch
 from app.job_runner import SKIPPED, JobPass, JobWork
 from app.outbox import backlog, campaign_sending, message_delivery

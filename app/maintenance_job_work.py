@@ -12,16 +12,10 @@ from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from app.backups import requested_runs as backup_work
-from app.domain import (
-    attachments,
-    audit_chain,
-    custom_fields,
-    custom_values,
-    file_quotas,
-    note_text_filling,
-    task_holders,
-)
+from app.domain import custom_fields, custom_values, note_text_filling, task_holders
 from app.domain.analytics import record_rollup_fill, record_rollups
+from app.domain.audit_log import audit_chain
+from app.domain.files import attachments, file_quotas
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import JobRun
 from app.domain.telephony import call_rollup_fill

@@ -9,9 +9,7 @@ from app.domain.analytics.record_rollups import (  # leads, tickets and tasks co
 )
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
 from app.domain.assignment_requests import AssignmentRequest  # a user's request to be assigned a record
-from app.domain.attachments import Attachment  # a file of a record
-from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
-from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
+from app.domain.audit_log.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
@@ -21,19 +19,18 @@ from app.domain.custom_values import CustomValue  # a value of such a field, for
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
-from app.domain.export_and_import_runs import (  # imports and exports, with their files
+from app.domain.files.attachments import Attachment  # a file of a record
+from app.domain.files.export_and_import_runs import (  # imports and exports, with their files
     ExportRun,
     ImportRow,
     ImportRun,
     TransferPart,
 )
-from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
+from app.domain.files.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_queue import InboundEvent  # a request of a provider, as it arrived
-from app.domain.invitations import Invitation  # the link by which a new user chooses their password
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
-from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.maintenance.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.maintenance.health_samples import (
     ErrorReport,
@@ -70,10 +67,21 @@ from app.domain.messaging.message_reactions import MessageReaction  # a reaction
 from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.note_texts import NoteText, NoteTextState  # texts of notes, to search them
-from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
-from app.domain.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
+from app.domain.notifications.notices import (  # a notification of one user; its delivery by channel
+    Delivery,
+    Notification,
+)
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
-from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.people.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
+from app.domain.people.invitations import Invitation  # the link by which a new user chooses their password
+from app.domain.people.login_names import LoginName  # the names and addresses by which people sign in
+from app.domain.people.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.people.two_factor import (  # the second factor of sign-in
+    PendingSignIn,
+    RecoveryCode,
+    RememberedBrowser,
+    TwoFactor,
+)
 from app.domain.persistence.recount_marks import RowMark  # a lead, ticket or task to be counted again
 from app.domain.picklists import (  # picklists
     AccountType,
@@ -93,7 +101,6 @@ from app.domain.retired_keys import RetiredKey  # a key of an earlier part of th
 from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_rest_of_names, add_reversed
-from app.domain.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
 from app.domain.task_holders import HolderCheck  # how far the holders of leads and tickets in tasks were compared
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
@@ -113,13 +120,9 @@ from app.domain.telephony.telephones import (  # call sync of a telephone; calls
 )
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
-from app.domain.two_factor import (  # the second factor of sign-in
-    PendingSignIn,
-    RecoveryCode,
-    RememberedBrowser,
-    TwoFactor,
-)
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
+from app.domain.working_time.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
+from app.domain.working_time.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
 
 for _record in (Lead, Customer, Ticket, CallLog, Message):
     add_reversed(_record.__table__)

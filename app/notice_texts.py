@@ -327,7 +327,7 @@ _MERGED_TEXTS: dict[tuple[str, str], tuple[Any, Any]] = {
 
 
 def _merged_text(kind: str, payload: dict[str, Any]) -> str:
-    """The text of a merged notice (app/domain/notice_batches.py)."""
+    """The text of a merged notice (app/domain/notifications/notice_batches.py)."""
     known = next((name for name in ("taker", "label") if payload.get(name) and (kind, name) in _MERGED_TEXTS), "")
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}

@@ -21,7 +21,8 @@ from sqlalchemy import select
 from app import access
 from app.channels.base import ChannelError
 from app.channels.smtp_client import SmtpClient, server_of
-from app.domain import audit_chain, custom_fields, custom_values
+from app.domain import custom_fields, custom_values
+from app.domain.audit_log import audit_chain
 from app.domain.maintenance import backup_runs, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
 from app.lib.operator_command import operator_command

@@ -24,8 +24,10 @@ from app.access import (
     session_filter,
     user_account_rules,
 )
-from app.domain import audit_chain, custom_values, legal_holds, login_names, note_texts
+from app.domain import custom_values, legal_holds, note_texts
+from app.domain.audit_log import audit_chain
 from app.domain.messaging import consents
+from app.domain.people import login_names
 from app.domain.persistence import change_events, numbering, parent_holders, recount_marks, row_effects, stored_text
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups

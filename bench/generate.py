@@ -21,7 +21,7 @@ from app import access, models
 from app.demo.sample_text import FIRST, LAST
 from app.domain import customer_keys, task_holders
 from app.domain.note_texts import NOTES
-from app.domain.permissions import MODULES, VERBS
+from app.domain.people.permissions import MODULES, VERBS
 from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Picklists, Sizes, mobile, moment
 from bench.loader import MariaLoader, SqliteLoader, loader
 from bench.rows import RowGenerator

@@ -23,8 +23,8 @@ from sqlalchemy import JSON, Engine, event, insert, text
 from sqlalchemy.orm import Session
 
 from app import access, models, session_hooks
-from app.domain import audit, audit_keys
-from app.domain.audit_keys import AuditKeys
+from app.domain.audit_log import audit, audit_keys
+from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.base import UtcDateTime
 from app.domain.maintenance import retention
 from app.domain.maintenance.retention_kinds import BY_NAME, RetentionTable

@@ -1,7 +1,7 @@
 """Mutation testing of app/domain and app/access, for developers: changes one thing at a time, expects a test to fail.
 
-`make mutants ARGS="app/domain/sla.py --sample 40"`: files or folders; without any, all of both packages. With
-`--sample`, so many random mutants of each file, always the same ones for a `--seed`. Prints figures per file and
+`make mutants ARGS="app/domain/working_time/sla.py --sample 40"`: files or folders; without any, all of both packages.
+With `--sample`, so many random mutants of each file, always the same ones for a `--seed`. Prints figures per file and
 the survivors.
 """
 

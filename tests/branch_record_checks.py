@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, create_app, models
-from app.domain import audit_chain
+from app.domain.audit_log import audit_chain
 from app.domain.persistence import change_events
 from app.extensions import db
 from tests.app_fixtures import Colleague, UserClient, settings_for, settle

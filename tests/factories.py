@@ -15,13 +15,15 @@ from sqlalchemy import Engine, StaticPool, create_engine, event, select
 from sqlalchemy.orm import Session
 
 from app import access, models, session_hooks
-from app.domain import leads, office_hours, permissions, tickets
+from app.domain import leads, tickets
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.office_schedule import OfficeRange
+from app.domain.people import permissions
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
+from app.domain.working_time import office_hours
+from app.domain.working_time.office_schedule import OfficeRange
 from app.ops.database.connections import tune
 
 ZONE = "Asia/Kolkata"

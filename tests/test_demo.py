@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from app import access, demo, models
 from app.demo import ticket_text
-from app.domain import lead_requirements, leads, login_names, tickets
+from app.domain import lead_requirements, leads, tickets
 from app.domain.base import RuleBroken
 from app.domain.messaging.messages import CAMPAIGN_CAUSE
+from app.domain.people import login_names
 from app.domain.persistence.numbering import next_number
-from app.domain.sla import ENDED, PAUSED, RUNNING
+from app.domain.working_time.sla import ENDED, PAUSED, RUNNING
 from app.lib.field_encryption import Vault
 from app.lib.identity_numbers import is_pan
 

@@ -22,8 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
-from app.domain import notices
 from app.domain.maintenance.job_runs import JobRun
+from app.domain.notifications import notices
 from app.domain.picklists import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.job_scheduler import Scheduler

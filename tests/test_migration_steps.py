@@ -26,7 +26,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from app import access, create_app
-from app.domain import audit_chain, permissions
+from app.domain.audit_log import audit_chain
+from app.domain.people import permissions
 from app.extensions import db
 from app.models import AuditEntry
 from tests.app_fixtures import settings_for

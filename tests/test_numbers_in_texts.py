@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.channels import imap_client, smtp_provider
-from app.domain import export_and_import_runs, two_factor
+from app.domain.files import export_and_import_runs
 from app.domain.merging import merge_undo
+from app.domain.people import two_factor
 from app.inbound import recording_fetch
 from app.ops.storage import file_store
 

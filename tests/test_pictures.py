@@ -6,7 +6,7 @@ import re
 
 from flask import Flask, g
 
-from app.domain import permissions
+from app.domain.people import permissions
 from app.web.settings import settings_menu
 from scripts import pictures
 from tests.servers import ROOT

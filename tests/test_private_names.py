@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 #: Module -> the private names that it imports from packages. SQLAlchemy's: tests/ops/test_sqlalchemy_internals.py.
 PRIVATE = {
     "app/csrf.py": {"flask_wtf.csrf._FlaskFormCSRF"},
-    "app/domain/xlsx_shared_strings.py": {"openpyxl.worksheet._read_only.ReadOnlyWorksheet"},
+    "app/domain/files/xlsx_shared_strings.py": {"openpyxl.worksheet._read_only.ReadOnlyWorksheet"},
     "app/lib/html_escape.py": {"markupsafe._escape_inner"},
     "app/web/core/flask_internals.py": {"flask.globals._cv_app", "flask.globals._cv_request"},
     "app/web/pages/submitted_data.py": {"flask_wtf.form._Auto", "flask_wtf.form._is_submitted"},

@@ -12,8 +12,9 @@ from flask import Flask
 from sqlalchemy.orm import RelationshipProperty
 
 from app import access, models, notice_texts, views
-from app.domain import notices, permissions
 from app.domain.base import Record
+from app.domain.notifications import notices
+from app.domain.people import permissions
 from app.models import Notification
 from app.web.api.resource import Resource
 from app.web.core.fab_access import ModulePermissions

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain.authentication import note_sign_in_ended
+from app.domain.people.authentication import note_sign_in_ended
 from app.domain.persistence import row_effects
 from app.domain.persistence.transaction_state import TransactionState, transaction_state
 from tests import factories
@@ -65,4 +65,5 @@ def test_each_session_has_its_own_pending_data_cleared_by_a_rollback() -> None:
         assert (transaction_state(one).ended_sign_ins, transaction_state(other)) == ({7}, TransactionState())
         one.rollback()
         assert transaction_state(one) == TransactionState()
+        assert all(part == kind() for kind, part in transaction_state(one).parts.items())
     engine.dispose()

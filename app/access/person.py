@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.domain import permissions
 from app.domain.base import RuleBroken, translatable
+from app.domain.people import permissions
 from app.lib.lru_cache import LruCache
 from app.lib.masking import masked
 

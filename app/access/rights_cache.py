@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.access.person import Person
 from app.access.system_session import as_system
-from app.domain import permissions, teams, two_factor, users
 from app.domain.base import RuleBroken
+from app.domain.people import permissions, teams, two_factor, users
 from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
 from app.ops.database.connections import address_of
@@ -148,11 +148,11 @@ def _cached_records() -> tuple[Any, ...]:
     from app.domain.business_settings import BusinessSetting
     from app.domain.custom_fields import CustomField
     from app.domain.messaging.channel_accounts import ChannelAccount
-    from app.domain.office_schedule import Holiday, OfficeRange
     from app.domain.picklists import PicklistEntry
     from app.domain.saved_views import ListSetup
-    from app.domain.sla_policies import SlaTarget
     from app.domain.webhooks import Webhook
+    from app.domain.working_time.office_schedule import Holiday, OfficeRange
+    from app.domain.working_time.sla_policies import SlaTarget
 
     return (
         User,

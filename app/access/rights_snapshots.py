@@ -11,8 +11,8 @@ from typing import Any
 
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF
-from app.domain import permissions
-from app.domain.permissions import MASK_RANK
+from app.domain.people import permissions
+from app.domain.people.permissions import MASK_RANK
 
 Kept = Mapping[str, Any]
 

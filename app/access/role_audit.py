@@ -14,7 +14,8 @@ from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import Person
 from app.access.system_session import as_system
 from app.access.user_account_rules import LABELS
-from app.domain import audit, permissions
+from app.domain.audit_log import audit
+from app.domain.people import permissions
 from app.domain.persistence.session_context import session_context
 from app.lib.masking import masked
 from app.models import ApiKey, FieldMask, Group, ModulePermission, Role, User

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.access.person import ADMIN, Denied
-from app.domain import permissions
 from app.domain.base import translatable
+from app.domain.people import permissions
 from app.models import FieldMask, ModulePermission
 
 #: FAB's role of people who aren't signed in; no user gets it.

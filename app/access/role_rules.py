@@ -17,9 +17,9 @@ from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import ADMIN, Denied, Person
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix
 from app.access.system_session import acting, asking
-from app.domain import permissions
 from app.domain.base import RuleBroken, translatable
-from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
+from app.domain.people import permissions
+from app.domain.people.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import CustomField, FieldMask, Group, ModulePermission, Role, User

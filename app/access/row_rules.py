@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from app.access import record_rules, sharing_rules
 from app.access.person import Person
 from app.access.rule_conditions import inside, of_people
-from app.domain import permissions
+from app.domain.people import permissions
 from app.models import (
     Activity,
     ApiKey,

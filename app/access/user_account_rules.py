@@ -15,8 +15,8 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from app.access.changed_rows import changed_rows, history_of
 from app.access.person import ADMIN, Denied, Person
 from app.access.system_session import acting
-from app.domain import teams
 from app.domain.base import TranslatableText, translatable
+from app.domain.people import teams
 from app.models import FieldMask, Group, ModulePermission, Role, User
 
 #: Columns of a user that the person and those above them may change -> their names for people.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.access.person import Person
-from app.domain import permissions
-from app.domain.permissions import MASK_RANK
+from app.domain.people import permissions
+from app.domain.people.permissions import MASK_RANK
 
 
 def may_view_as(own: Person, other: Person) -> bool:

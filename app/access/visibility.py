@@ -15,7 +15,7 @@ from app.access.person import Person
 from app.access.rights_cache import highest_levels
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible, visible_alias
 from app.access.system_session import as_system
-from app.domain.users import is_on_leave
+from app.domain.people.users import is_on_leave
 from app.models import ModulePermission, Role, User
 
 #: The most users of one call; each is a branch of the statement.

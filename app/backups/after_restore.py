@@ -36,10 +36,11 @@ from app import access
 from app.backups.description import details_of
 from app.backups.folder import Backup
 from app.backups.installation import Installation
-from app.domain import audit, notices
+from app.domain.audit_log import audit
 from app.domain.base import Stamp
 from app.domain.maintenance.backup_runs import BackupRun
-from app.domain.two_factor import TwoFactor
+from app.domain.notifications import notices
+from app.domain.people.two_factor import TwoFactor
 from app.lib import totp
 from app.lib.operator_command import operator_command
 from app.ops.storage.audit_head_file import AuditHeadFile

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from app.backups.database import PASSING_TABLES, DatabaseContents, TableContents, references_in
-from app.domain import file_references
+from app.domain.persistence import file_references
 
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` (?:\([^)]*\) )?VALUES\n?")
 _TABLE = re.compile(rb"(?:CREATE TABLE|DROP TABLE IF EXISTS) `((?:[^`]|``)+)`")

@@ -24,7 +24,7 @@ from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.verify import VerificationReport
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Stamp
 from app.domain.maintenance import backup_runs
 from app.domain.maintenance.backup_runs import BackupRun

@@ -24,7 +24,7 @@ from app.backups.database import (
 )
 from app.backups.errors import BackupError
 from app.backups.streams import CHUNK, create
-from app.domain import file_references
+from app.domain.persistence import file_references
 from app.ops.storage.file_store import is_digest
 
 #: Seconds that a restore waits for other processes' locks.

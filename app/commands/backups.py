@@ -21,7 +21,7 @@ from app.backups.folder import Backup
 from app.backups.installation import Installation, installation_of
 from app.backups.restore import RestoreRequest, restore
 from app.backups.verify import VerificationReport, verify
-from app.domain import audit_chain
+from app.domain.audit_log import audit_chain
 from app.extensions import db
 
 _IDENTITY = click.option(

@@ -14,15 +14,15 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
-from app.domain.export_and_import_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
+from app.domain.audit_log import audit
+from app.domain.files.export_and_import_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.transfer import export_all, exports, import_runs, import_worker
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook
-from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.import_values import DATE_ORDERS
 from app.web.transfer.run_as import acting_for
 

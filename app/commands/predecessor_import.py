@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.commands.exports_and_imports import start_import, user_named, work_until
-from app.domain.export_and_import_runs import ImportRun
+from app.domain.files.export_and_import_runs import ImportRun
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of
 from app.web.transfer import import_runs, import_worker

@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from werkzeug.security import generate_password_hash
 
 from app.access.role_matrix import PUBLIC
-from app.domain import audit, login_names
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
+from app.domain.people import login_names
 from app.extensions import db
 from app.models import Role, User
 from app.web.core.request_transaction import request_transaction

@@ -25,9 +25,10 @@ from app.demo.people import PEOPLE, make_direct_customers, make_holidays, make_p
 from app.demo.reports import make_reports
 from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
-from app.domain import customer_keys, login_names
+from app.domain import customer_keys
 from app.domain.base import RuleBroken
 from app.domain.merging import duplicate_scan
+from app.domain.people import login_names
 from app.lib.field_encryption import Vault
 
 #: Run after `make_people`, in the order of their dependencies.

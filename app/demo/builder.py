@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.demo.sample_text import CITIES, FIRST, LAST, STREETS
-from app.domain import note_texts, sla
+from app.domain import note_texts
 from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
+from app.domain.working_time import sla
 from app.lib import phone
 from app.lib.cached_property import cached_property
 from app.lib.field_encryption import Vault

@@ -8,7 +8,7 @@ from typing import Any
 
 from app import models
 from app.demo.builder import DemoBuilder, Row
-from app.domain import office_hours, sla
+from app.domain.working_time import office_hours, sla
 
 #: The columns of a clock that has not started.
 NO_CLOCK: Row = {

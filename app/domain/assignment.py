@@ -9,25 +9,15 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import (
-    JSON,
-    ColumnElement,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    UniqueConstraint,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, Integer, String, UniqueConstraint, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, round_robin, task_handover, timeline
+from app.domain import round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
+from app.domain.notifications import notices
+from app.domain.people.users import Absence, absence
 from app.domain.persistence import bulk_statements, history_rows, recount_marks
 from app.domain.persistence.session_context import session_context
-from app.domain.users import Absence, absence
 
 #: The values of what is set only while an assignment is open, once it has ended.
 _ENDED = {"open_key": None, "beside_id": None}

@@ -11,11 +11,13 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import assignment, notices, teams, timeline
+from app.domain import assignment, timeline
 from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
+from app.domain.notifications import notices
+from app.domain.people import teams
+from app.domain.people.users import get_role, members
 from app.domain.persistence.numbering import next_number
-from app.domain.users import get_role, members
 
 #: States of a request; all but Pending are final.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")

@@ -8,7 +8,7 @@ from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
-from app.domain.file_references import STORED_FILE
+from app.domain.persistence.file_references import STORED_FILE
 from app.lib import color_contrast
 
 #: Characters of the name, as in CRM_BRAND.

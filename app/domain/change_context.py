@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.domain import reminder_preferences, sla
 from app.domain.base import Stamp
 from app.domain.customer_rights import ALL_RIGHTS, NO_RIGHTS, CustomerRights
+from app.domain.notifications import reminder_preferences
+from app.domain.working_time import sla
 from app.lib.field_encryption import Vault
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Integer, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, hold_name, refuse_stale, translatable
 
 #: Table -> the name of its records in APIs.

@@ -22,7 +22,7 @@ from app.domain.base import RuleBroken, gettext_noop, translatable
 from app.domain.custom_fields import RECORDS, CustomField
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.row_effects import Rows
-from app.domain.persistence.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import part_of
 from app.lib.batches import batched
 from app.ops.statements import sqlalchemy_internals as internals
 
@@ -103,8 +103,8 @@ _CHOSEN = "_chosen_choices"
 class FieldCache:
     """Custom fields read by a transaction, so that many records need no more statements than one."""
 
-    #: The session's outermost transaction; the next one reads everything again.
-    transaction: object
+    #: The session's outermost transaction; the next one reads everything again. None = to be read again.
+    transaction: object = None
     #: Table -> name -> (id, kind) of its fields.
     fields: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
     #: (table, name) -> the choices of the field, which is locked for reading until the transaction ends.
@@ -114,10 +114,9 @@ class FieldCache:
 def _cache(session: Session) -> FieldCache:
     """What this transaction has read so far."""
     session.connection()  # begins the transaction if necessary
-    gathered, transaction = transaction_state(session), session.get_transaction()
-    found = gathered.custom_fields
-    if found is None or found.transaction is not transaction:
-        found = gathered.custom_fields = FieldCache(transaction)
+    found, transaction = part_of(session, FieldCache), session.get_transaction()
+    if found.transaction is not transaction:
+        found.transaction, found.fields, found.choices = transaction, {}, {}
     return found
 
 
@@ -174,7 +173,7 @@ def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
 
 def forget_read_fields(session: Session, _fields: Rows) -> None:
     """Effect after a flush of fields: this transaction reads the custom fields again."""
-    transaction_state(session).custom_fields = None
+    part_of(session, FieldCache).transaction = None
 
 
 def index_changed(session: Session, records: Rows) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import audit, customer_keys, customers, timeline
+from app.domain import customer_keys, customers, timeline
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Customer

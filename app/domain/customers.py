@@ -24,8 +24,8 @@ from app.domain.base import (
 )
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
-from app.domain.file_references import STORED_FILE
 from app.domain.persistence import bulk_statements
+from app.domain.persistence.file_references import STORED_FILE
 from app.domain.persistence.numbering import next_number
 from app.domain.picklists import AccountType
 from app.lib import phone

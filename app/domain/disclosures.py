@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import audit
-from app.domain.audit import AuditEntry
+from app.domain.audit_log import audit
+from app.domain.audit_log.audit import AuditEntry
 from app.domain.base import Stamp
 from app.domain.customers import Customer
 from app.domain.leads import Lead

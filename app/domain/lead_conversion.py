@@ -11,10 +11,10 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import lead_requirements, timeline
-from app.domain.attachments import Attachment
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
+from app.domain.files.attachments import Attachment
 from app.domain.leads import Lead
 from app.domain.merging import merged_records
 from app.domain.messaging.messages import Message

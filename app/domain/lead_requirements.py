@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -14,9 +14,6 @@ from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import Customer
 from app.domain.picklists import LeadStatus
 
-if TYPE_CHECKING:
-    from app.domain.leads import Lead
-
 #: Meaning -> the field that a lead must have for a status of this meaning.
 REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
@@ -25,7 +22,7 @@ REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod
 class LeadTransition:
     """A lead that is about to change its status."""
 
-    lead: Lead
+    lead: Any
     new: LeadStatus
     #: May contain client_id, pod_id, rejection_reason and task.
     values: dict[str, Any]
@@ -83,7 +80,7 @@ def _open_account(session: Session, transition: LeadTransition) -> None:
         account.activated_on = account.activated_on or context.now
 
 
-def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext) -> Customer:
+def find_or_create_customer(session: Session, lead: Any, context: ChangeContext) -> Customer:
     """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
 
     Encrypted fields are copied as they are. Raises LinkPending for a customer whom the person doesn't see: anybody can

@@ -19,7 +19,6 @@ from app.domain import (
     lead_requirements,
     pending_customer_links,
     round_robin,
-    sla,
     status_changes,
     task_closing,
     tasks,
@@ -35,7 +34,8 @@ from app.domain.lead_requirements import REQUIRED_FIELDS, LeadTransition
 from app.domain.persistence import fast_insert, history_rows
 from app.domain.persistence.numbering import next_number
 from app.domain.picklists import LeadStatus
-from app.domain.sla import SlaRecord
+from app.domain.working_time import sla
+from app.domain.working_time.sla import SlaRecord
 
 CATEGORIES = ("Direct", "Indirect")
 #: (meaning, label, color) as shipped. Code uses meanings; managers may rename labels.

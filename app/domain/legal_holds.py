@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import LoaderCallableStatus, Mapped, RelationshipDirection, Session, mapped_column
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.persistence import system_statements
 from app.domain.persistence.session_context import session_context

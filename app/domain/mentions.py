@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, notices
+from app.domain import assignment
+from app.domain.notifications import notices
 from app.domain.timeline import Activity
 
 #: Further mentions in one note are plain text.

@@ -9,11 +9,13 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import customer_linking, notices, teams, users
+from app.domain import customer_linking
 from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import Customer
+from app.domain.notifications import notices
+from app.domain.people import teams, users
 
 #: States of a link; all but Waiting are final. Dropped: the record got another number or customer meanwhile.
 STATES = ("Waiting", "Confirmed", "Refused", "Dropped")

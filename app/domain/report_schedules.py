@@ -17,11 +17,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
-from app.domain.file_references import STORED_FILE
+from app.domain.notifications import notices
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.bulk_statements import execute_counted
+from app.domain.persistence.file_references import STORED_FILE
 from app.domain.reports import Report
 
 RHYTHMS = ("daily", "weekly", "monthly")

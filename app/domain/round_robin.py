@@ -14,8 +14,8 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.permissions import ModulePermission
-from app.domain.users import absence, get_role, has_role, members, why_absent
+from app.domain.people.permissions import ModulePermission
+from app.domain.people.users import absence, get_role, has_role, members, why_absent
 
 
 class RoundRobin(Model):  # type: ignore[misc]

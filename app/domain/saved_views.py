@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, hold_name, translatable
-from app.domain.permissions import AccessVersion
+from app.domain.people.permissions import AccessVersion
 
 #: Characters of a view's name and of its address; views of one person.
 MAX_LABEL, MAX_QUERY, MAX_VIEWS = 80, 2000, 100

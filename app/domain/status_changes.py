@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices, sla, timeline
+from app.domain import timeline
 from app.domain.base import RECORD_COLUMNS, Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.notifications import notices
 from app.domain.persistence import history_rows
+from app.domain.working_time import sla
 
 
 def set_status(session: Session, record: Any, new: Any, context: ChangeContext, note: str | None = None) -> None:

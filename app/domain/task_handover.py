@@ -8,9 +8,10 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.domain import reminder_preferences, tasks
+from app.domain import tasks
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.notifications import reminder_preferences
 from app.domain.tasks import Task
 
 

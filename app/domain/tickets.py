@@ -14,7 +14,6 @@ from app.domain import (
     custom_values,
     customer_linking,
     pending_customer_links,
-    sla,
     status_changes,
     task_closing,
     tasks,
@@ -29,7 +28,8 @@ from app.domain.leads import Lead
 from app.domain.persistence import history_rows
 from app.domain.persistence.numbering import next_number
 from app.domain.picklists import TicketStatus, TicketSubject
-from app.domain.sla import SlaRecord
+from app.domain.working_time import sla
+from app.domain.working_time.sla import SlaRecord
 
 PRIORITIES = ("Low", "Medium", "High", "Urgent")
 SOURCES = ("On Call", "Office Visit", "E-mail", "WhatsApp", "Web")

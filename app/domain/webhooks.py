@@ -13,9 +13,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit, notices, users
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
-from app.domain.permissions import AccessVersion
+from app.domain.notifications import notices
+from app.domain.people import users
+from app.domain.people.permissions import AccessVersion
 from app.domain.persistence import change_events
 from app.domain.persistence.bulk_statements import execute_counted
 from app.lib import outbound_url

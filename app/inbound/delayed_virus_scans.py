@@ -9,8 +9,10 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import attachments, audit, timeline
+from app.domain import timeline
+from app.domain.audit_log import audit
 from app.domain.base import Stamp
+from app.domain.files import attachments
 from app.extensions import db
 from app.models import Attachment, Customer, Lead, Task, Ticket
 from app.ops.queues import queue

@@ -10,7 +10,8 @@ from flask import current_app
 
 from app import access
 from app.channels.base import ChannelError
-from app.domain import audit, business_settings
+from app.domain import business_settings
+from app.domain.audit_log import audit
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 
 INFECTED = "The virus scanner found something in the file. It was not kept."

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import Media, Provider
-from app.domain import file_references
 from app.domain.messaging import message_files, messages
+from app.domain.persistence import file_references
 from app.domain.persistence.transaction_state import pop_committed
 from app.extensions import db
 from app.inbound import inbound_virus_scans, storage_waits

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.notices import ALERT_KINDS
+from app.domain.notifications.notices import ALERT_KINDS
 from app.extensions import db
 from app.models import Delivery, Notification
 from app.ops.queues import queue

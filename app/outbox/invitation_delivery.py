@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app import access, shown_brand
 from app.channels.base import Channel, Content
-from app.domain import invitations
-from app.domain.invitations import Invitation
+from app.domain.people import invitations
+from app.domain.people.invitations import Invitation
 from app.extensions import db
 from app.models import User
 from app.outbox import delivery_engine

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, object_session
 
 from app import access, shown_brand
 from app.channels.base import Channel, Content
-from app.domain import notices
+from app.domain.notifications import notices
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import Delivery, Notification, User

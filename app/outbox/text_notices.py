@@ -16,10 +16,10 @@ import config
 from app import access, shown_brand
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import OutgoingMessage, Provider, Template
-from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.messaging import message_sending, notice_templates
 from app.domain.messaging.notice_templates import NoticeWay
+from app.domain.notifications import notices
 from app.lib import dlt
 from app.lib.digit_grouping import GroupedInt
 from app.models import Delivery, Notification

@@ -15,7 +15,7 @@ from alembic import op
 from flask import current_app
 from sqlalchemy.dialects import mysql
 
-from app.domain import audit_chain, audit_keys
+from app.domain.audit_log import audit_chain, audit_keys
 from app.lib.field_encryption import audit_key, read_key
 
 revision = "0008"

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import ADMIN, Denied, role_rules
+from app.domain.audit_log.audit import PendingEntries
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
-from app.domain.persistence.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import part_of
 from app.models import FieldMask, Group, ModulePermission, Role, User
 from tests.access.factories import person
 from tests.factories import user
@@ -271,7 +272,7 @@ def test_only_an_admin_takes_somebody_out_of_the_last_role_that_demands_two_fact
         with pytest.raises(Denied, match="two-factor"):
             save(db)
         save(db, roles=frozenset({ADMIN}))
-    written = transaction_state(db).audit_entries[-1]  # stored at the commit
+    written = part_of(db, PendingEntries).entries[-1]  # stored at the commit
     assert (written.event, written.payload) == ("user change", {"what": "two factors", "needed": False})
 
 

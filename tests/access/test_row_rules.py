@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.access import ADMIN, RULES, row_rules
 from app.access.row_rules import OwnedRows, reaches_all_visible
-from app.domain import permissions
+from app.domain.people import permissions
 from app.models import (
     Activity,
     ApiKey,

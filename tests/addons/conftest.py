@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import access, addons, create_app, models
 from app.access import row_rules
-from app.domain import permissions
+from app.domain.people import permissions
 from app.extensions import db
 from app.web.security import fab_permissions
 from tests.app_fixtures import Colleague, UserClient, settings_for

@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, false, literal, orm, true
 
 from app import access, addons
 from app.access.row_rules import RULES, OwnedRows, visible
-from app.domain import permissions
+from app.domain.people import permissions
 from app.models import Lead, User
 from app.web import Screen
 from tests.addons import attackable_addon

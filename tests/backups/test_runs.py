@@ -17,7 +17,7 @@ from app import jobs
 from app.backups import requested_runs
 from app.backups.database_urls import open_database
 from app.backups.folder import BackupFolder
-from app.domain import audit_chain
+from app.domain.audit_log import audit_chain
 from app.domain.base import Stamp
 from app.domain.maintenance import backup_runs
 from app.extensions import db

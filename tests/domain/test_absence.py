@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain.absence import COLUMNS, overlapping_leave, refuse_bad_absence
 from app.domain.base import RuleBroken
+from app.domain.people.absence import COLUMNS, overlapping_leave, refuse_bad_absence
 from app.models import User
 from tests import factories
 from tests.cases import each_case

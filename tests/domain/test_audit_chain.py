@@ -12,9 +12,9 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import audit, audit_chain, audit_keys
-from app.domain.audit_chain import ChainFault, ChainHead
-from app.domain.audit_keys import AuditKeys
+from app.domain.audit_log import audit, audit_chain, audit_keys
+from app.domain.audit_log.audit_chain import ChainFault, ChainHead
+from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.base import RuleBroken
 from app.models import AuditEntry, AuditHead, Notification
 from tests import factories

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.persistence import bulk_statements
 from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog

@@ -19,7 +19,7 @@ from app.domain import customers
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony import call_matching, call_sync, telephones
 from app.domain.telephony.call_parsing import Telephone, UnreadableCall, parse_call

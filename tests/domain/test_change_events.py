@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.persistence.change_events import EVENTS, ChangeEvent, events_of_columns
+from app.domain.persistence.change_event import ChangeEvent
+from app.domain.persistence.change_events import EVENTS, events_of_columns
 
 EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
 

@@ -12,15 +12,16 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
-from app.domain import assignment, sla, tickets
+from app.domain import assignment, tickets
 from app.domain.automation.escalation import check_record, due_records
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.picklists import TicketStatus
-from app.domain.sla import SlaTerms
-from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.timeline import Activity
+from app.domain.working_time import sla
+from app.domain.working_time.sla import SlaTerms
+from app.domain.working_time.sla_policies import SlaPolicy, SlaTarget
 from app.models import User
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE

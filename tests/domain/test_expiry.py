@@ -14,7 +14,7 @@ from app.domain.automation.expiry import due_leads, due_requests, expire_leads, 
 from app.domain.base import Stamp
 from app.domain.business_settings import BusinessSetting
 from app.domain.leads import Lead
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.timeline import Activity, StatusChange
 from app.ops.database.connections import STATEMENTS
 from tests import factories

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import StatusUpdate
-from app.domain import sla, tickets
+from app.domain import tickets
 from app.domain.automation import escalation
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
@@ -18,8 +18,9 @@ from app.domain.inbound import provider_events
 from app.domain.messaging import channel_accounts, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.picklists import TicketStatus
-from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.telephony import calls
+from app.domain.working_time import sla
+from app.domain.working_time.sla_policies import SlaPolicy, SlaTarget
 from app.lib.field_encryption import Vault
 from app.models import Message, Notification
 from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, user

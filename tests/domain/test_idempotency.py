@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import authentication, idempotency
+from app.domain import idempotency
 from app.domain.base import Conflict, RuleBroken
 from app.domain.idempotency import IdempotentRequest, StoredResponse
+from app.domain.people import authentication
 from app.domain.persistence.transaction_state import transaction_state
 from tests.factories import HOUR, NOW, user
 

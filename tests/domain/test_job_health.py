@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.maintenance import job_health
 from app.domain.maintenance.job_runs import JobRun, newest_runs
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from tests import factories
 from tests.factories import MINUTE, NOW, ZONE
 

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, lead_conversion, lead_requirements, leads, sla
+from app.domain import customers, lead_conversion, lead_requirements, leads
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.picklists import LeadStatus
+from app.domain.working_time import sla
 from app.lib.field_encryption import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, double, user

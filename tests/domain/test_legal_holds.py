@@ -12,8 +12,9 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import audit_keys, lead_conversion, legal_holds, timeline
-from app.domain.audit_keys import AuditKeys
+from app.domain import lead_conversion, legal_holds, timeline
+from app.domain.audit_log import audit_keys
+from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.maintenance import retention

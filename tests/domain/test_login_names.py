@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.base import RuleBroken
-from app.domain.login_names import clashes
+from app.domain.people.login_names import clashes
 from app.models import LoginName, User
 from tests.app_fixtures import Crm
 from tests.cases import each_case

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, sla, tickets
+from app.domain import customers, tickets
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.messaging import messages
+from app.domain.working_time import sla
 from app.models import Activity, Message, Ticket
 from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import dashboard_boards, export_and_import_runs, report_schedules, reports, saved_views
+from app.domain import dashboard_boards, report_schedules, reports, saved_views
 from app.domain.base import RuleBroken, Stamp
+from app.domain.files import export_and_import_runs
 from app.domain.report_schedules import ScheduleInput, ScheduleTimes
 from app.models import Board, ExportRun, Report, ReportSchedule, SavedView
 from tests.app_fixtures import Crm

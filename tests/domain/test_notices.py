@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RuleBroken
+from app.domain.notifications import notices
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import AuditEntry, Customer, Delivery, Notification
 from tests.factories import MINUTE, NOW, lead, task, ticket, user

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from app.domain.office_hours import (
+from app.domain.working_time.office_hours import (
     NeverOpens,
     OfficeSchedule,
     OpeningRange,

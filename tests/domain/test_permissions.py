@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain import permissions
+from app.domain.people import permissions
 
 EVERY = ("read", "create", "write", "delete")
 

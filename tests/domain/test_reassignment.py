@@ -34,12 +34,12 @@ from app.domain.base import Stamp
 from app.domain.business_settings import BusinessSetting
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
-from app.domain.notices import Notification
-from app.domain.office_schedule import Holiday
+from app.domain.notifications.notices import Notification
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.round_robin import RoundRobin
 from app.domain.tasks import Task
 from app.domain.timeline import Activity
+from app.domain.working_time.office_schedule import Holiday
 from app.ops.database.connections import STATEMENTS
 from tests import factories, forked_programs
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE

@@ -12,7 +12,8 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, Boolean, Date, DateTime, Integer, Time, func, inspect, select
 from sqlalchemy.orm import Session
 
-from app.domain import audit, customers, leads, tickets
+from app.domain import customers, leads, tickets
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS

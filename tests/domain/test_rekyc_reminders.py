@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.automation.rekyc_reminders import due_customers, remind_many
 from app.domain.business_settings import BusinessSetting
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from tests import factories
 from tests.factories import NOW
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.automation.reminder_rescheduling import reschedule
 from app.domain.base import RuleBroken
-from app.domain.reminder_preferences import parse_offsets
+from app.domain.notifications.reminder_preferences import parse_offsets
 from app.models import User
 from tests import factories
 from tests.factories import DAY, HOUR, MINUTE, NOW

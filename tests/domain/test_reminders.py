@@ -13,7 +13,7 @@ from app.domain import tasks
 from app.domain.automation import reminders
 from app.domain.automation.reminders import due_tasks, minutes_left, next_check, remind, remind_many
 from app.domain.change_context import ChangeContext
-from app.domain.notices import Notification
+from app.domain.notifications.notices import Notification
 from app.domain.tasks import Task
 from app.ops.database.connections import STATEMENTS
 from tests import factories

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
 from app import jobs, session_hooks
-from app.domain import audit, audit_chain, audit_keys
-from app.domain.audit_chain import ChainHead
-from app.domain.audit_keys import AuditKeys
+from app.domain.audit_log import audit, audit_chain, audit_keys
+from app.domain.audit_log.audit_chain import ChainHead
+from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.base import RuleBroken, Stamp, UtcDateTime
 from app.domain.maintenance import retention
 from app.domain.maintenance.retention_kinds import BY_NAME, KINDS, RetentionKind, RetentionTable

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import round_robin, users
+from app.domain import round_robin
 from app.domain.base import RuleBroken
+from app.domain.people import users
 from app.models import Group, ModulePermission, Role
 from tests.factories import DAY, HOUR, NOW, user, without_hooks
 

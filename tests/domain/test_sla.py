@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from app.domain import office_hours, sla, tickets
+from app.domain import tickets
 from app.domain.base import Stamp
 from app.domain.business_settings import BusinessSetting
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.messaging import messages
-from app.domain.office_schedule import Holiday
 from app.domain.picklists import TicketStatus
-from app.domain.sla import SlaTerms, StatusTransition
-from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.telephony import calls
 from app.domain.tickets import Ticket
+from app.domain.working_time import office_hours, sla
+from app.domain.working_time.office_schedule import Holiday
+from app.domain.working_time.sla import SlaTerms, StatusTransition
+from app.domain.working_time.sla_policies import SlaPolicy, SlaTarget
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 

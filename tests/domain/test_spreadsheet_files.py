@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.spreadsheet_files import Cell, kind_of
+from app.domain.files import spreadsheet_files
+from app.domain.files.spreadsheet_files import Cell, kind_of
 
 HEADING = "Name,Mobile No\n"
 

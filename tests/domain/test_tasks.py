@@ -11,9 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import office_hours, sla, tasks
+from app.domain import tasks
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
+from app.domain.working_time import office_hours, sla
 from app.models import Activity, Task
 from tests.factories import DAY, HOUR, MINUTE, NOW, lead, ticket, user
 

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, sla, tickets
+from app.domain import customers, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.picklists import TicketStatus, TicketSubject
+from app.domain.working_time import sla
 from app.models import Activity, Assignment, StatusChange, Task, Ticket
 from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, lead, user
 

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import round_robin, teams, users
+from app.domain import round_robin
 from app.domain.base import RuleBroken
+from app.domain.people import teams, users
 from app.models import User
 from tests.factories import DAY, HOUR, NOW, user
 

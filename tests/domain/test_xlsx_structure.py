@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.domain import xlsx_structure
-from app.domain.xlsx_structure import TEXTS, StructureCheck, TooComplex
+from app.domain.files import xlsx_structure
+from app.domain.files.xlsx_structure import TEXTS, StructureCheck, TooComplex
 from tests.cases import each_case
 
 SHEET, DEPTH = "xl/worksheets/sheet1.xml", 3

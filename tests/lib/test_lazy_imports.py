@@ -9,7 +9,7 @@ from tests import forked_programs
 #: Files are read and written by twelve threads before the process has loaded what that takes.
 PROGRAM = """
 import io, sys, threading, zipfile
-from app.domain import spreadsheet_files
+from app.domain.files import spreadsheet_files
 from app.domain.base import RuleBroken
 from app.web.dashboards import call_export
 

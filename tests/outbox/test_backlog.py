@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from app.channels import provider_registry
-from app.domain import notices
+from app.domain.notifications import notices
 from app.models import Delivery, Message, User
 from app.ops.queues import queue
 from app.outbox import account_rate_limits, backlog, delivery_engine, message_delivery

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from app import access, jobs
 from app.channels.smtp_client import SmtpClient
-from app.domain import notices
+from app.domain.notifications import notices
 from app.domain.persistence.session_context import session_context
 from app.job_runner import run_slot
 from app.models import Delivery, User

@@ -15,11 +15,11 @@ from app import jobs
 from app.channels import console_provider, provider_registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import ProviderRefusal
-from app.domain import notices
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
-from app.domain.notices import NoticeEvent
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
 from app.domain.persistence.session_context import session_context
 from app.job_runner import run_slot
 from app.lib import dlt

@@ -18,7 +18,7 @@ from flask_appbuilder import Model
 from sqlalchemy import text
 
 from app import access, create_app
-from app.domain import notices
+from app.domain.notifications import notices
 from app.extensions import db
 from app.models import ExportRun, Lead, Notification
 from tests.app_fixtures import Crm, settings_for

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 import config
 from app import access, create_app
-from app.domain import permissions
+from app.domain.people import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
 from tests.app_fixtures import FIELD_KEY

@@ -17,8 +17,7 @@ from wtforms.validators import Length, NumberRange
 
 from app import jobs
 from app.domain.base import RuleBroken, TranslatableText, join_texts, translatable
-from app.web.core.fields.base import TextField
-from app.web.core.fields.form_fields import run_validators
+from app.web.core.fields.base import TextField, validated
 from app.web.core.localization.durations import days_and_hours, milliseconds, span
 from app.web.core.localization.languages import translate_text
 from app.web.records.timelines.timeline_folding import _sentence
@@ -103,7 +102,7 @@ def test_validators_of_marshmallow_do_too(app: Any) -> None:
     field = TextField("name", "Name")
     field.validators = (SchemaLength(max=3),)
     with app.test_request_context(), force_locale("mr"), pytest.raises(RuleBroken, match="यात जास्तीत जास्त 3 अक्षरे"):
-        run_validators(field, "long")
+        validated(field, "long")
 
 
 def test_every_text_of_the_pages_is_translated_into_each_language() -> None:

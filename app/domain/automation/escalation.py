@@ -11,14 +11,17 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import literal, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import assignment, notices, office_hours, sla, teams, timeline
+from app.domain import assignment, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.notices import NoticeEvent
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
+from app.domain.people import teams
+from app.domain.people.users import active_admins
 from app.domain.round_robin import TurnPosition, substitute
-from app.domain.sla import SlaDeadline, SlaTerms
 from app.domain.tickets import Ticket
-from app.domain.users import active_admins
+from app.domain.working_time import office_hours, sla
+from app.domain.working_time.sla import SlaDeadline, SlaTerms
 from app.lib.cached_property import cached_property
 
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket}

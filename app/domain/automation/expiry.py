@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, leads, notices, office_hours, timeline
+from app.domain import business_settings, leads, timeline
 from app.domain.assignment_requests import AssignmentRequest
 from app.domain.base import Stamp
 from app.domain.leads import Lead
+from app.domain.notifications import notices
 from app.domain.picklists import LeadStatus
 from app.domain.tickets import Ticket
+from app.domain.working_time import office_hours
 from app.lib.batches import batched
 
 #: Assignees per statement: for more values than 199 MariaDB estimates their rows, and may read all leads.

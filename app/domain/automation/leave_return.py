@@ -9,10 +9,12 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, leads, notices, task_handover, tickets, users
+from app.domain import assignment, leads, task_handover, tickets
 from app.domain.assignment import Assignment
 from app.domain.base import Stamp
 from app.domain.leads import Lead
+from app.domain.notifications import notices
+from app.domain.people import users
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tickets import Ticket
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, leads, office_hours, round_robin, tasks, tickets
+from app.domain import business_settings, leads, round_robin, tasks, tickets
 from app.domain.automation.reassignment_batch import ReassignmentBatch, RecordToReassign
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
@@ -18,6 +18,7 @@ from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
+from app.domain.working_time import office_hours
 
 #: kind -> (record, its statuses, default role, meanings of closed statuses).
 KINDS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {

@@ -11,14 +11,15 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, notices, reminder_preferences, round_robin, tasks, timeline
+from app.domain import assignment, round_robin, tasks, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
+from app.domain.notifications import notices, reminder_preferences
+from app.domain.people.users import active_admins
 from app.domain.persistence import bulk_statements, change_events, recount_marks
 from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
-from app.domain.users import active_admins
 
 
 @dataclass(frozen=True)

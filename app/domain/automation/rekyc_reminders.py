@@ -12,9 +12,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, notices, teams
+from app.domain import business_settings
 from app.domain.customers import Customer
-from app.domain.notices import NoticeEvent, Notification
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent, Notification
+from app.domain.people import teams
 from app.lib.batches import batched
 
 #: A date that has passed for longer isn't reminded of: an import may bring many.

@@ -12,7 +12,8 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import notices, reminder_preferences, round_robin, tasks
+from app.domain import round_robin, tasks
+from app.domain.notifications import notices, reminder_preferences
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.snooze import next_morning

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import CompoundSelect, func, not_, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import sla
 from app.domain.leads import Lead
 from app.domain.messaging import messages
 from app.domain.messaging.messages import Message
@@ -16,6 +15,7 @@ from app.domain.persistence.session_context import session_context
 from app.domain.telephony.calls import CallLog
 from app.domain.tickets import Ticket
 from app.domain.timeline import StatusChange
+from app.domain.working_time import sla
 
 #: The column by which messages, calls and changes of status refer to a record.
 _RECORDS: dict[str, Any] = {"lead_id": Lead, "ticket_id": Ticket}

@@ -13,23 +13,21 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.inbound import failed_replies, mail_record_rules, mail_threads, provider_events
+from app.domain.inbound.mail_context import InboundMailContext
 from app.domain.inbound.mail_threads import Thread
 from app.domain.messaging import channel_accounts, consents, conversations, mails, messages
-from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import MAX_BODY, Message
+from app.domain.notifications import notices
 from app.domain.persistence.session_context import session_context
 from app.lib import opt_out_words
 from app.lib.automatic_mail import Bounce
-from app.lib.field_encryption import Vault
 from app.lib.file_kinds import BOMB, kind_of
 from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import MailAttachment, ReadMail, UnreadableMail, read, storable
-from app.ops.storage.file_store import FileStore
 
 MAX_QUOTED = 200_000
 #: Emails per hour and sender that may create records: a program that answers ours would never end.
@@ -39,29 +37,6 @@ CAME_BACK = "This email was sent by one of our own addresses and came back. It w
 IS_REPORT = "A report of failed delivery. The email that did not arrive is marked."
 HAS_BOMB = "A file in this email unpacks to far more than it says, which can harm computers. It was not kept."
 IS_CUT = "This email is too long or has too many parts; the original has all of it."
-
-
-@dataclass(frozen=True)
-class InboundMailContext:
-    """The account, services and time for processing an email."""
-
-    account: ChannelAccount
-    #: The settings of the account.
-    values: Mapping[str, str]
-    #: The account that sends replies: its conversations are those to which the emails belong.
-    answering: ChannelAccount
-    #: Addresses of our own accounts, in lower case.
-    own_addresses: frozenset[str]
-    store: FileStore
-    vault: Vault
-    now: datetime
-    #: The office's time zone.
-    zone: str
-
-    @property
-    def stamp(self) -> Stamp:
-        """The system as the author, at the time of the context."""
-        return Stamp(None, self.now)
 
 
 @dataclass(frozen=True)

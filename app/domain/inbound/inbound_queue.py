@@ -24,7 +24,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Stamp, UtcDateTime
 
 #: new: to be processed. failed: not understood, until a person retries or dismisses it.

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, leads, sla, tickets
+from app.domain import business_settings, leads, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.inbound import mail_threads
+from app.domain.inbound.mail_context import InboundMailContext
 from app.domain.leads import Lead
 from app.domain.picklists import TicketSubject
 from app.domain.tickets import Ticket
+from app.domain.working_time import sla
 from app.lib.mail_reading import ReadMail
 from app.lib.mail_subjects import bare_subject
-
-if TYPE_CHECKING:
-    from app.domain.inbound.inbound_mail import InboundMailContext
 
 #: Characters of the email that are copied to the description.
 MAX_DESCRIPTION = 5_000

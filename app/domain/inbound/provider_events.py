@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.channels.provider import CallUpdate, Event, IncomingMessage, StatusUpdate
-from app.domain import leads, notices, tickets
+from app.domain import leads, tickets
 from app.domain.base import Stamp
 from app.domain.inbound import failed_replies
 from app.domain.leads import Lead
@@ -21,6 +21,7 @@ from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.messaging.messages import Message
+from app.domain.notifications import notices
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.telephony import call_matching, call_updates
 from app.domain.telephony.call_matching import CallTarget

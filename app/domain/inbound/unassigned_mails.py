@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.inbound import inbound_mail, mail_threads
-from app.domain.inbound.inbound_mail import InboundMailContext
+from app.domain.inbound.mail_context import InboundMailContext
 from app.domain.inbound.mail_threads import Thread
 from app.domain.messaging import conversations, messages
 from app.domain.messaging.mails import Mail

@@ -20,9 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, users
 from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.maintenance.job_runs import JobRun
+from app.domain.notifications import notices
+from app.domain.people import users
 
 KINDS = ("backup", "verify", "drill", "delete")
 #: partly: nothing was wrong, but not everything could be checked. cut: the process that ran it died.

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Stamp
 from app.domain.maintenance.job_runs import FailedCall
 

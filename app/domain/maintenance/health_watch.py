@@ -7,10 +7,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.maintenance import health_samples, health_thresholds
 from app.domain.maintenance.health_thresholds import ThresholdChange
-from app.domain.users import active_admins
+from app.domain.notifications import notices
+from app.domain.people.users import active_admins
 from app.lib.digit_grouping import grouped
 
 

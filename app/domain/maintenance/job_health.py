@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.maintenance import job_runs
 from app.domain.maintenance.job_runs import JobRun
-from app.domain.users import active_admins
+from app.domain.notifications import notices
+from app.domain.people.users import active_admins
 
 #: A job of every minute is late if it has not started for longer than this, or runs for longer.
 LATE_AFTER = timedelta(minutes=3)

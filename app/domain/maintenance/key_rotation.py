@@ -14,7 +14,8 @@ from flask_appbuilder import Model
 from sqlalchemy import Table, Text, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit, audit_chain, audit_keys, retired_keys
+from app.domain import retired_keys
+from app.domain.audit_log import audit, audit_chain, audit_keys
 from app.domain.base import Stamp
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import SECRET_FIELDS, Customer

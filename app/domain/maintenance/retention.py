@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, delete, func, select, true, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit, legal_holds
+from app.domain import legal_holds
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.legal_holds import HeldIds
 from app.domain.maintenance.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind, RetentionTable

@@ -14,23 +14,24 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, or_
 from sqlalchemy.orm import Session
 
-from app.domain import attachments, audit_chain
-from app.domain.attachments import Attachment
-from app.domain.audit import AuditEntry
-from app.domain.authentication import FailedLogin, SignIn
+from app.domain.audit_log import audit_chain
+from app.domain.audit_log.audit import AuditEntry
 from app.domain.base import TranslatableText, translatable
+from app.domain.files import attachments
+from app.domain.files.attachments import Attachment
 from app.domain.idempotency import StoredResponse
 from app.domain.inbound.inbound_queue import InboundEvent
 from app.domain.maintenance.backup_runs import BackupRun
 from app.domain.maintenance.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement, minute_of
 from app.domain.maintenance.job_runs import FailedCall, JobRun
 from app.domain.maintenance.retention_runs import RetentionRun
-from app.domain.notices import Delivery, Notification
+from app.domain.notifications.notices import Delivery, Notification
+from app.domain.people.authentication import FailedLogin, SignIn
+from app.domain.people.two_factor import PendingSignIn, RememberedBrowser
 from app.domain.report_schedules import ReportRun
 from app.domain.telephony.call_cards import CallCard
 from app.domain.telephony.telephones import QuarantinedCall
 from app.domain.timeline import Activity
-from app.domain.two_factor import PendingSignIn, RememberedBrowser
 from app.domain.webhooks import WebhookDelivery
 
 #: No kind can be kept longer; more is a typing error.

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain import custom_values, sla
+from app.domain import custom_values
 from app.domain.base import RuleBroken, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
+from app.domain.working_time import sla
 
 #: Columns of the SLA clock and of what follows from a status: they are merged together with the status.
 _CLOCK = sla.CLOCK_COLUMNS

@@ -12,7 +12,8 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, audit, custom_values, customer_keys, legal_holds, timeline
+from app.domain import assignment, custom_values, customer_keys, legal_holds, timeline
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, audit, custom_values, customer_keys, customer_linking, legal_holds, timeline
+from app.domain import assignment, custom_values, customer_keys, customer_linking, legal_holds, timeline
 from app.domain.assignment import Assignment
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer

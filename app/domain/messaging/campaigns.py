@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.messaging import channel_accounts, message_templates
 from app.domain.messaging.message_templates import MessageTemplate

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, Boolean, Integer, String, Text, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.channels.provider import ProviderKind
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import (
     AlreadyExists,
     NotFound,

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, select, union
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
-from app.domain import audit, business_settings
+from app.domain import business_settings
+from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead

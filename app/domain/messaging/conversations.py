@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, sel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.persistence.transaction_state import transaction_state
 

@@ -12,10 +12,10 @@ from sqlalchemy import ForeignKey, Index, Integer, String, func, insert, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import Record, Stamp, UtcDateTime
-from app.domain.file_references import STORED_FILE
 from app.domain.messaging.consents import DoNotDisturb
+from app.domain.persistence.file_references import STORED_FILE
 from app.lib import phone
 
 #: Lines of one file.

@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.file_references import STORED_FILE
+from app.domain.persistence.file_references import STORED_FILE
 from app.domain.retired_keys import MESSAGE_ID, load
 from app.lib.field_encryption import Vault, fingerprint
 

@@ -14,7 +14,7 @@ from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, sel
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime
-from app.domain.file_references import STORED_FILE
+from app.domain.persistence.file_references import STORED_FILE
 from app.domain.persistence.transaction_state import transaction_state
 from app.lib.file_kinds import SHOWN
 from app.ops.storage.file_store import PREFIX

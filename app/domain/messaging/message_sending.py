@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from app.channels.provider import Abilities
 from app.channels.provider_registry import KINDS
-from app.domain import audit, business_settings
+from app.domain import business_settings
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.messaging import channel_accounts, conversations, dlt_rules, file_checks, message_templates, messages
 from app.domain.messaging.channel_accounts import ChannelAccount

@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit, sla, timeline
+from app.domain import timeline
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
 from app.domain.messaging import consents, message_files
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.tickets import Ticket
+from app.domain.working_time import sla
 from app.lib import phone
 from app.lib.mail_addresses import is_email
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RuleBroken, translatable
 from app.domain.messaging import dlt_rules, message_templates
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.message_templates import MessageTemplate
+from app.domain.notifications import notices
 
 #: What a template of notifications can have as variables. WhatsApp's have numbers instead of names.
 VARIABLES = ("text", "link", "event", "record", "notice")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.domain.base import NUMBER_PREFIXES, NumberSeries
-from app.domain.persistence.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import part_of
 from app.ops.statements import fast_statements
 
 #: Numbers that are taken at once while several transactions need one.
@@ -51,6 +51,10 @@ class AllottedNumbers:
     has_block: bool = False
 
 
+class _TakenNumbers(dict[Series, AllottedNumbers]):
+    """The record numbers taken by one transaction, by series."""
+
+
 _lock = threading.Lock()
 _shared: WeakKeyDictionary[Engine, dict[Series, _Shared]] = WeakKeyDictionary()
 
@@ -68,7 +72,7 @@ os.register_at_fork(after_in_child=forget_all)
 def next_number(session: Session, kind: str, year: int) -> str:
     """Issue the next number of a kind, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
     if session.get_bind().dialect.name == "sqlite":
-        reserved = transaction_state(session).numbers.get((kind, year))
+        reserved = part_of(session, _TakenNumbers).get((kind, year))
         last = reserved.rest.pop(0) if reserved and reserved.rest else _take(session, (kind, year), 1)
     else:
         last = _from_process(session, (kind, year)) or _from_row(session, (kind, year))
@@ -86,7 +90,7 @@ def reserve(session: Session, kind: str, year: int, count: int) -> None:
 
 
 def _taken(session: Session, series: Series) -> AllottedNumbers:
-    found = transaction_state(session).numbers
+    found = part_of(session, _TakenNumbers)
     if series not in found:
         held = _shared.setdefault(session.get_bind().engine, {})
         found[series] = AllottedNumbers(held.setdefault(series, _Shared()))
@@ -179,7 +183,7 @@ _UNSYNCHRONIZED = {"synchronize_session": False}
 
 def return_unused(session: Session) -> None:
     """Session hook, after a commit: make the rest of a block available to the process."""
-    numbers = transaction_state(session).numbers
+    numbers = part_of(session, _TakenNumbers)
     if not numbers or session.in_nested_transaction():
         return
     with _lock:
@@ -190,13 +194,13 @@ def return_unused(session: Session) -> None:
 
 def discard_unused(session: Session, _transaction: SessionTransaction) -> None:
     """Session hook, after a rollback, also to a savepoint: discard a block that may have been undone."""
-    for taken in transaction_state(session).numbers.values():
+    for taken in part_of(session, _TakenNumbers).values():
         taken.rest = []
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
     """Session hook: let others take the next block."""
-    numbers = transaction_state(session).numbers
+    numbers = part_of(session, _TakenNumbers)
     if not numbers or transaction.parent is not None:
         return
     with _lock:

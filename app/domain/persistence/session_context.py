@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
-
-if TYPE_CHECKING:
-    from app.domain.notice_batches import NoticeBatch
 
 #: user id -> kind -> channel -> wanted; only what differs from notices.CHANNELS.
 NoticeChoices = Mapping[int, Mapping[str, Mapping[str, bool]]]
 _KEY = "context"
+
+
+class NoticeCollector(Protocol):
+    """Collects the notices of a bulk action: `notice_batches.NoticeBatch`."""
+
+    def add(self, events: Iterable[Any], /) -> None:
+        """Collect these events of `notices` instead of writing them."""
+
+    def record(self) -> AbstractContextManager[None]:
+        """Work on one record: an exception drops the notices collected for it."""
 
 
 @dataclass
@@ -32,7 +40,7 @@ class SessionContext:
     #: Everybody's choices; None = not loaded yet. Requests and jobs set those that they have.
     notice_choices: NoticeChoices | None = None
     #: Collects the notices of a bulk action; None = each is written at once.
-    notice_batch: NoticeBatch | None = None
+    notice_batch: NoticeCollector | None = None
     #: Collects a change's history rows by class, see history_rows; None = each is written by itself.
     history_rows: dict[Any, list[dict[str, Any]]] | None = None
     #: (acting person, class of a record, id) -> number of records that the person was just found to see.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from flask_appbuilder.security.sqla.models import Role
 from sqlalchemy.orm import Session
 
-if TYPE_CHECKING:
-    from app.domain.audit import AuditEntry
-    from app.domain.custom_values import FieldCache
-    from app.domain.persistence.change_events import ChangeEvent, RecordKey
-    from app.domain.persistence.numbering import AllottedNumbers, Series
+from app.domain.persistence.change_event import ChangeEvent, RecordKey
 
 _KEY = "pending"
+Part = TypeVar("Part")
 
 
 @dataclass
@@ -52,9 +49,6 @@ class TransactionState:
     campaigns: list[int] = field(default_factory=list)
     #: New roles and their (module, verb) cells, added when the flush has given the roles their ids.
     new_roles: list[tuple[Role, set[tuple[str, str]]]] = field(default_factory=list)
-    #: Audit entries to be sealed and inserted before the commit, and their number at the start of each savepoint.
-    audit_entries: list[AuditEntry] = field(default_factory=list)
-    audit_savepoints: list[int] = field(default_factory=list)
     #: Quarter hours in which calls were changed. Become marks of the roll-ups before the commit.
     call_moments: set[datetime] = field(default_factory=set)
     #: (kind, id) of rows whose figures change, and table -> the last id before rows without known ids were added.
@@ -66,12 +60,10 @@ class TransactionState:
     held_records: set[tuple[str, int]] = field(default_factory=set)
     held_tasks: set[int] = field(default_factory=set)
     tasks_after: int | None = None
-    #: The record numbers taken by this transaction, by series.
-    numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
-    #: The custom fields read by this transaction.
-    custom_fields: FieldCache | None = None
     #: Whether there was an active admin before this flush; False if the flush can't remove the last one.
     had_admin: bool = False
+    #: What single modules collect in classes of their own, by class, see `part_of`.
+    parts: dict[type, Any] = field(default_factory=dict, compare=False)
 
     def take_notified(self) -> list[tuple[int, str]]:
         """Return `notified` and empty it."""
@@ -92,6 +84,15 @@ def transaction_state(session: Session) -> TransactionState:
     found = session.info.get(_KEY)
     if not isinstance(found, TransactionState):
         found = session.info[_KEY] = TransactionState()
+    return found
+
+
+def part_of(session: Session, kind: type[Part]) -> Part:
+    """What this session has collected in this class; made without arguments when it is first asked for."""
+    parts = transaction_state(session).parts
+    found: Part | None = parts.get(kind)
+    if found is None:
+        found = parts[kind] = kind()
     return found
 
 

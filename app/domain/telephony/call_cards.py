@@ -14,12 +14,12 @@ from flask_appbuilder.security.sqla.models import Role, User
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import office_hours, office_schedule
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
-from app.domain.permissions import ModulePermission
+from app.domain.people.permissions import ModulePermission
+from app.domain.people.users import absence, available, has_role, is_on_leave
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony.calls import CallLog
-from app.domain.users import absence, available, has_role, is_on_leave
+from app.domain.working_time import office_hours, office_schedule
 
 #: How long a card is shown at most.
 LASTS = timedelta(hours=12)

@@ -17,7 +17,8 @@ from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, select, upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit, timeline
+from app.domain import timeline
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.messaging import consents, message_sending
 from app.domain.messaging.consents import MessageAddress

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import sla, timeline
+from app.domain import timeline
 from app.domain.leads import Lead
 from app.domain.persistence import bulk_statements, change_events
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
@@ -18,6 +18,7 @@ from app.domain.telephony.call_parsing import ParsedCall, Telephone, UnreadableC
 from app.domain.telephony.calls import CallLog, timeline_payload
 from app.domain.telephony.missed_calls import MissedCall
 from app.domain.tickets import Ticket
+from app.domain.working_time import sla
 
 #: Calls in one batch.
 MAX_BATCH = 1000

@@ -24,11 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import sla, timeline
+from app.domain import timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
+from app.domain.working_time import sla
 from app.lib import phone
 
 DIRECTIONS = ("Incoming", "Outgoing", "Unknown")

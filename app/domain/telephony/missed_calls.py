@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices
+from app.domain.notifications import notices
 
 
 @dataclass(frozen=True)

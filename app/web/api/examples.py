@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain import notices
+from app.domain.notifications import notices
 
 _DAY, _MOMENT = "2026-11-24", "2026-11-24T05:30:00+00:00"
 _PERSON = {"id": 7, "username": "ana", "full_name": "Ana Shah"}

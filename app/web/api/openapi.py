@@ -18,8 +18,8 @@ from flask_babel import gettext as _
 from app.domain.base import NotFound
 from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
 from app.web.api.schemas import SHARED, ref, register_schemas
+from app.web.core import request_custom_fields
 from app.web.core.fab_access import JsonErrorResponses, json_answer, refuse_as_json
-from app.web.core.fields import custom_field_catalog
 
 _ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
 A refusal is a sentence in the language of Accept-Language (en, hi, gu, mr) in the shape Error. Lists are read by page
@@ -42,7 +42,7 @@ class OpenApi(JsonErrorResponses, fab.OpenApi):
         """The document, built once per process and set of custom fields, in English."""
         if version != "v1":
             raise NotFound(_("This page or record doesn't exist."))
-        fields = custom_field_catalog.current().fields
+        fields = request_custom_fields.current().fields
         kept, cached = current_app.extensions.get("crm_openapi", (None, {}))
         if not cached or kept != fields:
             with force_locale("en"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.notice_batches import one_notice_each
+from app.domain.notifications.notice_batches import one_notice_each
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain.base import NotFound
-from app.domain.permissions import VERBS
+from app.domain.people.permissions import VERBS
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.in_memory_lists import MemoryDocType

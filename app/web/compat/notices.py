@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain import notices
+from app.domain.notifications import notices
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Notification, Task

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import office_hours
+from app.domain.working_time import office_hours
 from app.extensions import db
 from app.models import Holiday, Role
 from app.web.compat.arguments import Arguments

@@ -8,9 +8,10 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, round_robin
+from app.domain import assignment, round_robin
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
-from app.domain.users import get_role
+from app.domain.people.users import get_role
 from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain.attachments import newest
+from app.domain.files.attachments import newest
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.web.compat import client

@@ -19,9 +19,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
-from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.merging.merged_records import MergedAway
+from app.domain.people import permissions
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.ops.database.connections import WRITES

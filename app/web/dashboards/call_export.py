@@ -12,10 +12,10 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement
 
 from app import access
-from app.domain import audit
 from app.domain.analytics import call_summary
 from app.domain.analytics.call_summary import Row
 from app.domain.analytics.figures import CountScope
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.lazy_imports import IMPORTING

@@ -16,9 +16,10 @@ from werkzeug.datastructures import MultiDict
 from app import access
 from app.access.person import ADMIN, Person
 from app.access.rights_cache import highest_levels
-from app.domain import dashboard_boards, teams, users
+from app.domain import dashboard_boards
 from app.domain.base import RuleBroken
-from app.domain.permissions import MASK_RANK
+from app.domain.people import teams, users
+from app.domain.people.permissions import MASK_RANK
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Board, FieldMask, ModulePermission, Role

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app import access
-from app.domain import users
+from app.domain.people import users
 from app.extensions import db
 from app.models import Board, BoardHome, Role
 from app.web.core.viewer import Viewer

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response
 from flask_babel import gettext as _
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.core.request_transaction import request_transaction

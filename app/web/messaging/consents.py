@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import Person
-from app.domain import audit, business_settings
+from app.domain import business_settings
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import consents, messages
 from app.domain.messaging.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb

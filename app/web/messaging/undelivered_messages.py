@@ -14,10 +14,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import permissions
 from app.domain.base import NotFound, RuleBroken
 from app.domain.inbound import inbound_queue
 from app.domain.messaging import messages
+from app.domain.people import permissions
 from app.extensions import db
 from app.inbound import inbound_processing
 from app.lib.digit_grouping import GroupedInt, grouped

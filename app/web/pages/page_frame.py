@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sqlalchemy import bindparam, select
 
 from app.access import Person
-from app.domain import notices
+from app.domain.notifications import notices
 from app.domain.telephony import call_cards
 from app.extensions import db
 from app.lib.cached_property import cached_property

@@ -18,8 +18,8 @@ from flask_wtf.csrf import generate_csrf
 from app import access
 from app.domain.custom_fields import mask_name
 from app.shown_brand import ShownBrand
+from app.web.core import request_custom_fields
 from app.web.core.fab_access import json_answer
-from app.web.core.fields import custom_field_catalog
 from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import SPRITE, static_url
 
@@ -124,7 +124,7 @@ def _rights_mark(person: access.Person) -> str:
     """The same as long as the person sees the same kinds of rows and fields; made once of a person's rights."""
     found: str | None = person.derived.get(RIGHTS)
     if found is None:
-        restricted = [mask_name(each.id) for each in custom_field_catalog.current().restricted]
+        restricted = [mask_name(each.id) for each in request_custom_fields.current().restricted]
         rights = orjson.dumps(access.rights_snapshot(person, restricted), option=orjson.OPT_SORT_KEYS)
         found = hashlib.sha256(rights).hexdigest()[:12]
         person.derived.keep(RIGHTS, found)

@@ -12,7 +12,7 @@ from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app import access, notice_links, notice_texts
-from app.domain import notices
+from app.domain.notifications import notices
 from app.models import Activity, Delivery, Message, Notification, User
 
 #: A notice this recent is still shown as a toast on the first page that its user opens.

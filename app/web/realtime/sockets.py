@@ -17,7 +17,8 @@ from sqlalchemy import not_, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import notices, two_factor
+from app.domain.notifications import notices
+from app.domain.people import two_factor
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.lib.token_hash import hash_token

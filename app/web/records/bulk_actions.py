@@ -15,7 +15,7 @@ from flask_babel import ngettext
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.base import NotFound, RuleBroken
-from app.domain.notice_batches import NoticeBatch, one_notice_each
+from app.domain.notifications.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.ops.database.database_errors import cause_of

@@ -11,7 +11,7 @@ from flask_babel import ngettext
 
 from app.domain import bulk_undo
 from app.domain.base import NotFound, RuleBroken
-from app.domain.notice_batches import one_notice_each
+from app.domain.notifications.notice_batches import one_notice_each
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id

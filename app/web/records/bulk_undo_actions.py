@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 from app.domain import bulk_undo
 from app.domain.base import Conflict, RuleBroken
 from app.domain.bulk_undo import BulkChange
-from app.domain.sla import CLOCK_COLUMNS, SlaRecord
+from app.domain.working_time.sla import CLOCK_COLUMNS, SlaRecord
 from app.extensions import db
-from app.web.core.fields import custom_field_catalog
+from app.web.core import request_custom_fields
 from app.web.core.viewer import Viewer
 from app.web.records import assignment_actions
 
@@ -24,7 +24,7 @@ def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The values that the action is about to replace, in their JSON form."""
     kept = {name: _as_json(value) for name, value in bulk_undo.values_of(row, names).items()}
     if "custom" in kept:  # including those without a value, so that a value given by the action is removed again
-        fields = custom_field_catalog.current().of(row.__tablename__)
+        fields = request_custom_fields.current().of(row.__tablename__)
         kept["custom"] = {"json": {each.name: (row.custom or {}).get(each.name) for each in fields}}
     if "status_id" in names and isinstance(row, SlaRecord):
         clock = bulk_undo.values_of(row, CLOCK_COLUMNS)

@@ -14,7 +14,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, kind_of_number, translatable
 from app.extensions import db
 from app.lib import phone

@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain import disclosures
-from app.domain.audit import AuditEntry
-from app.domain.permission_labels import FIELD_LABELS
+from app.domain.audit_log.audit import AuditEntry
+from app.domain.people.permission_labels import FIELD_LABELS
 from app.extensions import db
 from app.models import Customer
 from app.web.core.fields.date_fields import moment_cell

@@ -14,7 +14,7 @@ from app.domain import custom_fields
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core.fields import custom_field_catalog
+from app.web.core import request_custom_fields
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.viewer import Viewer
@@ -50,7 +50,7 @@ def refuse_vanished(record: Any, stored: Any = None) -> None:
 
     Nothing could keep it. `record` is the class of the row, `stored` the row as it is.
     """
-    known = {each.name for each in custom_field_catalog.current().of(record.__tablename__)}
+    known = {each.name for each in request_custom_fields.current().of(record.__tablename__)}
     before = (getattr(stored, "custom", None) or {}) if stored is not None else {}
     for name, text in request.form.items():
         is_gone = name.startswith(custom_fields.PREFIX) and name.partition("--")[0] not in known

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from werkzeug.wsgi import FileWrapper
 
 from app import access
-from app.domain.audit import AuditEntry
+from app.domain.audit_log.audit import AuditEntry
 from app.domain.base import NotFound
 from app.domain.telephony import recordings
 from app.extensions import db

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, case, or_
 
-from app.domain import office_hours, sla
+from app.domain.working_time import office_hours, sla
 from app.notice_texts import office_time
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField, relative

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from app.domain import office_hours
 from app.domain.snooze import next_morning
+from app.domain.working_time import office_hours
 from app.web.core.viewer import Viewer
 
 

@@ -13,9 +13,10 @@ from sqlalchemy import Integer, bindparam, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import assignment, notices, tasks
+from app.domain import assignment, tasks
 from app.domain.base import RuleBroken, UtcDateTime
-from app.domain.reminder_preferences import REMINDER_MINUTES
+from app.domain.notifications import notices
+from app.domain.notifications.reminder_preferences import REMINDER_MINUTES
 from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.models import Lead
 from app.web.api.resource import Resource

@@ -10,7 +10,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.domain.report_schedules import FORMATS
 from app.lib.digit_grouping import grouped

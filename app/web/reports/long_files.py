@@ -12,7 +12,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken, translatable
-from app.domain.export_and_import_runs import ExportRun
+from app.domain.files.export_and_import_runs import ExportRun
 from app.domain.reports import Report
 from app.extensions import db
 from app.web.core.view_registry import screen_of_kind

@@ -13,7 +13,7 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.domain.permissions import VERBS
+from app.domain.people.permissions import VERBS
 from app.domain.report_schedules import FORMATS
 from app.domain.reports import AUDIENCES, Report
 from app.extensions import db

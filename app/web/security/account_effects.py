@@ -11,9 +11,9 @@ from sqlalchemy import exists, inspect, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import two_factor
-from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
+from app.domain.people import two_factor
+from app.domain.people.authentication import note_sign_in_ended
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import ApiKey, Role, SignIn, User

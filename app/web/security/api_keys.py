@@ -19,10 +19,11 @@ from flask_babel import gettext as _
 from sqlalchemy import bindparam, case, or_, select, update
 
 from app import access
-from app.domain import audit, permissions
-from app.domain.authentication import note_sign_in_ended
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
-from app.domain.permission_labels import VERB_LABELS, module_labels
+from app.domain.people import permissions
+from app.domain.people.authentication import note_sign_in_ended
+from app.domain.people.permission_labels import VERB_LABELS, module_labels
 from app.extensions import db
 from app.lib.token_hash import hash_token
 from app.models import ApiKey, User

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import permissions
+from app.domain.people import permissions
 from app.models import Role
 from app.web.core.request_transaction import request_transaction
 

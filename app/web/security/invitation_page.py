@@ -14,9 +14,10 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.security import generate_password_hash
 
 from app import access
-from app.domain import audit, invitations
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
-from app.domain.invitations import Invitation
+from app.domain.people import invitations
+from app.domain.people.invitations import Invitation
 from app.extensions import csrf, db
 from app.outbox import invitation_delivery
 from app.web.core.localization.languages import translate_text

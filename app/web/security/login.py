@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from app import access
 from app.access import Person
-from app.domain.two_factor import REMEMBERED_FOR
+from app.domain.people.two_factor import REMEMBERED_FOR
 from app.extensions import csrf, db
 from app.models import BoardHome, Role
 from app.web.core.fab_access import refusal, request_time

@@ -15,8 +15,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from app.domain.authentication import FAILED_LOGINS_KEPT_FOR
 from app.domain.base import RuleBroken
+from app.domain.people.authentication import FAILED_LOGINS_KEPT_FOR
 from app.models import FailedLogin
 from app.web.core.request_transaction import request_transaction
 

@@ -15,9 +15,11 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, notices, two_factor
-from app.domain.authentication import note_sign_in_ended
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
+from app.domain.notifications import notices
+from app.domain.people import two_factor
+from app.domain.people.authentication import note_sign_in_ended
 from app.extensions import db
 from app.lib.field_encryption import Vault
 from app.models import SignIn

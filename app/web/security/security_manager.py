@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
-from app.domain import audit, login_names, permissions
+from app.domain.audit_log import audit
+from app.domain.people import login_names, permissions
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -44,7 +45,6 @@ from app.web.security import (
 from app.web.security.sessions import Credential
 
 _PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *brand.ENDPOINTS, *script_texts.ENDPOINTS)
-
 
 #: Belong to a single request; an app context may live longer (tests, shells).
 _REQUEST_GLOBALS = frozenset(

@@ -20,8 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, two_factor
-from app.domain.authentication import note_sign_in_ended
+from app.domain.audit_log import audit
+from app.domain.people import two_factor
+from app.domain.people.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.lib.token_hash import hash_token

@@ -18,8 +18,8 @@ from markupsafe import Markup
 from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import two_factor
 from app.domain.base import RuleBroken
+from app.domain.people import two_factor
 from app.extensions import csrf, db
 from app.lib import totp
 from app.lib.field_encryption import VaultError

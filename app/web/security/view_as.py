@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from app import access
 from app.access.read_only_sessions import NOTHING_CHANGES
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
 from app.extensions import csrf, db
 from app.models import User

@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Select, select
 
 from app import access
-from app.domain import audit, audit_chain
+from app.domain.audit_log import audit, audit_chain
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import AuditEntry, User

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 
-from app.domain import audit_chain
+from app.domain.audit_log import audit_chain
 from app.lib.digit_grouping import grouped
 
 

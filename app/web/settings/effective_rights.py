@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 
 from app import access
 from app.access.role_matrix import Matrix, load_matrix
-from app.domain import permissions, teams
 from app.domain.base import RuleBroken
-from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
+from app.domain.people import permissions, teams
+from app.domain.people.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import User

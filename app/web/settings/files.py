@@ -11,9 +11,10 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import business_settings, file_quotas
+from app.domain import business_settings
 from app.domain.base import RuleBroken
-from app.domain.file_quotas import INSTALLATION
+from app.domain.files import file_quotas
+from app.domain.files.file_quotas import INSTALLATION
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import Attachment, BusinessSetting

@@ -12,10 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import config
-from app.domain import business_settings, notices
+from app.domain import business_settings
 from app.domain.base import RuleBroken
 from app.domain.messaging import channel_accounts, notice_templates
 from app.domain.messaging.notice_templates import NoticeWay
+from app.domain.notifications import notices
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import BusinessSetting, MessageTemplate

@@ -17,8 +17,8 @@ from wtforms import DateField, TimeField
 from wtforms.validators import InputRequired, Optional
 from wtforms.widgets import TextInput
 
-from app.domain import office_hours
 from app.domain.base import Conflict, RuleBroken
+from app.domain.working_time import office_hours
 from app.extensions import db
 from app.lib.iso_time import read_time
 from app.models import Holiday, OfficeRange

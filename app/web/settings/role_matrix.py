@@ -13,15 +13,14 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, Matrix, load_matrix, refuse_fixed_role, save_matrix
-from app.domain import permissions, users
-from app.domain.authentication import note_sign_in_ended
 from app.domain.base import Conflict, RuleBroken, join_texts
 from app.domain.custom_fields import mask_name
-from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
+from app.domain.people import permissions, users
+from app.domain.people.authentication import note_sign_in_ended
+from app.domain.people.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
-from app.web.core import fab_access
-from app.web.core.fields import custom_field_catalog
+from app.web.core import fab_access, request_custom_fields
 from app.web.core.localization.languages import translate_text
 from app.web.core.views import custom_columns
 from app.web.pages.hardened_view import protect
@@ -170,7 +169,7 @@ def _mask_rows(matrix: Matrix) -> list[dict[str, str]]:
 
 def masked_fields() -> list[tuple[str, str]]:
     """(name of the mask, label) of the fields that roles see in part: the product's, then custom ones."""
-    custom = custom_field_catalog.current().restricted
+    custom = request_custom_fields.current().restricted
     return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
 

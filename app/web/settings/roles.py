@@ -23,8 +23,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.access.changed_rows import previous_value
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix, refuse_fixed_role, save_matrix
-from app.domain import users
 from app.domain.base import RuleBroken
+from app.domain.people import users
 from app.extensions import db
 from app.models import Role
 from app.web.pages.hardened_view import VERBS as SCREEN_VERBS

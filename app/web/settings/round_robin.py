@@ -11,8 +11,10 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, round_robin, users
+from app.domain import assignment, round_robin
+from app.domain.audit_log import audit
 from app.domain.base import NotFound
+from app.domain.people import users
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id

@@ -8,9 +8,10 @@ from flask import flash, g, request
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import audit, invitations
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
-from app.domain.invitations import Invitation
+from app.domain.people import invitations
+from app.domain.people.invitations import Invitation
 from app.extensions import db
 from app.ops.redis.rate_counter import Rate
 from app.outbox import invitation_delivery

@@ -26,9 +26,10 @@ from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import absence, invitations, reminder_preferences, teams, two_factor
 from app.domain.automation import reminder_rescheduling
 from app.domain.base import RuleBroken
+from app.domain.notifications import reminder_preferences
+from app.domain.people import absence, invitations, teams, two_factor
 from app.extensions import db
 from app.lib import phone
 from app.models import User

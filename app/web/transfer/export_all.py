@@ -23,7 +23,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import file_references
+from app.domain.persistence import file_references
 from app.models import Record
 from app.ops.storage.file_store import CHUNK, FileStore
 

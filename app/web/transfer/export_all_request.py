@@ -12,9 +12,10 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, export_and_import_runs
+from app.domain.audit_log import audit
 from app.domain.base import Stamp, translatable
-from app.domain.export_and_import_runs import ExportRun, TransferPart
+from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer

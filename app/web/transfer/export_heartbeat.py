@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from app import access
-from app.domain import export_and_import_runs
-from app.domain.export_and_import_runs import ExportRun
+from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import ExportRun
 
 #: Seconds between two heartbeats.
 SECONDS = 10.0

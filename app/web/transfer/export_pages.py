@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from app import access
 from app.access import Person
-from app.domain import permissions
 from app.domain.base import Gone
-from app.domain.export_and_import_runs import FORMATS, OPEN_EXPORTS, ExportRun
+from app.domain.files.export_and_import_runs import FORMATS, OPEN_EXPORTS, ExportRun
+from app.domain.people import permissions
 from app.extensions import db
 from app.lib.digit_grouping import capped, grouped
 from app.web.core.fab_access import current_viewer, refusal

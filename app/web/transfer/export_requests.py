@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 from sqlalchemy import update
 
 from app import access
-from app.domain import export_and_import_runs
 from app.domain.base import Gone, NotFound, RuleBroken
-from app.domain.export_and_import_runs import OPEN_EXPORTS, ExportRun
+from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer

@@ -14,8 +14,8 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import EXPORT_STATES, FORMATS, ExportRun
-from app.domain.permissions import VERBS
+from app.domain.files.export_and_import_runs import EXPORT_STATES, FORMATS, ExportRun
+from app.domain.people.permissions import VERBS
 from app.extensions import db
 from app.ops.database.connections import WRITES
 from app.web.api.list_parameters import read_parameters

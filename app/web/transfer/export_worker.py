@@ -21,9 +21,9 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import export_and_import_runs
 from app.domain.base import Gone, RuleBroken, translatable
-from app.domain.export_and_import_runs import ExportRun, TransferPart
+from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
 from app.ops.queues import queue

@@ -17,9 +17,10 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, notices
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken
-from app.domain.export_and_import_runs import FORMATS, ExportRun
+from app.domain.files.export_and_import_runs import FORMATS, ExportRun
+from app.domain.notifications import notices
 from app.extensions import db
 from app.lib.batches import batched
 from app.lib.ids import parse_id

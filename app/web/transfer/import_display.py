@@ -8,14 +8,14 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import export_and_import_runs, spreadsheet_files
-from app.domain.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
+from app.domain.files import export_and_import_runs, spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_results, import_runs
-from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.predecessor import display as move_shown
 from app.web.transfer.predecessor.worker import KIND
 

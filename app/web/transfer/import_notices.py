@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import notices
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
+from app.domain.notifications import notices
 from app.web.core.view_registry import screen_of_kind
-from app.web.transfer.import_plan import ImportPlan
+from app.web.transfer.import_kind import ImportKind
 
 
 def figures(run: ImportRun) -> dict[str, Any]:
@@ -26,11 +26,11 @@ def notify_done(session: Session, run: ImportRun, now: datetime) -> None:
     notices.notify(session, notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload), now)
 
 
-def notify_assignees(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
-    """One notice for each new assignee, other than the importer, if the plan says so."""
-    if not plan.options.notifies or not plan.kind.assignee:
+def notify_assignees(session: Session, run: ImportRun, kind: ImportKind, now: datetime) -> None:
+    """One notice for each new assignee of records of this kind, other than the importer."""
+    if not kind.assignee:
         return
-    model = plan.kind.model
+    model = kind.model
     query = (
         select(model.assignee_id, func.count())
         .join(ImportRow, ImportRow.record_id == model.id)

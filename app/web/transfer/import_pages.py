@@ -9,9 +9,9 @@ from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import OPEN_IMPORTS, ImportRun
+from app.domain.files import spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import current_viewer, refusal

@@ -9,47 +9,20 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken, join_texts
-from app.domain.export_and_import_runs import DUPLICATES, ImportRun
-from app.domain.spreadsheet_files import kind_of
+from app.domain.files import spreadsheet_files
+from app.domain.files.export_and_import_runs import DUPLICATES, ImportRun
+from app.domain.files.spreadsheet_files import kind_of
 from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_values
-from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_kind import ImportKind, refuse_masked_keys
+from app.web.transfer.import_options import ImportOptions
 
 #: Rows of the file that the page of the mapping shows, and among how many they are looked for.
 SAMPLE, SEARCHED = 5, 20_000
 _ASSIGNED_BY = ("me", "column", "person", "role")
 #: Columns of these names hold whole names.
 _FIRST_ONLY = {"first name", "given name", "पहला नाम", "first_name"}
-
-
-@dataclass
-class ImportOptions:
-    """The person's choices besides the mapping."""
-
-    duplicates: str = "skip"
-    #: The fields by which a row matches a record.
-    keys: tuple[str, ...] = ()
-    #: me, column, person (`assignee_id`) or role (`role`).
-    assign: str = "me"
-    assignee_id: int | None = None
-    role: str = ""
-    #: Whether assignees are notified, once each; whether webhooks are called; whether first tasks are created.
-    notifies: bool = True
-    calls_webhooks: bool = False
-    makes_tasks: bool = False
-    #: One of import_values.DATE_ORDERS.
-    dates: str = "dmy"
-
-    def as_json(self) -> dict[str, Any]:
-        """The options as JSON, stored in the row of the import."""
-        return vars(self) | {"keys": list(self.keys)}
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> ImportOptions:
-        """The options as they were stored."""
-        return cls(**{**stored, "keys": tuple(stored.get("keys", ()))})
 
 
 @dataclass
@@ -175,7 +148,7 @@ def refuse_unallowed(options: ImportOptions, kind: ImportKind, viewer: Viewer) -
     """Raise Denied for what the person may not do by now, whatever they might when they chose it."""
     kind.refuse_others(viewer)
     if options.duplicates != "create":
-        import_kinds.refuse_masked_keys(options.keys, viewer)
+        refuse_masked_keys(options.keys, viewer)
     if options.duplicates == "update":
         viewer.person.refuse_unless(kind.module, "write")
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.domain.notice_batches import NoticeBatch
+from app.domain.notifications.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.ops.database.database_errors import cause_of

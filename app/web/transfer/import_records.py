@@ -17,7 +17,7 @@ from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField, PicklistField
 from app.web.core.viewer import Viewer
-from app.web.transfer.import_kinds import ImportKind, by_client_id, by_column, by_secret
+from app.web.transfer.import_kind import ImportKind, by_client_id, by_column, by_secret
 
 
 class LeadKind(ImportKind):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.lib.digit_grouping import grouped
 from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_rows import Line, Seen, is_repeated, note_made
 

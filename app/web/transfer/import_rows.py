@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken, translatable
-from app.domain.notice_batches import NoticeBatch
+from app.domain.notifications.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
 from app.lib.cached_property import cached_property
 from app.ops.database.database_errors import cause_of
@@ -22,7 +22,7 @@ from app.web.core.fab_access import REFUSABLE
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.transfer import import_problems
-from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json
+from app.web.transfer.import_kind import ImportKind, MatchedRecord, as_json
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_records import refuse_several
 

@@ -12,17 +12,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, export_and_import_runs, spreadsheet_files
+from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken
-from app.domain.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
-from app.domain.spreadsheet_files import Dialect
+from app.domain.files import export_and_import_runs, spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
+from app.domain.files.spreadsheet_files import Dialect
 from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_worker
 from app.web.transfer.export_files import csv_rows
-from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_kind import ImportKind
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.import_plan import (
-    ImportOptions,
     ImportPlan,
     default_options,
     fitting,

@@ -15,15 +15,15 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_part
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds
-from app.web.transfer.import_kinds import ImportKind, as_json, from_json
+from app.web.transfer.import_kind import ImportKind, as_json, from_json
 from app.web.transfer.import_records import TIMELINE
 
 #: Rows per transaction.

@@ -12,8 +12,8 @@ from werkzeug.security import generate_password_hash
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import teams
 from app.domain.base import RuleBroken, translatable
+from app.domain.people import teams
 from app.lib import phone
 from app.lib.label_matching import nearest_label
 from app.lib.mail_addresses import is_email
@@ -22,7 +22,7 @@ from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
-from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_kind import ImportKind
 
 _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", "manager_id")
 

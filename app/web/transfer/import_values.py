@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.base import RuleBroken, translatable
-from app.domain.spreadsheet_files import kind_of
+from app.domain.files.spreadsheet_files import kind_of
 from app.lib.iso_time import read_moment
 
 #: dmy: 30/11/2026; mdy: 11/30/2026.

@@ -19,14 +19,16 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, export_and_import_runs, notices, spreadsheet_files
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, translatable
-from app.domain.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
-from app.domain.notice_batches import NoticeBatch
+from app.domain.files import export_and_import_runs, spreadsheet_files
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, ImportRow, ImportRun
+from app.domain.files.spreadsheet_files import Dialect
+from app.domain.notifications import notices
+from app.domain.notifications.notice_batches import NoticeBatch
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import transaction_state
-from app.domain.spreadsheet_files import Dialect
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of, summary_of
 from app.ops.queues import queue
@@ -35,7 +37,8 @@ from app.outbox.delivery_engine import SKIPPED
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
-from app.web.transfer.import_plan import ImportOptions, ImportPlan, refuse_unallowed
+from app.web.transfer.import_options import ImportOptions
+from app.web.transfer.import_plan import ImportPlan, refuse_unallowed
 from app.web.transfer.import_rows import Line, RowChunk, Seen
 from app.web.transfer.predecessor import worker as moves
 from app.web.transfer.predecessor.source_rows import PredecessorSource
@@ -226,7 +229,8 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
             notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
             if not lines:
                 import_notices.notify_done(session, run, at)
-                import_notices.notify_assignees(session, run, plan, at)
+                if plan.options.notifies:
+                    import_notices.notify_assignees(session, run, plan.kind, at)
         session.commit()
     finally:
         context.notice_batch = None

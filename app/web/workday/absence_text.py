@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import absence
+from app.domain.people import absence
 from app.models import User
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer

@@ -12,8 +12,8 @@ from flask_babel import gettext as _
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RuleBroken
+from app.domain.notifications import notices
 from app.domain.snooze import snoozed_until
 from app.extensions import db
 from app.lib.ids import parse_id

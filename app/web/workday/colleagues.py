@@ -12,8 +12,8 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.base import NotFound
-from app.domain.permissions import VERBS
-from app.domain.users import absence
+from app.domain.people.permissions import VERBS
+from app.domain.people.users import absence
 from app.extensions import db
 from app.models import User
 from app.web.api import schemas

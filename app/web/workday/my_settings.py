@@ -14,9 +14,10 @@ from flask_babel import refresh
 from sqlalchemy import select
 
 from app import access
-from app.domain import absence, reminder_preferences
 from app.domain.automation import reminder_rescheduling
 from app.domain.base import Conflict, RuleBroken
+from app.domain.notifications import reminder_preferences
+from app.domain.people import absence
 from app.domain.telephony import call_requests
 from app.extensions import db
 from app.lib import phone

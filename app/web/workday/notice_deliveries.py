@@ -10,7 +10,8 @@ from flask_babel import ngettext as _n
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, notices
+from app.domain import business_settings
+from app.domain.notifications import notices
 from app.models import Delivery
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text

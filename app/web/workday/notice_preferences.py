@@ -12,8 +12,9 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import business_settings, notices
+from app.domain import business_settings
 from app.domain.base import Conflict, RuleBroken
+from app.domain.notifications import notices
 from app.extensions import db
 from app.models import User
 from app.web.core import fab_access

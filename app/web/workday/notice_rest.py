@@ -11,9 +11,9 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RuleBroken
-from app.domain.notices import KINDS, Notification
+from app.domain.notifications import notices
+from app.domain.notifications.notices import KINDS, Notification
 from app.extensions import db
 from app.models import Customer
 from app.notice_texts import text_of

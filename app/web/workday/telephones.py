@@ -12,8 +12,8 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from sqlalchemy import func, select
 
-from app.domain import office_hours
 from app.domain.base import NotFound, RuleBroken
+from app.domain.working_time import office_hours
 from app.extensions import db
 from app.lib import phone
 from app.lib.digit_grouping import grouped

@@ -10,10 +10,11 @@ from flask_appbuilder import Model
 from sqlalchemy import select, text
 
 from app.channels.provider_registry import KINDS
-from app.domain import assignment, notices
+from app.domain import assignment
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts, messages
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.notifications import notices
 from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database.connections import STATEMENTS
 from tests.app_fixtures import Crm

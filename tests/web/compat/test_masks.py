@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.permissions import MASKED
+from app.domain.people.permissions import MASKED
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.method_registry import METHODS
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, insert, select, true, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
-from app.domain import assignment, sla
+from app.domain import assignment
 from app.domain.analytics import figure_tables, record_rollup_counts, record_rollup_fill
 from app.domain.analytics.record_rollups import CUBES, RECORDS
 from app.domain.assignment import NewAssignee
@@ -26,6 +26,7 @@ from app.domain.merging import merge_undo, record_merge
 from app.domain.merging.record_merge import MergeRequest
 from app.domain.periods import Period
 from app.domain.persistence import recount_marks
+from app.domain.working_time import sla
 from app.models import (
     CountedRow,
     Lead,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from app.domain import file_references
 from app.domain.base import RuleBroken, Stamp
 from app.domain.messaging import consents, dlt_rules, dnd_uploads
+from app.domain.persistence import file_references
 from app.models import (
     ApiKey,
     AuditEntry,

@@ -20,8 +20,8 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from app import jobs
-from app.domain import file_references
 from app.domain.messaging import message_files
+from app.domain.persistence import file_references
 from app.inbound.inbound_virus_scans import INFECTED
 from app.job_runner import run_slot
 from app.models import (

@@ -18,9 +18,10 @@ from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from app import access, session_hooks
-from app.domain import notices, timeline
+from app.domain import timeline
 from app.domain.base import Stamp
 from app.domain.messaging import conversations
+from app.domain.notifications import notices
 from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db, socketio
 from app.lib.token_hash import hash_token

@@ -20,8 +20,8 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from app import jobs
-from app.domain import attachments, file_quotas
-from app.domain.audit import AuditEntry
+from app.domain.audit_log.audit import AuditEntry
+from app.domain.files import attachments, file_quotas
 from app.domain.maintenance import retention
 from app.domain.timeline import Activity
 from app.inbound import message_file_fetch

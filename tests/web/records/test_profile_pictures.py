@@ -10,7 +10,7 @@ from sqlalchemy import select
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
-from app.domain.audit import AuditEntry
+from app.domain.audit_log.audit import AuditEntry
 from app.models import Customer, User
 from tests import sample_uploads
 from tests.app_fixtures import Crm

@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from app import jobs
-from app.domain import sla
-from app.domain.sla import SlaTerms
+from app.domain.working_time import sla
+from app.domain.working_time.sla import SlaTerms
 from app.models import Activity, Lead, Notification, Ticket, TicketSubject
 from app.web.core.fields.lookups import Lookups
 from app.web.core.viewer import Viewer

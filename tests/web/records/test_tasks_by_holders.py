@@ -237,7 +237,7 @@ def _rest(crm: Crm, name: str, path: str) -> list[str]:
 
 
 #: Modules that write rows past the session, whose hooks then don't hear of them. Merges note themselves what they move.
-PAST_THE_SESSION = {"domain/login_names.py", "domain/merging/merge_rows.py", "domain/merging/merge_undo.py"}
+PAST_THE_SESSION = {"domain/people/login_names.py", "domain/merging/merge_rows.py", "domain/merging/merge_undo.py"}
 PAST_THE_SESSION |= {"domain/merging/record_merge.py"}
 
 

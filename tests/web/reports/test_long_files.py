@@ -13,7 +13,7 @@ from openpyxl import load_workbook
 from sqlalchemy import select, update
 
 from app.commands import reports as commands
-from app.domain.export_and_import_runs import ExportRun, TransferPart
+from app.domain.files.export_and_import_runs import ExportRun, TransferPart
 from app.models import AuditEntry, Notification, Report, ReportRun, ReportSchedule
 from app.web.reports import running
 from app.web.transfer import export_worker

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from app import access, models
-from app.domain import audit_chain
+from app.domain.audit_log import audit_chain
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AuditEntry, Role, User

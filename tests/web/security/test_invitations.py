@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.domain.invitations import Invitation
+from app.domain.people.invitations import Invitation
 from app.lib import totp
 from app.models import AuditEntry, Role, SignIn, User
 from app.ops.redis.rate_counter import Rate

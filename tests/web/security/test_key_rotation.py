@@ -15,7 +15,8 @@ from sqlalchemy import select, text
 
 import run
 from app.commands.keys import rotate_field_key
-from app.domain import audit_chain, customers
+from app.domain import customers
+from app.domain.audit_log import audit_chain
 from app.domain.base import AlreadyExists, RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS

@@ -212,7 +212,7 @@ def test_signing_out_and_in_stays_possible(app: Flask, browser: Callable[[], Fla
 
 
 def test_a_role_of_a_group_demands_it_too(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
-    from app.domain import two_factor
+    from app.domain.people import two_factor
     from app.extensions import db
     from app.models import Group
 

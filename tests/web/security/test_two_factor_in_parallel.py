@@ -10,8 +10,8 @@ from flask import session as cookie
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app.domain import two_factor
 from app.domain.base import RuleBroken
+from app.domain.people import two_factor
 from app.lib import totp
 from app.models import PendingSignIn, TwoFactor
 from app.web.core.request_transaction import request_transaction

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import update
 
 from app import access
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.extensions import db
 from app.models import (
     AuditEntry,

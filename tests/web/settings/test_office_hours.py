@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from app import access
-from app.domain import office_hours
-from app.domain.office_schedule import load_office
+from app.domain.working_time import office_hours
+from app.domain.working_time.office_schedule import load_office
 from app.extensions import db
 from app.models import (
     Holiday,

@@ -10,7 +10,8 @@ from flask_appbuilder.security.sqla.models import PermissionView
 from sqlalchemy import select
 
 from app import access
-from app.domain import audit_chain, permissions
+from app.domain.audit_log import audit_chain
+from app.domain.people import permissions
 from app.extensions import db
 from app.models import (
     FieldMask,

@@ -13,9 +13,9 @@ from openpyxl import Workbook
 from sqlalchemy import select, update
 
 from app import access
-from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import MAX_OPEN, ExportRun, ImportRow
+from app.domain.files import spreadsheet_files, xlsx_shared_strings
+from app.domain.files.export_and_import_runs import MAX_OPEN, ExportRun, ImportRow
 from app.lib import file_kinds
 from app.models import ApiKey, Lead, Role, Ticket, User
 from app.web.transfer import export_worker, exports

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from app.commands import exports_and_imports
-from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files import spreadsheet_files
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.models import Lead
 from tests.app_fixtures import Crm
 from tests.domain.test_spreadsheet_files import REFUSED, workbook

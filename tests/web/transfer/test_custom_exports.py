@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from app.commands import exports_and_imports as commands
 from app.domain.custom_fields import CustomField, FieldInput, mask_name
-from app.domain.export_and_import_runs import ExportRun
+from app.domain.files.export_and_import_runs import ExportRun
 from app.models import FieldMask, Role
 from app.web.transfer import export_worker, exports
 from tests.app_fixtures import Crm

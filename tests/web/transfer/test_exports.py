@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from app import access
 from app.commands import exports_and_imports as commands
-from app.domain.export_and_import_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
+from app.domain.files.export_and_import_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.transfer import export_heartbeat, export_worker, exports

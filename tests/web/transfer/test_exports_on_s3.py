@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.domain.export_and_import_runs import ExportRun, ImportRun, TransferPart
+from app.domain.files.export_and_import_runs import ExportRun, ImportRun, TransferPart
 from app.extensions import db
 from app.inbound import message_file_fetch
 from app.models import Lead, Notification

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.domain.export_and_import_runs import ImportRun
+from app.domain.files.export_and_import_runs import ImportRun
 from app.models import CallLog, Lead, LeadSource, LeadStatus, Ticket
 from tests.app_fixtures import Crm
 from tests.web.transfer.test_imports import Importer, figures

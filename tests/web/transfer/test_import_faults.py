@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import notice_texts
 from app.domain.custom_fields import FieldInput
-from app.domain.export_and_import_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
+from app.domain.files.export_and_import_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
 from app.models import Lead, Notification
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.transfer import import_resume, import_rows, import_undo, import_worker

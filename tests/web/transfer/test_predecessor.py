@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event, func, select
 
 from app.commands import exports_and_imports, predecessor_import
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.models import (
     Activity,
     Assignment,

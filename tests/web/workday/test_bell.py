@@ -14,9 +14,9 @@ from flask import Flask
 from flask_babel import Babel
 from sqlalchemy import select
 
-from app.domain import notices
 from app.domain.base import RuleBroken
-from app.domain.notices import KINDS
+from app.domain.notifications import notices
+from app.domain.notifications.notices import KINDS
 from app.models import Delivery, Notification
 from app.notice_texts import TEXTS, text_of
 from app.web.workday.bell import PAGE_ROWS, snooze_end

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from app import access
-from app.domain.permissions import AccessVersion
+from app.domain.people.permissions import AccessVersion
 from app.models import Task, User
 from tests.app_fixtures import Crm
 

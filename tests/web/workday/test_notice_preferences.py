@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select, text, update
 
 from app import access
-from app.domain import notices
-from app.domain.notices import NoticeEvent
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
 from app.models import BusinessSetting, Delivery, Notification, User
 from app.web.workday.notice_preferences import GROUPS, KIND_LABELS
 from tests.app_fixtures import Crm

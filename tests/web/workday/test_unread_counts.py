@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from app.domain import notices
+from app.domain.notifications import notices
 from app.domain.snooze import next_morning, snoozed_until
 from app.models import Notification
 from app.web.realtime import live_values

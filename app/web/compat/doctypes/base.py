@@ -10,8 +10,8 @@ from app.domain.custom_fields import PREFIX
 from app.lib.cached_property import cached_property
 from app.web.api.resource import Resource
 from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
+from app.web.core import request_custom_fields
 from app.web.core.fab_access import refuse_unreached
-from app.web.core.fields import custom_field_catalog
 from app.web.core.fields.base import Field
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.queries.record_table import RecordTable
@@ -153,7 +153,7 @@ class DocType:
 
     @property
     def _current(self) -> tuple[dict[str, str], RecordTable]:
-        catalog = custom_field_catalog.current()
+        catalog = request_custom_fields.current()
         custom = catalog.of(self._table_name)
         if not custom:
             return self._without_custom

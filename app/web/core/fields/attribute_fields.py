@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 from sqlalchemy import inspect, select
 
-from app.domain.permissions import mask_of
+from app.domain.people.permissions import mask_of
 from app.web.core.fields.base import Field
 from app.web.core.fields.relation_fields import found_object, load_objects, refuse_secret
 from app.web.core.viewer import Viewer

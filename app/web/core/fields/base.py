@@ -14,11 +14,12 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from app.domain.base import RuleBroken
-from app.domain.permissions import mask_of
+from app.domain.people.permissions import mask_of
 from app.lib import text_normalization
 from app.lib.cached_property import cached_property
 from app.lib.digit_grouping import grouped
 from app.lib.masking import is_masked
+from app.web.core.fields.field_validators import run_validators
 from app.web.core.fields.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
@@ -225,10 +226,8 @@ class Field:
 
 def validated(field: Field, value: Any) -> Any:
     """The value, after the view's own validators. Raises RuleBroken with their sentence."""
-    from app.web.core.fields.form_fields import run_validators
-
     if field.validators:
-        run_validators(field, value)
+        run_validators(field.name, field.label, field.validators, value)
     return value
 
 

@@ -1,4 +1,4 @@
-"""The custom fields as of a request: each process reads them again when the version of access changes.
+"""The custom fields: each process reads them again when the version of access changes.
 
 That version is read with the signed-in user, so a field that an admin adds is available in the next request of every
 server that sees the admin's commit.
@@ -50,25 +50,17 @@ class CustomFieldCatalog:
         return tuple(each for each in self.fields if each.is_restricted and not each.is_removed)
 
 
-_NONE = CustomFieldCatalog()
-
-
 def use(catalog: CustomFieldCatalog) -> None:
     """Use these fields for the rest of this request or task."""
     if has_app_context():
         g.custom_catalog = catalog
 
 
-def current() -> CustomFieldCatalog:
-    """The fields of this request; none before the person is known."""
+def held() -> CustomFieldCatalog | None:
+    """The fields that this request or task uses so far."""
     context = app_context()
     if context is None:
-        return _NONE
-    held = vars(context.g)  # a proxy would be resolved four times, and this is called for each table
-    found: CustomFieldCatalog | None = held.get("custom_catalog")
-    if found is None and held.get("person") is not None:
-        from app.web.core.fab_access import current_viewer
-
-        current_viewer()  # loads them
-        found = held.get("custom_catalog")
-    return _NONE if found is None else found
+        return None
+    # A proxy would be resolved four times, and this is called for each table.
+    found: CustomFieldCatalog | None = vars(context.g).get("custom_catalog")
+    return found

@@ -1,43 +1,16 @@
-"""WTForms support: the extra fields and validators that a view declares as documented by FAB."""
+"""WTForms support: the extra fields that a view declares as documented by FAB."""
 
 from __future__ import annotations
 
-from copy import copy
-from types import SimpleNamespace
 from typing import Any
 
-from flask_babel import gettext
-from marshmallow import ValidationError as SchemaError
-from marshmallow.validate import Validator
 from werkzeug.datastructures import MultiDict
 from wtforms import Form
-from wtforms.validators import StopValidation, ValidationError
 
-from app.domain.base import RuleBroken, gettext_noop, join_texts
+from app.domain.base import RuleBroken, join_texts
 from app.web.core.fields.base import Field
 from app.web.core.localization.languages import FORM_TEXTS
 from app.web.core.viewer import Viewer
-
-#: Messages of marshmallow's validators, which fill in values themselves.
-_SCHEMA_TEXTS = (
-    gettext_noop("Shorter than minimum length {min}."),
-    gettext_noop("Longer than maximum length {max}."),
-    gettext_noop("Length must be between {min} and {max}."),
-    gettext_noop("Length must be {equal}."),
-    gettext_noop("Must be greater than {min}."),
-    gettext_noop("Must be greater than or equal to {min}."),
-    gettext_noop("Must be less than {max}."),
-    gettext_noop("Must be less than or equal to {max}."),
-    gettext_noop("Must be greater than or equal to {min} and less than or equal to {max}."),
-    gettext_noop("Must be equal to {other}."),
-    gettext_noop("Must be one of: {choices}."),
-    gettext_noop("String does not match expected pattern."),
-    gettext_noop("Not a valid URL."),
-    gettext_noop("Not a valid email address."),
-    gettext_noop("Invalid input."),
-)
-#: The attributes with these messages.
-_SCHEMA_ATTRIBUTES = ("error", "message_min", "message_max", "message_all", "message_equal")
 
 
 class _TranslatedForm(Form):
@@ -121,51 +94,3 @@ def _with_key(bound: Any) -> Any:
     if getattr(bound, "get_pk_func", True) is None:
         bound.get_pk_func = lambda row: row.id
     return bound
-
-
-def run_validators(field: Field, value: Any) -> None:
-    """Run a view's validators on a parsed value: WTForms' `(form, field)` or marshmallow's `(value)`.
-
-    Raises RuleBroken with the validator's own message.
-    """
-    stub = SimpleNamespace(
-        data=value,
-        raw_data=[value],
-        label=SimpleNamespace(text=str(field.label)),
-        name=field.name,
-        errors=[],
-        gettext=FORM_TEXTS.gettext,
-        ngettext=FORM_TEXTS.ngettext,
-        flags=SimpleNamespace(),
-    )
-    for validator in field.validators:
-        try:
-            if _takes_form(validator):
-                validator(SimpleNamespace(_id=None), stub)
-            elif _translated(validator)(value) is False:
-                raise RuleBroken(gettext("This value isn't accepted."), field.name)
-        except (ValidationError, StopValidation) as refused:
-            if refused.args and refused.args[0]:
-                raise RuleBroken(str(refused.args[0]), field.name) from None
-        except SchemaError as refused:
-            raise RuleBroken(join_texts(map(str, refused.messages)), field.name) from None
-
-
-def _translated(validator: Any) -> Any:
-    """A marshmallow validator with its messages in the language of this response; any other unchanged."""
-    if not isinstance(validator, Validator):
-        return validator
-    made = copy(validator)
-    for name in _SCHEMA_ATTRIBUTES:
-        text = getattr(made, name, None)
-        if text in _SCHEMA_TEXTS:
-            setattr(made, name, gettext(text))
-    return made
-
-
-def _takes_form(validator: Any) -> bool:
-    """Whether the validator is one of WTForms, called with the form and the field."""
-    called = validator if hasattr(validator, "__code__") else type(validator).__call__
-    code = getattr(called, "__code__", None)
-    count = code.co_argcount if code is not None else 1
-    return count - (0 if called is validator else 1) == 2

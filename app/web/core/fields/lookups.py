@@ -11,8 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, shown_brand
-from app.domain import brand, business_settings, custom_fields, office_hours, sla
+from app.domain import brand, business_settings, custom_fields
 from app.domain.messaging import channel_accounts
+from app.domain.working_time import office_hours, sla
 from app.lib.ids import parse_id
 from app.models import (
     AccountType,

@@ -12,7 +12,7 @@ from sqlalchemy import and_, false, inspect, or_, select
 from sqlalchemy.orm import aliased, selectinload
 
 from app.domain.base import RuleBroken
-from app.domain.permissions import mask_of
+from app.domain.people.permissions import mask_of
 from app.extensions import db
 from app.models import CORE_TABLES
 from app.web.core.fields.base import Field, limit_values

@@ -13,8 +13,8 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, LargeBinary, Numeric, String, Text, Time, inspect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.domain import permissions
 from app.domain.base import UtcDateTime
+from app.domain.people import permissions
 from app.domain.picklists import PicklistEntry
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
 from app.web.core.fields.attribute_fields import AttributeField, DottedField

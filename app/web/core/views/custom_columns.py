@@ -24,7 +24,7 @@ from app.lib import number_parsing
 from app.lib.masking import is_masked
 from app.lib.web_links import link_of
 from app.ops.statements.sqlalchemy_internals import annotate
-from app.web.core.fields import custom_field_catalog
+from app.web.core import request_custom_fields
 from app.web.core.fields.base import ChoiceField, Field, TextField, clean_text, validated
 from app.web.core.fields.date_fields import DateField
 from app.web.core.fields.filter_operators import NEGATED, compare, wants_empty
@@ -296,7 +296,7 @@ def with_custom_fields(view: Any, table: Any) -> Any:
     """The view's table with the custom fields of its record as of this request; the table itself without any."""
     if not issubclass(table.record, HasCustomFields):
         return table
-    catalog = custom_field_catalog.current()
+    catalog = request_custom_fields.current()
     definitions = catalog.of(table.name)
     if not definitions:
         return table

@@ -8,7 +8,7 @@ from flask_appbuilder.models.filters import BaseFilter
 from sqlalchemy import inspect
 
 from app import access
-from app.domain import permissions
+from app.domain.people import permissions
 
 _LISTS = ("list", "show", "add", "edit", "search", "order")
 

@@ -11,9 +11,10 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
-from app.domain import audit, business_settings, timeline
+from app.domain import business_settings, timeline
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
-from app.domain.permissions import mask_of
+from app.domain.people.permissions import mask_of
 from app.domain.persistence import history_rows
 from app.extensions import db
 from app.file_store_and_vault import vault

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, false
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import attachments
-from app.domain.attachments import SCANS
 from app.domain.base import NotFound, RuleBroken
+from app.domain.files import attachments
+from app.domain.files.attachments import SCANS
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Attachment

@@ -10,8 +10,9 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
 from app import access
-from app.domain import attachments, audit
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken
+from app.domain.files import attachments
 from app.extensions import db
 from app.models import Attachment
 from app.web.core.fab_access import (

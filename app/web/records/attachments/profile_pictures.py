@@ -14,8 +14,9 @@ from flask_babel import lazy_gettext as _l
 
 from app import access
 from app.access.user_account_rules import is_admin_account
-from app.domain import teams, timeline
+from app.domain import timeline
 from app.domain.base import NotFound, RuleBroken
+from app.domain.people import teams
 from app.extensions import db
 from app.file_store_and_vault import file_store
 from app.models import Customer, User

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 
 from app import access
-from app.domain import attachments
-from app.domain.attachments import NewFile
 from app.domain.base import NotFound, RuleBroken, translatable
-from app.domain.file_quotas import Quotas
+from app.domain.files import attachments
+from app.domain.files.attachments import NewFile
+from app.domain.files.file_quotas import Quotas
 from app.extensions import db
 from app.file_store_and_vault import file_store
 from app.lib import file_kinds

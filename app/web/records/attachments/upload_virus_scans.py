@@ -8,7 +8,7 @@ from typing import BinaryIO
 from flask import current_app
 from flask_babel import gettext as _
 
-from app.domain import audit
+from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable

@@ -8,9 +8,10 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
-from app.domain import calendar_range, office_hours
+from app.domain import calendar_range
 from app.domain.base import RuleBroken
 from app.domain.calendar_range import SPANS, CalendarRange
+from app.domain.working_time import office_hours
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.date_fields import DateField
 from app.web.core.localization.day_and_month_names import format_local_date

@@ -12,10 +12,11 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement
 
 from app import access
-from app.domain import periods, teams
+from app.domain import periods
 from app.domain.analytics import figures
 from app.domain.analytics.figures import CountScope
 from app.domain.base import RuleBroken
+from app.domain.people import teams
 from app.domain.periods import Period
 from app.extensions import db
 from app.lib.ids import parse_id

@@ -9,11 +9,11 @@ from flask import Response, flash, jsonify, redirect, render_template, request
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import office_hours
 from app.domain.base import RuleBroken
 from app.domain.telephony import call_cards, call_outcomes
 from app.domain.telephony.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.telephony.calls import CallLog
+from app.domain.working_time import office_hours
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import clean_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -13,9 +13,7 @@ from app import access
 from app.extensions import db
 from app.web.core.queries.prepared_queries import ids_of_any
 from app.web.records.timelines.timeline_filters import Records
-
-if TYPE_CHECKING:
-    from app.web.records.timelines.timeline_tabs import Tab
+from app.web.records.timelines.timeline_tab import Tab
 
 #: The highest count.
 MAX_COUNTED = 100

@@ -38,33 +38,12 @@ from app.web.core.viewer import Viewer
 from app.web.records.timelines import timeline_counts, timeline_filters, timeline_rows
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timelines.timeline_rows import CHANGES, TimelinePage, belongs, by_column
+from app.web.records.timelines.timeline_tab import Tab
 
 #: Record -> its kind, if everybody who sees it sees everything that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
 #: Records whose timeline has all tabs; the others have only their activity.
 WITH_TABS = ("lead", "ticket", "customer")
-
-
-@dataclass(frozen=True)
-class Tab:
-    """One tab; see the docstring of the module."""
-
-    label: Any
-    page: Callable[[TimelineQuery, Viewer], TimelinePage]
-    #: The text while it is empty.
-    empty: Any
-    #: The module whose readers see it; "" = everybody who sees the record.
-    module: str = ""
-    rows: Any = None
-    counted: Callable[[Records], Any] | None = None
-    tables: tuple[Any, ...] = ()
-    template: str = "records/_entries.html"
-    #: The part of the composer that it opens.
-    composes: str = "note"
-    #: Its parts, the first one by default: value of `part` in the URL -> label.
-    parts: tuple[tuple[str, Any], ...] = ()
-    #: Whether it is only shown if it is not empty.
-    is_optional: bool = False
 
 
 def _of(model: Any, *rules: Any) -> Callable[[Records], Any]:

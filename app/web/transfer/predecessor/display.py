@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain.export_and_import_runs import ImportRun
+from app.domain.files.export_and_import_runs import ImportRun
 from app.lib.digit_grouping import grouped
 from app.web.transfer.predecessor.worker import RESULTS, people_of
 

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import predecessor_names
 from app.domain.base import Conflict, hold_name
-from app.domain.export_and_import_runs import OPEN_IMPORTS, ImportRun
+from app.domain.files.export_and_import_runs import OPEN_IMPORTS, ImportRun
 from app.lib.operator_command import operator_command
 from app.models import User
 from app.ops.storage.file_store import FileStore, TooLarge
 from app.web.core.viewer import Viewer
-from app.web.transfer.import_kinds import ImportKind
-from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.import_kind import ImportKind
+from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.predecessor import bundle, source_rows
 from app.web.transfer.predecessor.worker import KIND
 

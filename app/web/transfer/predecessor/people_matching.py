@@ -10,7 +10,8 @@ from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 
 from app import access
-from app.domain import audit, predecessor_names
+from app.domain import predecessor_names
+from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped

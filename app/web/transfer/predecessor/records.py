@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain import reminder_preferences
 from app.domain import tasks as task_rules
 from app.domain.assignment import Assignment, record_user_key
 from app.domain.base import RuleBroken, translatable
 from app.domain.leads import CATEGORIES
+from app.domain.notifications import reminder_preferences
 from app.domain.tickets import ENDED, PRIORITIES
 from app.lib import phone
 from app.models import Customer, CustomerAccount, Lead, Task, Ticket, TicketSubject

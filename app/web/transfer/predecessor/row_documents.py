@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken, translatable
+from app.domain.files import spreadsheet_files
 from app.lib.digit_grouping import grouped
 from app.web.transfer.column_guesses import normalize_name
 from app.web.transfer.predecessor import values

@@ -12,7 +12,7 @@ from flask import current_app
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.domain.export_and_import_runs import ImportRun
+from app.domain.files.export_and_import_runs import ImportRun
 from app.web.transfer.predecessor import bundle, doctypes, row_documents
 from app.web.transfer.predecessor.bundle import BundlePart
 from app.web.transfer.predecessor.row_documents import SourceLayout, SourceRow

@@ -18,9 +18,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, predecessor_names
+from app.domain import predecessor_names
+from app.domain.audit_log import audit
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
-from app.domain.export_and_import_runs import ImportRow, ImportRun
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.domain.persistence import bulk_statements, numbering
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson

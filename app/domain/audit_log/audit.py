@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
 from app.domain.persistence.session_context import session_context
-from app.domain.persistence.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import part_of
 
 EVENTS = (
     "sign-in",
@@ -97,6 +98,15 @@ class AuditHead(Model):  # type: ignore[misc]
     base_seal: Mapped[str] = mapped_column(String(64), nullable=False, default="", server_default="")
 
 
+@dataclass
+class PendingEntries:
+    """The entries of a transaction, to be sealed and inserted before its commit."""
+
+    entries: list[AuditEntry] = field(default_factory=list)
+    #: Their number at the start of each open savepoint, the innermost last.
+    savepoints: list[int] = field(default_factory=list)
+
+
 def write(
     session: Session,
     event: str,
@@ -117,5 +127,5 @@ def write(
     session.connection()  # begins the transaction to which the entry belongs
     address = address or session_context(session).address
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
-    transaction_state(session).audit_entries.append(entry)
+    part_of(session, PendingEntries).entries.append(entry)
     return entry

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Integer, case, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import business_settings, office_hours, office_schedule
+from app.domain import business_settings
 from app.domain.base import UtcDateTime
 from app.domain.business_settings import BusinessSetting
 from app.domain.persistence import recount_marks
-from app.domain.sla_policies import SlaPolicy, SlaTarget
+from app.domain.working_time import office_hours, office_schedule
+from app.domain.working_time.sla_policies import SlaPolicy, SlaTarget
 
 #: The state of the clock in a status.
 RUNNING, PAUSED, ENDED = "runs", "waits", "ended"

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.domain import notices
 from app.domain.base import RECORD_COLUMNS
-from app.domain.notices import NoticeEvent
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
 from app.domain.persistence.session_context import session_context
 
 #: Kinds that are merged; each event of another kind stays a notice of its own.

@@ -27,10 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import file_quotas, timeline
+from app.domain import timeline
 from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
-from app.domain.file_quotas import Quotas
-from app.domain.file_references import STORED_FILE
+from app.domain.files import file_quotas
+from app.domain.files.file_quotas import Quotas
+from app.domain.persistence.file_references import STORED_FILE
 from app.domain.timeline import Activity
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name
-from app.domain.file_references import STORED_FILE
+from app.domain.persistence.file_references import STORED_FILE
 
 FORMATS = ("csv", "xlsx")
 EXPORT_STATES = ("waiting", "running", "done", "failed", "cancelled", "expired")

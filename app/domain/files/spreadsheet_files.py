@@ -18,7 +18,7 @@ from datetime import date, datetime, time
 from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
-from app.domain.xlsx_structure import StructureCheck, TooComplex
+from app.domain.files.xlsx_structure import StructureCheck, TooComplex
 from app.lib.digit_grouping import grouped
 from app.lib.file_kinds import has_many_parts
 from app.lib.lazy_imports import IMPORTING
@@ -341,7 +341,7 @@ def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
     with IMPORTING:
         from openpyxl.utils.exceptions import InvalidFileException
 
-        from app.domain.xlsx_shared_strings import open_book
+        from app.domain.files.xlsx_shared_strings import open_book
 
     broken = (*_DAMAGE, ParseError, InvalidFileException, KeyError, TypeError, IndexError)
     book = None

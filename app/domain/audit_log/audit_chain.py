@@ -19,10 +19,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import audit_keys, notices, retired_keys, users
-from app.domain.audit import AuditEntry, AuditHead
+from app.domain import retired_keys
+from app.domain.audit_log import audit_keys
+from app.domain.audit_log.audit import AuditEntry, AuditHead, PendingEntries
 from app.domain.base import RuleBroken
-from app.domain.persistence.transaction_state import transaction_state
+from app.domain.notifications import notices
+from app.domain.people import users
+from app.domain.persistence.transaction_state import part_of
 from app.domain.retired_keys import KeyToRetire
 from app.lib.field_encryption import Vault
 
@@ -104,9 +107,9 @@ def seal(session: Session) -> None:
     """Session hook, before a commit: append the entries of this transaction to the chain."""
     if session.in_nested_transaction():
         return
-    gathered = transaction_state(session)
+    pending = part_of(session, PendingEntries)
     session.flush()  # this may add audit entries
-    entries, gathered.audit_entries = gathered.audit_entries, []
+    entries, pending.entries = pending.entries, []
     if entries:
         _append(session, entries)
 
@@ -149,24 +152,24 @@ def _locked_head(session: Session) -> tuple[ChainHead, str]:
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:
     """Session hook, when a transaction begins: remember the number of entries before a savepoint."""
     if transaction.nested:
-        gathered = transaction_state(session)
-        gathered.audit_savepoints.append(len(gathered.audit_entries))
+        pending = part_of(session, PendingEntries)
+        pending.savepoints.append(len(pending.entries))
 
 
 def restore_savepoint(session: Session) -> None:
     """Session hook, after a rollback: drop the entries written in the savepoint."""
-    gathered = transaction_state(session)
-    if session.in_nested_transaction() and gathered.audit_savepoints:
-        del gathered.audit_entries[gathered.audit_savepoints[-1] :]
+    pending = part_of(session, PendingEntries)
+    if session.in_nested_transaction() and pending.savepoints:
+        del pending.entries[pending.savepoints[-1] :]
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
     """Session hook, when a transaction has ended: forget its savepoint; the outermost one forgets everything."""
-    gathered = transaction_state(session)
-    if transaction.nested and gathered.audit_savepoints:
-        gathered.audit_savepoints.pop()
+    pending = part_of(session, PendingEntries)
+    if transaction.nested and pending.savepoints:
+        pending.savepoints.pop()
     elif transaction.parent is None:
-        gathered.audit_entries, gathered.audit_savepoints = [], []
+        pending.entries, pending.savepoints = [], []
 
 
 # --- checking

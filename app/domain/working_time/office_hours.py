@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from app.domain import daylight_saving
+from app.domain.working_time import daylight_saving
 from app.lib.cached_property import cached_property
 from app.lib.iso_time import read_time
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.file_references import STORED_FILE
+from app.domain.persistence.file_references import STORED_FILE
 
 # FAB declares the users' table; the CRM's columns are added to FAB's own class, because a subclass
 # on the same table would give two classes for one row in the identity map.

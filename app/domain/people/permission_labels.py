@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.domain.base import TranslatableText, translatable
-from app.domain.permissions import all_modules
+from app.domain.people.permissions import all_modules
 
 MODULE_LABELS = {
     "Dashboard": translatable("Dashboard"),

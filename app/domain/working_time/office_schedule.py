@@ -9,7 +9,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Date, Integer, String, Time, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import office_hours
+from app.domain.working_time import office_hours
 
 
 class OfficeRange(Model):  # type: ignore[misc]

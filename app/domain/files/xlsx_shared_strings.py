@@ -13,7 +13,7 @@ from openpyxl.reader.excel import ExcelReader
 from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
-from app.domain.xlsx_structure import TEXTS
+from app.domain.files.xlsx_structure import TEXTS
 
 #: Texts in one workbook: 200,000 rows of 20 different ones each.
 MAX_TEXTS = 4_000_000

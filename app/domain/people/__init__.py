@@ -1,0 +1,1 @@
+"""Users, teams, roles, absences, and how people sign in."""
