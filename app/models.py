@@ -102,6 +102,7 @@ from app.domain.telephony.call_rollups import (  # calls counted by day
     DayCount,
     DayNumbers,
     HourCount,
+    LineCount,
     RollupMark,
     RollupState,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "LeadSource",
     "LeadStatus",
     "LegalHold",
+    "LineCount",
     "ListChoice",
     "ListSetup",
     "LoginName",
