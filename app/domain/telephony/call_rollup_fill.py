@@ -272,12 +272,19 @@ def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
 
 
 def differing(session: Session, day: int, zone: ZoneInfo) -> bool | None:
-    """Whether the stored figures of a day differ from its calls; None for a day that has to be filled anyway."""
+    """Whether the stored figures of a day differ from its calls; None for a day that has to be filled anyway.
+
+    While others write, the session has to see the database as of one moment.
+    """
     start, end = start_of(day, zone), start_of(day + 1, zone)
-    is_marked = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end).limit(1)
-    if session.execute(is_marked).first() is not None:
+    marks = select(func.min(RollupMark.moment), func.max(RollupMark.moment)).where(RollupMark.moment < end)
+    first, last = session.execute(marks).one()
+    if last is not None and last >= start:
         return None
-    return stored_day(session, day) != count_day(session, day, zone)
+    stored, counted = stored_day(session, day), count_day(session, day, zone)
+    if first is not None:  # which numbers are new depends on a day that has to be filled first
+        stored.fresh = counted.fresh
+    return stored != counted
 
 
 def filled_days(session: Session, zone: ZoneInfo) -> list[int]:

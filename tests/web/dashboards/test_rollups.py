@@ -211,9 +211,7 @@ def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(crm: Crm) -> N
     assert not any(call_rollup_fill.differing(session, day, ROLLED) for day in days)
 
 
-def test_days_that_are_filled_need_no_call_for_lines_and_new_callers(
-    crm: Crm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_days_that_are_filled_need_no_call_for_lines_and_new_callers(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     phones, session = Phones(crm, seed=3), crm.session
     session.execute(insert(CallLog.__table__), [phones.values() for _n in range(60)])
     for _n in range(8):
@@ -366,3 +364,21 @@ def test_another_version_fills_all_days_again_by_itself(crm: Crm, monkeypatch: p
     assert_equal(crm)
     assert set(filled(crm.session)) >= set(everything)
     assert_equal(crm)
+
+
+def test_a_day_after_a_marked_one_does_not_differ_for_its_new_numbers(crm: Crm) -> None:
+    """A call that comes in late makes its number known on all days after; they are counted anew after its own day."""
+    session, number = crm.session, NUMBERS[0]
+    values = Phones(crm, 1).values() | {"other_e164": number, "employee_id": crm.people["ana"].id}
+    late, early = datetime(2026, 11, 20, 9, tzinfo=UTC), datetime(2026, 11, 10, 9, tzinfo=UTC)
+    session.execute(insert(CallLog.__table__), [values | {"started_on": late}])
+    session.commit()
+    filled(session)
+    session.add(CallLog(**values | {"started_on": early}))
+    session.commit()
+    days = [call_rollups.day_of(each, ROLLED) for each in (early, late)]
+    assert [call_rollup_fill.differing(session, day, ROLLED) for day in days] == [None, False]
+    filled(session)  # the first of them
+    assert [call_rollup_fill.differing(session, day, ROLLED) for day in days] == [False, None]
+    filled(session)
+    assert [call_rollup_fill.differing(session, day, ROLLED) for day in days] == [False, False]
