@@ -109,6 +109,7 @@ from app.domain.telephony.call_rollups import (  # calls counted by day
     DayCount,
     DayNumbers,
     HourCount,
+    LineCount,
     RollupMark,
     RollupState,
 )
@@ -193,6 +194,7 @@ __all__ = [
     "LeadSource",
     "LeadStatus",
     "LegalHold",
+    "LineCount",
     "ListChoice",
     "ListSetup",
     "LoginName",

@@ -120,7 +120,8 @@ PUBLIC_TABLES = {
     "board_home",  # which board a role begins with; the board has a rule
     "business_setting",
     # How many calls each person had on each day. What of it a person may see: dashboards/widget_data.py
-    *("call_day_count", "call_day_numbers", "call_hour_count", "call_rollup_mark", "call_rollup_state"),
+    *("call_day_count", "call_day_numbers", "call_hour_count", "call_line_count"),
+    *("call_rollup_mark", "call_rollup_state"),
     # What dashboards of those who see all leads, tickets or tasks are counted from.
     *("counted_row", "record_day_sum", "record_rollup_state", "row_mark"),
     # How far tasks were compared with the holders of their leads and tickets.

@@ -160,6 +160,22 @@ def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: s
     assert found.total <= most, found.dearest
 
 
+def test_calls_by_number_read_the_calls_of_today_alone(counted: Dataset) -> None:
+    """In 30 days there were 2,900 outgoing calls."""
+    found = counted.cost("root", "/settings/caller-ids/")
+    assert found.total <= 700, found.dearest
+
+
+@pytest.mark.parametrize("who, most", [("sales", 1_600), ("support", 1_600)])
+def test_new_callers_of_a_person_are_read_from_daily_counts(counted: Dataset, who: str, most: int) -> None:
+    path = "/dashboard/calls?period=month"
+    counted.client(who).screen(path)
+    widget_data.forget()
+    with counted.counting() as found:
+        assert counted.client(who).screen(path).status_code == 200
+    assert found.total <= most, found.dearest
+
+
 @pytest.mark.parametrize("who, most", [("sales", 9_000), ("manager", 300), ("support", 20_000)])
 def test_customers_in_groups_by_status_read_no_others(dataset: Dataset, who: str, most: int) -> None:
     """Nobody's customers are inactive."""

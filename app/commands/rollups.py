@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 from flask import current_app
 from flask.cli import AppGroup
+from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import task_holders
@@ -43,10 +45,10 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         zone = _zone()
         with access.as_system(db.session()) as session:
             days = call_rollup_fill.filled_days(session, zone)
-            found = {day: call_rollup_fill.differing(session, day, zone) for day in days}
-            others = _differing_records(session, zone, datetime.now(UTC))
             holders = {name: task_holders.differing(session, name) for name in task_holders.KINDS}
             session.rollback()
+            found = {day: _differs(day, zone) for day in days}
+            others = _differing_records(session, zone, datetime.now(UTC))
         wrong = [day for day, differs in found.items() if differs]
         for day in wrong:
             click.echo(f"{call_rollups.date_of(day)} differs from its calls.")
@@ -94,12 +96,28 @@ def _compare_holders(session: Any, now: datetime) -> None:
     click.echo("Holders of tasks: compared.")
 
 
+@contextmanager
+def _one_moment() -> Iterator[Session]:
+    """A session that sees the database as of one moment, so that what others write meanwhile is no difference."""
+    engine = db.engine
+    if engine.dialect.name != "sqlite":  # there, each transaction does
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with Session(engine) as session, access.as_system(session):
+        yield session
+
+
+def _differs(day: int, zone: ZoneInfo) -> bool | None:
+    with _one_moment() as session:
+        return call_rollup_fill.differing(session, day, zone)
+
+
 def _differing_records(session: Any, zone: ZoneInfo, now: datetime) -> list[int]:
-    """The days whose sums differ from their records; marked records are no fault, so they are counted first."""
+    """The days whose sums differ from their records; all records are counted first."""
     days: set[int] = set()
     for kind in record_rollups.RECORDS:
         _count_rest(session, kind, zone, now)
-        days |= set(record_rollup_fill.differing_days(session, kind, zone))
+        with _one_moment() as reading:
+            days |= set(record_rollup_fill.differing_days(reading, kind, zone))
     return sorted(days)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope, Figure
 from app.domain.periods import Period
+from app.domain.telephony.call_line_counts import NO_CALLS, CallLine, LineFigures, count_lines
 from app.domain.telephony.call_rollup_fill import unpack_numbers
 from app.domain.telephony.call_rollups import (
     EVERYBODY,
@@ -22,6 +23,7 @@ from app.domain.telephony.call_rollups import (
     DayCount,
     DayNumbers,
     HourCount,
+    LineCount,
     RollupMark,
     RollupState,
     counted_by,
@@ -73,20 +75,24 @@ class RollupCoverage:
 
 
 def coverage_of(session: Session, scope: CountScope, people: frozenset[int] | None) -> RollupCoverage | None:
-    """The coverage of the roll-ups, in one statement; None if they can't be used. `people`: as in RollupCoverage.
+    """The coverage of the roll-ups for the period and the one before, in one statement; None if they can't be used.
 
-    Usable only if the person sees all calls of these people, or, for None, all calls.
+    `people`: as in RollupCoverage. Usable only if the person sees all calls of these people, or, for None, all calls.
     """
+    return coverage_of_days(session, replace(scope.period, first_day=scope.period.previous().first_day), people)
+
+
+def coverage_of_days(session: Session, period: Period, people: frozenset[int] | None = None) -> RollupCoverage | None:
+    """`coverage_of` for a period alone."""
     state, mark = RollupState.__table__.c, RollupMark.__table__.c
     query = select(state.zone, state.filled_until, mark.moment).select_from(RollupState.__table__)
     rows = session.execute(query.outerjoin(RollupMark.__table__, true()).distinct()).all()
-    zone = scope.period.zone
+    zone = period.zone
     if not rows or rows[0].filled_until is None or rows[0].zone != counted_by(zone):
         return None
     marked = frozenset(day_of(row.moment, zone) for row in rows if row.moment is not None)
     found = RollupCoverage(people, rows[0].filled_until, marked)
-    both = replace(scope.period, first_day=scope.period.previous().first_day)
-    return found if len(found.stretches(both)) <= MAX_STRETCHES else None
+    return found if len(found.stretches(period)) <= MAX_STRETCHES else None
 
 
 def is_far_behind(session: Session, scope: CountScope, people: frozenset[int] | None) -> bool:
@@ -279,14 +285,34 @@ def count_numbers(session: Session, scope: CountScope) -> int:
     return len(numbers)
 
 
+def by_line(session: Session, period: Period) -> dict[CallLine, LineFigures]:
+    """The outgoing calls of everybody by line."""
+    roll = coverage_of_days(session, period)
+    if roll is None:
+        return count_lines(session, period.contains(CallLog.started_on))
+    raw, table = _raw(roll, period), LineCount.__table__
+    found = {} if raw is None else count_lines(session, raw)
+    for _day, number, series, is_own, purpose, *counts in session.execute(
+        select(table).where(_clean(roll, table.c.day, period))
+    ):
+        line = CallLine(number, series, bool(is_own), purpose)
+        found[line] = found.get(line, NO_CALLS) + LineFigures(*counts)
+    return found
+
+
+def knows_new_numbers(scope: CountScope) -> bool:
+    """Whether the roll-ups say which numbers are new: to everybody, or to one person."""
+    return scope.rolled is not None and (scope.people is None or len(scope.people) == 1)
+
+
 def count_new_numbers(session: Session, scope: CountScope) -> tuple[int, Period | None]:
-    """How many numbers of everybody are new in the period, up to the first changed day; and the rest of the period.
+    """How many numbers are new in the period, up to the first changed day; and the rest of the period.
 
     Whether a number is new depends on all days before, so nothing is valid from the first changed day on.
     """
     roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
     first, last = number_of(period.first_day), number_of(period.last_day)
     until = min([last, roll.filled_until, *[day - 1 for day in roll.marked]])
-    query = select(func.sum(table.fresh)).where(table.person_id == EVERYBODY, table.day.between(first, until))
+    query = select(func.sum(table.fresh)).where(_of_people(roll, table.person_id), table.day.between(first, until))
     found = int(session.execute(query).scalar() or 0)
     return found, None if until == last else replace(period, first_day=max(period.first_day, date_of(until + 1)))

@@ -221,7 +221,7 @@ def _number_of(session: Session, name: str, scope: CountScope) -> int:
         return int(session.execute(_NUMBERS[name](scope)).scalar() or 0)
     if name == "numbers":
         return call_rollup_counts.count_numbers(session, scope)
-    if scope.people is not None:  # new to these people: that can't be summed over them
+    if not call_rollup_counts.knows_new_numbers(scope):  # new to several people: that can't be summed over them
         return int(session.execute(_new_numbers(scope)).scalar() or 0)
     found, rest = call_rollup_counts.count_new_numbers(session, scope)
     return found + (

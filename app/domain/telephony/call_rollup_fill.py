@@ -10,14 +10,15 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy import and_, delete, exists, func, insert, literal, select, union_all
 from sqlalchemy.orm import Session
 
+from app.domain.telephony.call_line_counts import CallLine, LineFigures, count_lines
 from app.domain.telephony.call_rollups import (
     COUNTS,
     EVERYBODY,
@@ -25,6 +26,7 @@ from app.domain.telephony.call_rollups import (
     DayCount,
     DayNumbers,
     HourCount,
+    LineCount,
     RollupMark,
     RollupState,
     counted_by,
@@ -54,8 +56,10 @@ class DayFigures:
     hours: dict[tuple[int, int], int] = field(default_factory=dict)
     #: Person -> their numbers.
     numbers: dict[int, frozenset[str]] = field(default_factory=dict)
-    #: The number of everybody's numbers that have no call on an earlier day.
-    fresh: int = 0
+    #: Person -> how many of their numbers have no call of theirs on an earlier day; EVERYBODY -> no call of anybody.
+    fresh: dict[int, int] = field(default_factory=dict)
+    #: The outgoing calls of each line.
+    lines: dict[CallLine, LineFigures] = field(default_factory=dict)
 
 
 def pack_numbers(numbers: Iterable[str]) -> bytes:
@@ -91,18 +95,30 @@ def count_day(session: Session, day: int, zone: ZoneInfo) -> DayFigures:
     found.counts = {key: (count, seconds[key]) for key, count in calls.items()}
     found.hours = dict(hours)
     found.numbers = {person: frozenset(some) for person, some in numbers.items()}
-    found.fresh = _count_fresh(session, start, end) if numbers else 0
+    found.fresh = _count_fresh(session, start, end) if numbers else {}
+    found.lines = count_lines(session, and_(CallLog.started_on >= start, CallLog.started_on < end))
     return found
 
 
-def _count_fresh(session: Session, start: datetime, end: datetime) -> int:
-    """How many numbers in the period have no call before it."""
-    earlier: Any = _CALL.alias("earlier")
+def _count_fresh(session: Session, start: datetime, end: datetime) -> dict[int, int]:
+    """Person -> how many of their numbers in the period have no call of theirs before it; EVERYBODY -> of anybody."""
     within = (_CALL.c.started_on >= start, _CALL.c.started_on < end, _CALL.c.other_e164.is_not(None))
-    numbers = select(_CALL.c.other_e164).where(*within).distinct().subquery()
-    before = exists().where(earlier.c.other_e164 == numbers.c.other_e164, earlier.c.started_on < start)
-    query = select(func.count()).select_from(numbers).where(~before.correlate(numbers))
-    return int(session.execute(query).scalar() or 0)
+    person = _CALL.c.employee_id
+    own = select(person, _CALL.c.other_e164).where(*within, person.is_not(None)).distinct().subquery("own")
+    every = select(_CALL.c.other_e164).where(*within).distinct().subquery("every")
+    by_person = select(own.c.employee_id, func.count()).where(_is_fresh(own, start, is_own=True))
+    of_all = select(literal(EVERYBODY), func.count()).select_from(every).where(_is_fresh(every, start))
+    rows = session.execute(union_all(by_person.group_by(own.c.employee_id), of_all))
+    return {int(who): int(count) for who, count in rows if count}
+
+
+def _is_fresh(numbers: Any, start: datetime, is_own: bool = False) -> Any:
+    """SQL: whether a number has no call before this time, of anybody or of its own person."""
+    earlier: Any = _CALL.alias("earlier")
+    rules = [earlier.c.other_e164 == numbers.c.other_e164, earlier.c.started_on < start]
+    if is_own:
+        rules.append(earlier.c.employee_id == numbers.c.employee_id)
+    return ~exists().where(*rules).correlate(numbers)
 
 
 def stored_day(session: Session, day: int) -> DayFigures:
@@ -115,8 +131,11 @@ def stored_day(session: Session, day: int) -> DayFigures:
         found.hours[row.person_id, row.hour] = row.calls
     for row in session.execute(select(DayNumbers.__table__).where(DayNumbers.day == day)):
         found.numbers[row.person_id] = frozenset(unpack_numbers(row.numbers))
-        if row.person_id == EVERYBODY:
-            found.fresh = row.fresh or 0
+        if row.fresh:
+            found.fresh[row.person_id] = row.fresh
+    for row in session.execute(select(LineCount.__table__).where(LineCount.day == day)):
+        line = CallLine(row.number, row.series, bool(row.is_own), row.purpose)
+        found.lines[line] = LineFigures(row.calls, row.completed, row.seconds, row.unfitting)
     return found
 
 
@@ -125,18 +144,28 @@ def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) 
     start, end = start_of(day, zone), start_of(day + 1, zone)
     of_day = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end)
     marks = list(session.scalars(of_day))  # before the calls
-    former = session.scalars(
-        select(DayNumbers.numbers).where(DayNumbers.day == day, DayNumbers.person_id == EVERYBODY)
-    ).first()
+    is_again = filled_until is not None and day <= filled_until
+    former = _stored_numbers(session, day) if is_again else {}
     found = count_day(session, day, zone)
     for table in COUNTS:
         session.execute(delete(table).where(table.day == day), execution_options=_BULK)
     _insert(session, day, found)
-    if filled_until is not None and day <= filled_until:
-        before = frozenset(unpack_numbers(former)) if former is not None else frozenset()
-        _mark_followers(session, before ^ found.numbers.get(EVERYBODY, frozenset()), end)
+    if is_again:
+        _mark_followers(session, _changed_numbers(former, found.numbers), end)
     for some in batched(marks, _AT_ONCE):
         session.execute(delete(RollupMark).where(RollupMark.id.in_(some)), execution_options=_BULK)
+
+
+def _stored_numbers(session: Session, day: int) -> dict[int, frozenset[str]]:
+    """Person -> their stored numbers of a day."""
+    rows = session.execute(select(DayNumbers.person_id, DayNumbers.numbers).where(DayNumbers.day == day))
+    return {who: frozenset(unpack_numbers(numbers)) for who, numbers in rows}
+
+
+def _changed_numbers(former: dict[int, frozenset[str]], now: dict[int, frozenset[str]]) -> frozenset[str]:
+    """The numbers that somebody has now and had not before, or the other way round."""
+    none: frozenset[str] = frozenset()
+    return none.union(*[former.get(who, none) ^ now.get(who, none) for who in former.keys() | now.keys()])
 
 
 def _insert(session: Session, day: int, found: DayFigures) -> None:
@@ -150,22 +179,25 @@ def _insert(session: Session, day: int, found: DayFigures) -> None:
             "person_id": who,
             "day": day,
             "numbers": pack_numbers(some),
-            "fresh": found.fresh if who == EVERYBODY else None,
+            "fresh": None if who == NOBODY else found.fresh.get(who, 0),
         }
         for who, some in found.numbers.items()
     ]
-    made: list[tuple[Any, list[dict[str, Any]]]] = [(DayCount, counts), (HourCount, hours), (DayNumbers, numbers)]
+    lines = [{"day": day, **line._asdict(), **asdict(figures)} for line, figures in found.lines.items()]
+    made: list[tuple[Any, list[dict[str, Any]]]] = [
+        *((DayCount, counts), (HourCount, hours), (DayNumbers, numbers), (LineCount, lines)),
+    ]
     for table, rows in made:
         if rows:
             session.execute(insert(table.__table__), rows)
 
 
 def _mark_followers(session: Session, numbers: frozenset[str], end: datetime) -> None:
-    """Mark the next day of each of these numbers: whether it is new there may have changed."""
+    """Mark the next day of each of these numbers, for each person: whether it is new there may have changed."""
     ordered, moments = sorted(numbers), set()
     for some in batched(ordered, _AT_ONCE):
         rules = (_CALL.c.other_e164.in_(some), _CALL.c.started_on >= end)
-        query = select(func.min(_CALL.c.started_on)).where(*rules).group_by(_CALL.c.other_e164)
+        query = select(func.min(_CALL.c.started_on)).where(*rules).group_by(_CALL.c.other_e164, _CALL.c.employee_id)
         moments |= set(session.scalars(query))
     mark(session, sorted(moments))
 
@@ -240,12 +272,19 @@ def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
 
 
 def differing(session: Session, day: int, zone: ZoneInfo) -> bool | None:
-    """Whether the stored figures of a day differ from its calls; None for a day that has to be filled anyway."""
+    """Whether the stored figures of a day differ from its calls; None for a day that has to be filled anyway.
+
+    While others write, the session has to see the database as of one moment.
+    """
     start, end = start_of(day, zone), start_of(day + 1, zone)
-    is_marked = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end).limit(1)
-    if session.execute(is_marked).first() is not None:
+    marks = select(func.min(RollupMark.moment), func.max(RollupMark.moment)).where(RollupMark.moment < end)
+    first, last = session.execute(marks).one()
+    if last is not None and last >= start:
         return None
-    return stored_day(session, day) != count_day(session, day, zone)
+    stored, counted = stored_day(session, day), count_day(session, day, zone)
+    if first is not None:  # which numbers are new depends on a day that has to be filled first
+        stored.fresh = counted.fresh
+    return stored != counted
 
 
 def filled_days(session: Session, zone: ZoneInfo) -> list[int]:

@@ -28,9 +28,12 @@ EPOCH = date(1970, 1, 1)
 #: person_id of the counts of all calls, and of calls without a person.
 EVERYBODY, NOBODY = -1, 0
 #: Columns of a call that affect its roll-up.
-COUNTED = ("started_on", "employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
+COUNTED = (
+    *("started_on", "employee_id", "direction", "status", "cold", "duration_seconds", "other_e164"),
+    *("from_number", "medium"),
+)
 #: Raised whenever the roll-ups hold something else, or days are marked by other changes: all days are filled again.
-RULES = 1
+RULES = 2
 _OF_RULES = "#"
 _BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 _BULK = {"synchronize_session": False}
@@ -94,11 +97,30 @@ class DayNumbers(Model):  # type: ignore[misc]
     day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     #: The numbers in order, with line feeds between them, compressed by zlib.
     numbers: Mapped[bytes] = mapped_column(_BLOB, nullable=False)
-    #: For EVERYBODY: how many of them have no call on an earlier day.
+    #: How many of them have no call of this person on an earlier day; for EVERYBODY, of anybody. Null for NOBODY.
     fresh: Mapped[int | None] = mapped_column(Integer)
 
 
-COUNTS: tuple[Any, ...] = (DayCount, HourCount, DayNumbers)
+class LineCount(Model):  # type: ignore[misc]
+    """The outgoing calls of one day by the line that customers saw, and by purpose."""
+
+    __tablename__ = "call_line_count"
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: E.164; "" = unknown, or one of the employees' own phones, of which only the series counts.
+    number: Mapped[str] = mapped_column(String(20), primary_key=True)
+    #: One of phone_number_series.SERIES.
+    series: Mapped[str] = mapped_column(String(12), primary_key=True)
+    is_own: Mapped[bool] = mapped_column(Boolean, primary_key=True)
+    #: promotional or service; "" = not called by the CRM.
+    purpose: Mapped[str] = mapped_column(String(16), primary_key=True)
+    calls: Mapped[int] = mapped_column(Integer, nullable=False)
+    completed: Mapped[int] = mapped_column(Integer, nullable=False)
+    seconds: Mapped[int] = mapped_column(Integer, nullable=False)
+    #: Calls from a number that isn't suitable for their purpose.
+    unfitting: Mapped[int] = mapped_column(Integer, nullable=False)
+
+
+COUNTS: tuple[Any, ...] = (DayCount, HourCount, DayNumbers, LineCount)
 
 
 # --- days

@@ -76,7 +76,7 @@ class CallLog(Record):
         Index("ix_call_missed", "direction", "status", "started_on", "employee_id", "other_e164"),
         Index("ix_call_changed", "changed_on"),
         Index("ix_call_created", "created_on"),
-        Index("ix_call_other", "other_e164", "started_on"),
+        Index("ix_call_other_person", "other_e164", "started_on", "employee_id"),
         Index("ix_call_lead", "lead_id", "id"),
         Index("ix_call_ticket", "ticket_id", "id"),
         Index("ix_call_customer", "customer_id", "id"),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 from flask import request
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
-from sqlalchemy import case, func, select
 
 from app import access
+from app.domain.analytics import call_rollup_counts
 from app.domain.base import RuleBroken
+from app.domain.periods import Period
+from app.domain.telephony.call_line_counts import NO_CALLS, CallLine, LineFigures
 from app.extensions import db
 from app.lib import phone, phone_number_series
-from app.models import CallLog, CallRequest
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.localization.durations import span
 from app.web.core.queries.replica_lists import from_replica
@@ -39,21 +41,21 @@ class CallerReportView(ModulePermissions, BaseView):
     @from_replica
     def index(self) -> Any:
         """Outgoing calls by series, and the ordinary numbers from which customers were called."""
-        viewer = current_viewer()
-        first, last = _period(viewer)
-        rows = _read(first, last, viewer)
+        period = _period(current_viewer())
+        with access.as_system(db.session()):  # sums over all calls, without any customer
+            lines = call_rollup_counts.by_line(db.session(), period)
         return self.render_template(
             "settings/caller_id_report.html",
-            first=first.isoformat(),
-            last=last.isoformat(),
-            series=_by_series(rows),
-            numbers=_by_number(rows),
+            first=period.first_day.isoformat(),
+            last=period.last_day.isoformat(),
+            series=_by_series(lines),
+            numbers=_by_number(lines),
             most=MOST,
         )
 
 
-def _period(viewer: Viewer) -> tuple[date, date]:
-    """First and last day, in the viewer's zone. Raises RuleBroken."""
+def _period(viewer: Viewer) -> Period:
+    """The chosen days, in the viewer's zone. Raises RuleBroken."""
     today = viewer.today
     try:
         last = date.fromisoformat(request.args.get("to") or today.isoformat())
@@ -63,69 +65,46 @@ def _period(viewer: Viewer) -> tuple[date, date]:
         days = 0
     if not 1 <= days <= MAX_DAYS:
         raise RuleBroken(_("Please choose a period of 1 to %(most)s days.", most=MAX_DAYS), "from")
-    return first, last
+    return Period(first, last, viewer.zone)
 
 
-def _read(first: date, last: date, viewer: Viewer) -> list[Any]:
-    """(number, medium, purpose, calls, answered, seconds, unsuitable) of all outgoing calls of the period."""
-    begins, ends = (datetime.combine(day, time(), viewer.zone) for day in (first, last + timedelta(days=1)))
-    answered = func.sum(case((CallLog.status == "Completed", 1), else_=0))
-    unfitting = func.sum(case((CallRequest.fits_purpose.is_(False), 1), else_=0))
-    query = (
-        select(
-            CallLog.from_number,
-            CallLog.medium,
-            CallRequest.purpose,
-            func.count(),
-            answered,
-            func.sum(CallLog.duration_seconds),
-            unfitting,
-        )
-        .outerjoin(CallRequest, CallRequest.call_id == CallLog.id)
-        .where(CallLog.direction == "Outgoing", CallLog.started_on >= begins, CallLog.started_on < ends)
-        .group_by(CallLog.from_number, CallLog.medium, CallRequest.purpose)
-    )
-    with access.as_system(db.session()):  # sums over all calls, without any customer
-        return list(db.session.execute(query).all())
-
-
-def _by_series(rows: list[Any]) -> list[dict[str, Any]]:
+def _by_series(lines: Mapping[CallLine, LineFigures]) -> list[dict[str, Any]]:
     labels = {
         "140": _("140 series (promotional)"),
         "1600": _("1600 series (service)"),
         "ten-digit": _("Ordinary ten-digit numbers"),
         "other": _("Other or unknown numbers"),
     }
-    sums = {name: [0] * 6 for name in phone_number_series.SERIES}
-    for row in rows:
-        own = sums[phone_number_series.phone_series(phone.normalize(row.from_number))]
-        place = {"promotional": 0, "service": 1}.get(row.purpose, 2)
-        own[place] += row[3]
-        own[3], own[4], own[5] = own[3] + (row[4] or 0), own[4] + (row[5] or 0), own[5] + (row[6] or 0)
-    return [
-        {
-            "label": labels[name],
-            "is_bad": name == "ten-digit" and sum(own[:3]) > 0,
-            "calls": sum(own[:3]),
-            "promotional": own[0],
-            "service": own[1],
-            "by_hand": own[2],
-            "answered": own[3],
-            "talked": span(own[4]) if own[4] else "",
-            "unfitting": own[5],
-        }
-        for name, own in sums.items()
-    ]
+    return [_of_series(name, labels[name], lines) for name in phone_number_series.SERIES]
 
 
-def _by_number(rows: list[Any]) -> list[dict[str, Any]]:
+def _of_series(name: str, label: str, lines: Mapping[CallLine, LineFigures]) -> dict[str, Any]:
+    own = {line: figures for line, figures in lines.items() if line.series == name}
+    total = sum(own.values(), NO_CALLS)
+    calls = {
+        purpose: sum(figures.calls for line, figures in own.items() if line.purpose == purpose)
+        for purpose in ("promotional", "service", "")
+    }
+    return {
+        "label": label,
+        "is_bad": name == "ten-digit" and total.calls > 0,
+        "calls": total.calls,
+        "promotional": calls["promotional"],
+        "service": calls["service"],
+        "by_hand": calls[""],
+        "answered": total.completed,
+        "talked": span(total.seconds) if total.seconds else "",
+        "unfitting": total.unfitting,
+    }
+
+
+def _by_number(lines: Mapping[CallLine, LineFigures]) -> list[dict[str, Any]]:
     """The company's numbers, the most used first. Employees' own phones are one line."""
     sums: dict[tuple[str, bool], int] = {}
-    for row in rows:
-        is_own = row.medium in ("mobile", "manual")
-        key = ("" if is_own else phone.normalize(row.from_number) or "", is_own)
-        sums[key] = sums.get(key, 0) + row[3]
-    listed = sorted(sums.items(), key=lambda pair: -pair[1])[:MOST]
+    for line, figures in lines.items():
+        key = (line.number, line.is_own)
+        sums[key] = sums.get(key, 0) + figures.calls
+    listed = sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]
     by_hand = _("Employees' own phones")
     return [
         {

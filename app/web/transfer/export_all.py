@@ -47,6 +47,7 @@ LEFT_OUT = frozenset(
         *("slow_statement", "failed_call", "crm_schema_change"),
         # Counts of calls, which are exported themselves.
         *("call_rollup_state", "call_rollup_mark", "call_day_count", "call_hour_count", "call_day_numbers"),
+        "call_line_count",
         # Counts of records, which are exported themselves.
         *("record_rollup_state", "record_day_sum", "counted_row", "row_mark"),
         # How far the holders that tasks repeat were compared.

@@ -88,12 +88,23 @@ class Counters:
 
     def __init__(self, crm: Crm) -> None:
         self.crm, self.is_over, self.passes = crm, threading.Event(), 0
+        #: Rows that comparing found to be counted otherwise than they are.
+        self.differed = 0
 
     def fold(self) -> None:
         session = self.crm.new_session()
         while not self.is_over.is_set():
             for kind in RECORDS:
                 record_rollup_fill.count_next(session, kind, ROLLED, NOW)
+                session.commit()
+            self.passes += 1
+        session.close()
+
+    def compare(self) -> None:
+        session = self.crm.new_session()
+        while not self.is_over.is_set():
+            for kind in RECORDS:
+                self.differed += record_rollup_fill.compare_turn(session, kind, ROLLED, NOW)[1]
                 session.commit()
             self.passes += 1
         session.close()
@@ -159,6 +170,29 @@ def test_sums_are_right_while_several_write_count_and_count_anew(maria: Crm) -> 
         for each in others:
             each.result()
     assert counters.passes
+    _assert_settled(maria)
+
+
+def test_comparing_finds_no_difference_while_several_write(maria: Crm) -> None:
+    """Nor does the operator's command, which reads all rows and all sums."""
+    _filled_office(maria).session.close()
+    counters = Counters(maria)
+    with ThreadPoolExecutor(WRITERS + 2) as threads:
+        others = [threads.submit(each) for each in (counters.fold, counters.compare)]
+        writers = [threads.submit(Writer(maria, n).run) for n in range(WRITERS)]
+        try:
+            found = []
+            while not all(each.done() for each in writers):
+                found += maria.app.test_cli_runner().invoke(args=["rollup", "check"]).output.splitlines()
+            for each in writers:
+                each.result()
+        finally:
+            counters.is_over.set()
+        for each in others:
+            each.result()
+    assert counters.passes
+    assert counters.differed == 0
+    assert not [line for line in found if "differs" in line]
     _assert_settled(maria)
 
 

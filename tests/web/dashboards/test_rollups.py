@@ -20,7 +20,7 @@ from app.domain.base import Stamp
 from app.domain.periods import Period
 from app.domain.telephony import call_rollup_fill, call_rollups, call_sync, calls
 from app.domain.telephony.call_parsing import Telephone
-from app.models import CallLog, DayCount, RollupMark, RollupState
+from app.models import CallLog, CallRequest, DayCount, RollupMark, RollupState
 from app.web.core.fields.lookups import load_lookups
 from app.web.core.viewer import Viewer
 from app.web.dashboards import widget_data
@@ -35,6 +35,8 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 FIRST, LAST = date(2026, 11, 2), date(2026, 11, 26)
 WIDGETS = {name: each for name, each in CATALOG.items() if CallLog in each.counted}
 NUMBERS = [f"+9198200000{n:02d}" for n in range(12)]
+#: What telephones and providers sent as the caller's number.
+LINES = ("+911401234567", "1600123456", "098200 11111", "Unknown", None)
 
 
 def filled(session: Session, days: int = 400) -> list[int]:
@@ -66,7 +68,8 @@ class Phones:
             "duration_seconds": self.chance.randrange(300),
             "employee_id": pick([*self.people, None]),
             "cold": self.chance.random() < 0.2,
-            "medium": "mobile",
+            "medium": pick(("mobile", "manual", "twilio")),
+            "from_number": pick(LINES),
             "native": {},
             "created_on": NOW,
             "changed_on": NOW,
@@ -79,9 +82,20 @@ class Phones:
     def add(self, session: Session) -> None:
         session.add(CallLog(**self.values()))
 
+    def request(self, session: Session) -> None:
+        """A call that the CRM requests, as a person does by a click."""
+        call = CallLog(**self.values() | {"medium": "twilio", "direction": "Outgoing"})
+        session.add(call)
+        session.flush()
+        purpose, fits = self.chance.choice(("promotional", "service")), self.chance.random() < 0.5
+        state = {"user_id": self.people[0], "person_number": NUMBERS[0], "state": "sent", "tries": 1, "expires_on": NOW}
+        request = CallRequest(call_id=call.id, purpose=purpose, fits_purpose=fits, **state)
+        request.stamp(Stamp(None, NOW))
+        session.add(request)
+
     def change(self, session: Session) -> None:
-        values = self.values()
-        for name in self.chance.sample(["status", "started_on", "employee_id", "other_e164", "duration_seconds"], 2):
+        values, names = self.values(), ["status", "started_on", "employee_id", "other_e164", "duration_seconds"]
+        for name in self.chance.sample([*names, "from_number", "medium"], 3):
             setattr(self.one(session), name, values[name])
 
     def remove(self, session: Session) -> None:
@@ -128,7 +142,7 @@ class Phones:
 
 
 STEPS: tuple[Callable[[Phones, Session], None], ...] = (
-    *(Phones.add, Phones.change, Phones.remove, Phones.insert_many),
+    *(Phones.add, Phones.change, Phones.remove, Phones.insert_many, Phones.request, Phones.request),
     *(Phones.change_many, Phones.remove_many, Phones.synchronize, Phones.undone),
 )
 
@@ -164,6 +178,13 @@ def assert_equal(crm: Crm, names: tuple[str, ...] = ROLES) -> None:
             reach = viewer_of(crm, session, name, ROLLED).person.reach("Dashboard")
         for people in {reach, frozenset({crm.people["ana"].id})}:
             assert measured(crm, name, ROLLED, people) == measured(crm, name, RAW, people), (name, people)
+    assert lines_of(crm, ROLLED) == lines_of(crm, RAW)
+
+
+def lines_of(crm: Crm, zone: ZoneInfo) -> Any:
+    """The outgoing calls of a month by line, as the report of calls by number reads them."""
+    with access.as_system(crm.session) as session:
+        return call_rollup_counts.by_line(session, Period(FIRST, LAST, zone))
 
 
 def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(crm: Crm) -> None:
@@ -188,6 +209,27 @@ def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(crm: Crm) -> N
     assert session.scalar(select(func.count(RollupMark.id))) == 0
     days = call_rollup_fill.filled_days(session, ROLLED)
     assert not any(call_rollup_fill.differing(session, day, ROLLED) for day in days)
+
+
+def test_days_that_are_filled_need_no_call_for_lines_and_new_callers(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    phones, session = Phones(crm, seed=3), crm.session
+    session.execute(insert(CallLog.__table__), [phones.values() for _n in range(60)])
+    for _n in range(8):
+        phones.request(session)
+    session.commit()
+    filled(session)
+    counted = lines_of(crm, RAW)
+    assert {line.purpose for line in counted} == {"", "promotional", "service"}
+    assert {line.series for line in counted} == {"140", "1600", "ten-digit", "other"}
+    monkeypatch.setattr(call_rollup_counts, "_raw", lambda _roll, _period: None)
+    monkeypatch.setattr(figure_counts, "_new_numbers", lambda scope: select(func.count()).where(scope.period.days > 1))
+    yesterday = Period(FIRST, LAST - timedelta(days=1), ROLLED)
+    with crm.as_person("ana") as reading:
+        assert call_rollup_counts.by_line(reading, yesterday)
+        viewer, own = viewer_of(crm, reading, "ana", ROLLED), frozenset({crm.people["ana"].id})
+        widgets = widget_data.visible_widgets(WIDGETS, WIDGETS, viewer)
+        found = widget_data.measure(reading, widgets, scope_of(yesterday, viewer, own), viewer)
+        assert found.counts["numbers_new"].now > 1
 
 
 def test_all_figures_of_calls_that_add_up_are_served(crm: Crm) -> None:
@@ -309,15 +351,34 @@ def test_another_version_fills_all_days_again_by_itself(crm: Crm, monkeypatch: p
     while filled(crm.session):
         pass
     everything = call_rollup_fill.filled_days(crm.session, ROLLED)
-    monkeypatch.setattr(call_rollups, "RULES", 2)
+    former, other = call_rollups.RULES, call_rollups.RULES + 1
+    monkeypatch.setattr(call_rollups, "RULES", other)
     assert call_rollup_fill.filled_days(crm.session, ROLLED) == []
     assert set(filled(crm.session)) >= set(everything)
     assert call_rollup_fill.filled_days(crm.session, ROLLED) == everything
     assert_equal(crm)
-    monkeypatch.setattr(call_rollups, "RULES", 1)  # a server of the former version goes on
+    monkeypatch.setattr(call_rollups, "RULES", former)  # a server of the former version goes on
     assert_equal(crm)
     assert set(filled(crm.session)) >= set(everything)
-    monkeypatch.setattr(call_rollups, "RULES", 2)
+    monkeypatch.setattr(call_rollups, "RULES", other)
     assert_equal(crm)
     assert set(filled(crm.session)) >= set(everything)
     assert_equal(crm)
+
+
+def test_a_day_after_a_marked_one_does_not_differ_for_its_new_numbers(crm: Crm) -> None:
+    """A call that comes in late makes its number known on all days after; they are counted anew after its own day."""
+    session, number = crm.session, NUMBERS[0]
+    values = Phones(crm, 1).values() | {"other_e164": number, "employee_id": crm.people["ana"].id}
+    late, early = datetime(2026, 11, 20, 9, tzinfo=UTC), datetime(2026, 11, 10, 9, tzinfo=UTC)
+    session.execute(insert(CallLog.__table__), [values | {"started_on": late}])
+    session.commit()
+    filled(session)
+    session.add(CallLog(**values | {"started_on": early}))
+    session.commit()
+    days = [call_rollups.day_of(each, ROLLED) for each in (early, late)]
+    assert [call_rollup_fill.differing(session, day, ROLLED) for day in days] == [None, False]
+    filled(session)  # the first of them
+    assert [call_rollup_fill.differing(session, day, ROLLED) for day in days] == [False, None]
+    filled(session)
+    assert [call_rollup_fill.differing(session, day, ROLLED) for day in days] == [False, False]
