@@ -260,9 +260,6 @@ def _refuse_missing_status(meaning: str) -> LeadStatus:
     )
 
 
-# --- Changing the status
-
-
 def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
     """Change the status to `values["status_id"]` after checking its requirements.
 
@@ -291,9 +288,6 @@ def _set_status(session: Session, lead: Lead, values: dict[str, Any], context: C
     lead_requirements.enter(session, LeadTransition(lead, new, values, context))
     required = REQUIRED_FIELDS.get(new.meaning)
     status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
-
-
-# --- Changing fields
 
 
 #: Fields that are stored as given, apart from the contact fields.
