@@ -12,7 +12,6 @@ from app.web.core.fields.date_fields import DateTimeField, moment_cell
 from app.web.core.fields.lookups import Lookups
 from app.web.core.viewer import Viewer
 
-
 #: Column of a row -> the record that it names, root of its pages.
 _RECORDS: dict[str, tuple[Any, str]] = {
     "customer_id": (Customer, "/customers/"),
