@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 from flask import Flask, current_app
@@ -26,6 +25,7 @@ from app.commands import (
     custom_fields,
     exports_and_imports,
     files,
+    job_commands,
     keys,
     mail,
     predecessor_import,
@@ -39,7 +39,6 @@ from app.domain.audit_log import audit, audit_chain
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
 from app.lib.field_encryption import Vault, read_key
-from app.lib.iso_time import read_moment
 from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
 from app.ops.database import connections, migration_guard, operator_advice
@@ -86,7 +85,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))
     if jobs is not None:
-        app.cli.add_command(_job_commands(jobs))
+        app.cli.add_command(job_commands.commands(jobs, readable_errors))
 
 
 def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,9 +165,6 @@ def _key_commands() -> AppGroup:
     return group
 
 
-# --- demo data and jobs
-
-
 # --- customers
 
 
@@ -240,63 +236,6 @@ def _load_declared_rows(session: Session) -> dict[str, int]:
         if screen.demo_rows:
             made[model.__tablename__] = len(screen.demo_rows)
     return made
-
-
-def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
-    group = AppGroup("job", help="List and run background jobs.")
-
-    @group.command("list")
-    def list_() -> None:
-        """Print the names of the jobs."""
-        for name in jobs().names():
-            click.echo(name)
-
-    @group.command("run")
-    @click.argument("name")
-    @click.option("--at", help="Run as of this time (ISO 8601; office time zone if none is given).")
-    @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-    @click.option("--yes", is_flag=True, help="Do not ask before running as of a time in the future.")
-    @readable_errors
-    def run(name: str, at: str | None, dry_run: bool, yes: bool) -> None:
-        """Run a job now."""
-        if name not in jobs().names():
-            raise RuleBroken(f"There is no job named “{name}”. Run `{operator_command('job list')}` to see all jobs.")
-        app, moment = current_app._get_current_object(), parse_time(at)  # type: ignore[attr-defined]
-        if dry_run:
-            click.echo("\n".join(_dry_run_lines(name, jobs().dry_run(app, name, moment))))
-            return
-        if moment is not None and moment > jobs().time_of_database(app) and not yes:
-            _confirm_future(name, moment)
-        row = jobs().run_now(app, name, moment)
-        if row.outcome != "done":
-            raise RuleBroken(f"The job “{name}” is {row.outcome}: {row.error or 'see the log'}.")
-        click.echo(f"{name}: {row.outcome}, {row.items} records, {row.failed_items} failed.")
-
-    return group
-
-
-def _confirm_future(name: str, moment: datetime) -> None:
-    """Ask for confirmation to act at a time in the future.
-
-    Raises click.Abort if the answer is no or nobody can answer.
-    """
-    local = moment.astimezone(ZoneInfo(current_app.config["CRM"].time_zone))
-    click.echo(
-        f"{local:%-d %B %Y, %H:%M} is in the future: “{name}” would do today what is not due before then, "
-        "and that can't be undone. `--dry-run` shows what would change."
-    )
-    click.confirm("Run it all the same?", abort=True)
-
-
-def _dry_run_lines(name: str, found: Any) -> list[str]:
-    """The result of a dry run, as lines for the terminal."""
-    lines = [f"{name} (dry run): {sum(found.results.values())} records, {found.failed_items} would fail."]
-    lines += [f"  {result}: {count}" for result, count in sorted(found.results.items())]
-    lines += [
-        f"  {table}: {count} {verb}" for (verb, table), count in sorted(found.rows.items(), key=lambda r: r[0][1])
-    ]
-    lines += [f"  error: {found.error}"] if found.error else []
-    return [*lines, "Nothing was changed."]
 
 
 # --- the audit log
@@ -382,16 +321,3 @@ def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
     hooks = workers.WorkerHooks(backlog.begin_after_outage, import_worker.look_for_lost)
     functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url, hooks)
     return workers.WorkerGroup(functions, live_events.flush)
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """Parse an ISO 8601 time; one without an offset is in the office's zone. Returns UTC. Raises RuleBroken."""
-    if text is None:
-        return None
-    try:
-        time = read_moment(text.strip())
-    except ValueError:
-        raise RuleBroken(f"“{text}” isn't a time such as 2026-11-23T10:00.") from None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=ZoneInfo(current_app.config["CRM"].time_zone))
-    return time.astimezone(UTC)

@@ -10,6 +10,7 @@ from app.backups import requested_runs as backup_work
 from app.domain import custom_values
 from app.domain.base import gettext_noop
 from app.domain.inbound import inbound_queue
+from app.domain.maintenance.backup_runs import BACKUP_TIMES, DRILL_TIMES
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.inbound import delayed_virus_scans, inbound_processing, mail_fetch, message_file_fetch, recording_fetch
 from app.inbound.message_file_fetch import FILES
@@ -74,7 +75,6 @@ BACKLOG = (
         "event", inbound_processing.QUEUE, inbound_queue.due, lambda keys: inbound_processing.enqueue_event(keys[0])
     ),
 )
-_BACKUP_TIMES, _DRILL_TIMES = daily_at("02:00", "17:25"), daily_at("04:10")
 SCHEDULE = (
     Job(gettext_noop("reassign overdue tasks"), every_minute, job_work.reassign),
     Job(gettext_noop("send due reminders"), every_minute, job_work.remind),
@@ -103,8 +103,8 @@ SCHEDULE = (
     Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),
     Job(gettext_noop("remind of re-KYC"), daily_at("10:00"), job_work.remind_of_rekyc),
     Job(gettext_noop("expire requests"), daily_at("10:00"), job_work.expire_requests),
-    Job(gettext_noop("back up"), _BACKUP_TIMES, maintenance_job_work.ask_for("backup", _BACKUP_TIMES)),
-    Job(gettext_noop("drill the newest backup"), _DRILL_TIMES, maintenance_job_work.ask_for("drill", _DRILL_TIMES)),
+    Job(gettext_noop("back up"), BACKUP_TIMES, maintenance_job_work.ask_for("backup", BACKUP_TIMES)),
+    Job(gettext_noop("drill the newest backup"), DRILL_TIMES, maintenance_job_work.ask_for("drill", DRILL_TIMES)),
     Job(gettext_noop("start backups and drills"), every_minute, maintenance_job_work.start_backups),
     Job(gettext_noop("watch the age of backups"), Every(30), maintenance_job_work.watch_backups),
     Job(gettext_noop("close runs that were cut off"), every_minute, maintenance_job_work.close_interrupted_runs),

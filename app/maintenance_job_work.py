@@ -110,7 +110,8 @@ def check_audit(session: Session, job_pass: JobPass) -> JobWork:
     report = audit_chain.verify(session, [audit_chain.ChainHead(*head) for head in record])
     if report.is_our_key and not report.broken:
         # A warning only so that the line reaches the log by default: it is kept as evidence outside the database.
-        log.warning("the audit log is intact: %d entries, head %s", *report.head)
+        level = logging.WARNING if report.head[0] else logging.INFO
+        log.log(level, "the audit log is intact: %d entries, head %s", *report.head)
         return JobWork()
     log.error("the audit log was altered: %d places, first %s", report.broken, report.faults[:1])
     return JobWork((report,), lambda session, found: _notify_of_audit(session, found, job_pass.now))

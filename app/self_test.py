@@ -11,6 +11,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -32,6 +33,7 @@ from app.ops.monitoring.process_health import DEGRADED, FAILED, OFF, OK, CheckRe
 from app.ops.processes.leader import MAX_SKEW
 from app.ops.queues import queue
 from app.ops.redis import redis_client
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.pages import probes_and_metrics
 from app.web.settings import health_databases
 from backup_settings import BackupSettings
@@ -44,6 +46,8 @@ MIN_FREE_BYTES, MIN_FREE_PERCENT = 1_000_000_000, 5
 PROBE_BYTES = 1_000_000
 #: Seconds within which Redis must answer, and deliver a live event.
 REDIS_SECONDS = 2.0
+#: How long the first drill may take until it counts as missed.
+FIRST_DRILL = timedelta(hours=1)
 _NEED_DATABASE = ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "keys", "backup", "custom fields")
 
 
@@ -312,6 +316,7 @@ def _backup() -> CheckResult:
     now = database_now(db.session())
     with access.as_system(db.session()) as session:
         made, tried = backup_runs.last_good(session, "backup"), backup_runs.last_good(session, "drill")
+        first_drill = backup_runs.first_drill_due(session, current_app.config["CRM"].time_zone)
     ages = {kind: now - run.ended_on for kind, run in (("backup", made), ("drill", tried)) if run and run.ended_on}
     if "backup" in ages and ages["backup"] > backup_runs.MAX_AGE:
         hours = ages["backup"].total_seconds() // 3600
@@ -323,12 +328,21 @@ def _backup() -> CheckResult:
         command = operator_command("backup create")
         advice = _("The first one is made within minutes of the first start, or by “%(command)s”.", command=command)
         return CheckResult(DEGRADED, _("There is no backup yet."), advice)
+    if first_drill is not None and now < first_drill + FIRST_DRILL:
+        return CheckResult(OK, _first_drill_sentence(first_drill))
     if "drill" not in ages or ages["drill"] > backup_runs.MAX_AGE:
         sentence = _("There is a backup of the last day, but it was not restored for a trial.")
         command = operator_command("backup drill")
         advice = _("Run “%(command)s”, or see on the Backups page why it failed.", command=command)
         return CheckResult(DEGRADED, sentence, advice)
     return CheckResult(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
+
+
+def _first_drill_sentence(due_on: datetime) -> str:
+    when = format_local_date(due_on.astimezone(ZoneInfo(current_app.config["CRM"].time_zone)), "%-d %b %Y, %H:%M")
+    return _(
+        "There is a backup of the last day. It will be restored for a trial for the first time on %(when)s.", when=when
+    )
 
 
 def _backup_folder(settings: BackupSettings | None) -> CheckResult | None:

@@ -28,7 +28,7 @@ from app.outbox import (
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.
-EXCLUDED_PARTS = {"demo", "cli.py", "keys.py"}
+EXCLUDED_PARTS = {"demo", "cli.py", "job_commands.py", "keys.py"}
 #: Shown in threads and lists of failed messages, translated when they are shown.
 PROVIDER_SENTENCES = {
     *failure_reasons.SENTENCES.values(),

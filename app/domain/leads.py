@@ -231,7 +231,7 @@ def _first_task(lead: Lead, requested: dict[str, Any] | None, context: ChangeCon
     """The values of the first task, or None; also sets the lead's next follow-up."""
     if lead.assignee_id is None or requested == {}:
         return None
-    defaults = {"title": f"Follow up: {lead.display_name}".removesuffix(": "), "priority": "Medium"}
+    defaults = {"title": f"{task_closing.FOLLOW_UP}{lead.display_name}", "priority": "Medium"}
     values = tasks.first_task_values(defaults, requested, context)
     lead.next_follow_up_on = lead.next_follow_up_on or values["due_on"]
     return values | {"assignee_id": lead.assignee_id}
@@ -260,14 +260,23 @@ def _refuse_missing_status(meaning: str) -> LeadStatus:
     )
 
 
-# --- Changing the status
-
-
 def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
     """Change the status to `values["status_id"]` after checking its requirements.
 
-    `values` may contain client_id, pod_id, rejection_reason or task. Raises RuleBroken.
+    `values` may contain client_id, pod_id, rejection_reason, task or close_tasks: without the latter, a status that
+    closes the lead also closes its follow-ups. Raises RuleBroken.
     """
+    old, since = lead.status, lead.status_on
+    _set_status(session, lead, values, context)
+    was_closed, is_closed = old.meaning in TERMINAL, lead.status.meaning in TERMINAL
+    if is_closed and not was_closed and values.get("close_tasks") is None:
+        task_closing.close_with_leads(session, [lead], context)
+    if was_closed and not is_closed:
+        task_closing.open_again(session, lead, since, context)
+
+
+def _set_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change the status alone."""
     old, new = lead.status, _status(session, values["status_id"])
     if old.id == new.id:
         return
@@ -279,9 +288,6 @@ def change_status(session: Session, lead: Lead, values: dict[str, Any], context:
     lead_requirements.enter(session, LeadTransition(lead, new, values, context))
     required = REQUIRED_FIELDS.get(new.meaning)
     status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
-
-
-# --- Changing fields
 
 
 #: Fields that are stored as given, apart from the contact fields.
@@ -390,4 +396,5 @@ def expire(session: Session, expired: Sequence[Lead], now: datetime) -> None:
             meaning = "expired_opened" if lead.status.meaning == OPENED else "expired"
             if meaning not in statuses:
                 statuses[meaning] = _status(session, None, meaning)
-            change_status(session, lead, {"status_id": statuses[meaning].id}, context)
+            _set_status(session, lead, {"status_id": statuses[meaning].id}, context)
+        task_closing.close_with_leads(session, expired, context)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    exists,
     false,
     inspect,
     or_,
@@ -44,6 +45,9 @@ MAX_REASON = 500
 HELD_COLUMNS = {name: RECORD_COLUMNS[name] for name in ("customer", "leads", "ticket")}
 #: Tables whose rows can't be deleted if they belong to a record under a hold.
 GUARDED = (*HELD_COLUMNS, "task", "call_log", "message", "attachment", "activity")
+
+#: Tables whose rows are held with the call to which they belong.
+_OF_CALLS = ("call_recording",)
 
 
 def is_guarded(record: type) -> bool:
@@ -158,6 +162,10 @@ class HeldIds:
             for column, ids in self.ids.items()
             if ids and column in table.c
         ]
+        if table.name in _OF_CALLS and self:
+            calls = table.metadata.tables["call_log"]
+            is_held = or_(*(calls.c[column].in_(sorted(ids)) for column, ids in self.ids.items() if column in calls.c))
+            parts.append(~exists().where(calls.c.id == table.c.call_id, is_held))
         return and_(*parts) if parts else None
 
 

@@ -1,4 +1,4 @@
-"""Tasks that become superfluous: closed with a new status, or replaced by the next follow-up."""
+"""Tasks that become superfluous: closed with their record or a new status, or replaced by the next follow-up."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from app.domain.tasks import Task
 
 #: Prefix of the title of a ticket's first task, unless another title was given.
 HANDLE_TICKET = "Handle ticket: "
+#: Prefix of the title of a lead's first task and of a follow-up of a call, unless another title was given.
+FOLLOW_UP = "Follow up: "
 
 
 def is_handling(task: Task) -> bool:
@@ -56,6 +58,35 @@ def close_handling(session: Session, ticket_id: int, context: ChangeContext) -> 
     """Mark the ticket's open "Handle ticket" tasks as done."""
     open_tasks = tasks.open_tasks(session, ticket_id=ticket_id)
     close(session, [task for task in open_tasks if is_handling(task)], context)
+
+
+def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeContext) -> None:
+    """Close the open follow-ups of leads that were just closed: done if the account is active, canceled otherwise.
+
+    Tasks that people have named stay. The leads have their new status.
+    """
+    rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN))
+    meanings = {lead.id: lead.status.meaning for lead in closed}
+    for task in session.scalars(select(Task).where(*rules).order_by(Task.id)):
+        if task.title.startswith(FOLLOW_UP):
+            status = "Done" if meanings[task.lead_id] == "activated" else "Canceled"
+            tasks.change(session, task, {"status": status}, context, reason="record closed")
+
+
+def open_again(session: Session, record: Any, closed_on: datetime, context: ChangeContext) -> None:
+    """Open the tasks again that were canceled when the record was closed at `closed_on`, unless changed since.
+
+    Those whose due time has passed are due now, so that their assignees have the grace time. Tasks that stayed open are
+    reminded of again.
+    """
+    parent = getattr(Task, RECORD_COLUMNS[record.__tablename__]) == record.id
+    for task in session.scalars(select(Task).where(parent, Task.status.in_((*tasks.OPEN, "Canceled")))):
+        if task.status != "Canceled":
+            task.schedule_reminder(context.reminder_minutes, context.now)
+        elif task.changed_on == closed_on:
+            due_on = max(task.due_on, context.now) if task.due_on else None
+            values = {"status": "Todo", "due_on": due_on}
+            tasks.change(session, task, values, context, reason="record reopened")
 
 
 def replaced_by_follow_up(session: Session, parent: Any, users: Sequence[int | None], until: datetime) -> list[Task]:

@@ -110,8 +110,13 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     return task
 
 
-def change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext) -> None:
-    """Change fields of a task, and with them its reminders, reassignment and timeline. Raises RuleBroken."""
+def change(
+    session: Session, task: Task, values: dict[str, Any], context: ChangeContext, *, reason: str | None = None
+) -> None:
+    """Change fields of a task, and with them its reminders, reassignment and timeline. Raises RuleBroken.
+
+    `reason`: why it was changed by itself, for the timeline: "record closed" or "record reopened".
+    """
     _refuse_invalid(values)
     if "title" in values:
         _refuse_no_title(values)
@@ -131,7 +136,7 @@ def change(session: Session, task: Task, values: dict[str, Any], context: Change
         task.done_on = context.now if task.status == "Done" else None
     if changes:
         task.stamp(context)
-        _log_changes(session, task, changes, context)
+        _log_changes(session, task, changes, context, {"reason": reason} if reason else {})
     if was_exhausted and not task.exhausted:
         _clear_exhausted_task(session, task)
 
@@ -148,11 +153,11 @@ def _due_again(task: Task, values: dict[str, Any], now: datetime) -> dict[str, A
     return values | {"due_on": now}
 
 
-def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: Stamp) -> None:
+def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: Stamp, more: dict[str, Any]) -> None:
     has_new_status = any(name == "status" for name, _, _ in changes)
     what = {"Done": "done", "Canceled": "canceled"}.get(task.status, "changed") if has_new_status else "changed"
     rows = [[name, timeline.as_json(old), timeline.as_json(new)] for name, old, new in changes]
-    timeline.write(session, task, "task", stamp, text=task.title, what=what, changes=rows)
+    timeline.write(session, task, "task", stamp, text=task.title, what=what, changes=rows, **more)
 
 
 def _clear_exhausted_task(session: Session, task: Task) -> None:

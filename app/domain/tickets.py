@@ -309,7 +309,7 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
     `values` may contain resolution, task or close_tasks: without the latter, a status that closes the ticket also
     closes its "Handle ticket" task. Raises RuleBroken.
     """
-    old, new = ticket.status, _status(session, values["status_id"])
+    old, new, since = ticket.status, _status(session, values["status_id"]), ticket.status_on
     if old.id == new.id:
         return
     if new.meaning == "scheduled" and values.get("task"):
@@ -320,6 +320,8 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
     status_changes.set_status(session, ticket, new, context, ticket.resolution if new.meaning in ENDED else None)
     if new.meaning in ENDED and values.get("close_tasks") is None:
         task_closing.close_handling(session, ticket.id, context)
+    if old.meaning in ENDED and new.meaning not in ENDED:
+        task_closing.open_again(session, ticket, since, context)
 
 
 def change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:

@@ -12,14 +12,19 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import lead_conversion, legal_holds, timeline
+from app.domain import lead_conversion
+from app.domain import legal_holds
+from app.domain import timeline
 from app.domain.audit_log import audit_keys
 from app.domain.audit_log.audit_keys import AuditKeys
+from app.domain.persistence import file_references
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.maintenance import retention
 from app.domain.merging import merge_undo, record_merge
 from app.domain.persistence import history_rows
+from app.domain.telephony import calls, recordings
+from app.domain.telephony.recordings import CallRecording
 from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, Lead, LeadStatus, LegalHold, MergedRecord
 from tests import factories
 from tests.factories import NOW
@@ -154,6 +159,37 @@ def test_what_is_held_stays_however_old_it_is_and_goes_afterwards(session: Sessi
     _forget(session)
     assert session.scalar(select(func.count(Attachment.id))) == 0
     assert session.scalar(select(func.count(Activity.id)).where(Activity.kind == "system")) == 0
+
+
+@pytest.mark.parametrize("by", ["lead", "customer"])
+def test_recordings_of_held_calls_stay_and_others_go_with_their_files(session: Session, stamp: Stamp, by: str) -> None:
+    """Only once an admin has chosen fewer days than for ever, and at least three years."""
+    person = customer(session)
+    lead = factories.lead(session, customer_id=person.id)
+    held_call, other = (_recorded(session, {"lead_id": key}) for key in (lead.id, factories.lead(session).id))
+    assert retention.count(session, NOW)["recordings of calls"] == 0
+    with pytest.raises(RuleBroken):
+        retention.set_days(session, {"recordings of calls": 1095}, stamp)
+    retention.set_days(session, {"recordings of calls": 1096}, stamp)
+    held = hold(session, lead if by == "lead" else person, stamp)
+    counted = [retention.count(session, NOW, each)["recordings of calls"] for each in (False, True)]
+    _forget(session)
+    assert (counted, list(session.scalars(select(CallRecording.call_id)))) == ([1, 2], [held_call.id])
+    assert file_references.referenced(session, ["a" * 63 + str(other.id)]) == set()
+    legal_holds.release(session, held, "settled", stamp, lead.number)
+    _forget(session)
+    assert session.scalar(select(func.count(CallRecording.id))) == 0
+    assert session.scalar(select(func.count(CallLog.id))) == 2
+
+
+def _recorded(session: Session, about: dict[str, int]) -> CallLog:
+    """A call with a recording of eleven years ago."""
+    known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - YEARS}
+    call = calls.create(session, known | about, Stamp(None, NOW))
+    recordings.report_recording(session, call, "https://voice.example.in/1", NOW - YEARS)
+    stored = {"state": "sent", "digest": "a" * 63 + str(call.id)}
+    session.execute(update(CallRecording).where(CallRecording.call_id == call.id).values(stored))
+    return call
 
 
 def _forget(session: Session) -> None:

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import tasks
+from app.domain import leads, tasks
 from app.domain.automation import reminders
 from app.domain.automation.reminders import due_tasks, minutes_left, next_check, remind, remind_many
 from app.domain.change_context import ChangeContext
 from app.domain.notifications.notices import Notification
+from app.domain.picklists import LeadStatus
 from app.domain.tasks import Task
 from app.ops.database.connections import STATEMENTS
 from tests import factories
@@ -277,3 +278,31 @@ def test_a_due_time_that_changes_meanwhile_keeps_its_own_reminder(session: Sessi
     before = task.remind_on
     reminders._schedule(session, [(task, NOW + MINUTE)])
     assert task.remind_on == before
+
+
+# --- tasks of closed records
+
+
+@pytest.mark.parametrize("make, meaning", [(factories.lead, "junk"), (factories.ticket, "resolved")])
+def test_a_task_of_a_closed_record_is_overdue_once(session: Session, ana: Any, make: Any, meaning: str) -> None:
+    task = factories.task(session, make(session, ana, meaning), ana, due_on=None)
+    task.set_due(DUE, (60, 5), NOW)
+    session.flush()
+    minute_by_minute(session, NOW, DUE + 3 * DAY, 30 * MINUTE)
+    kinds = session.scalars(select(Notification.kind).order_by(Notification.id)).all()
+    assert (kinds, task.remind_on) == (["task_due", "task_due", "task_overdue"], None)
+
+
+def test_a_record_that_is_closed_while_its_task_is_overdue_ends_the_reminders(session: Session, ana: Any) -> None:
+    task = factories.task(session, factories.lead(session, ana, "junk"), ana, due_on=None)
+    task.set_due(NOW - 9 * DAY, (60, 5), NOW)
+    session.flush()
+    assert (remind(session, task.id, NOW, ZONE), task.remind_on) == ("skipped", None)
+
+
+def test_a_reopened_record_is_reminded_of_again(session: Session, ana: Any) -> None:
+    lead = factories.lead(session, ana, "junk")
+    task = factories.task(session, lead, ana, NOW - DAY)
+    working = session.scalars(select(LeadStatus.id).where(LeadStatus.meaning == "working")).first()
+    leads.change(session, lead, {"status_id": working}, ChangeContext(None, NOW, may_reopen=True))
+    assert task.remind_on == NOW

@@ -64,6 +64,7 @@ OLD_ENOUGH: dict[str, dict[str, Any]] = {
     "sent emails of notifications": {"state": "sent"},
     "backup runs": {"kind": "drill"},
     "emails of reports": {"state": "sent"},
+    "recordings of calls": {"state": "sent"},
     "timeline of leads": {"kind": "field_change", "lead_id": 1},
     "timeline of customers and tickets": {"kind": "system", "lead_id": 1, "customer_id": 1},
 }
@@ -75,6 +76,7 @@ STAYS: dict[str, dict[str, Any]] = {
     "sent emails of notifications": {"state": "queued"},
     "backup runs": {"kind": "backup"},
     "emails of reports": {"state": "queued"},
+    "recordings of calls": {"state": "queued"},
     "timeline of leads": {"kind": "note", "lead_id": 1},
     "timeline of customers and tickets": {"kind": "status_change", "ticket_id": 1},
 }

@@ -8,15 +8,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import leads, tickets
+from app.domain import leads, tasks, tickets
+from app.domain.automation.expiry import expire_leads
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.telephony import call_outcomes, calls
 from app.domain.telephony.call_outcomes import CallOutcome
+from app.domain.timeline import Activity
 from tests import factories
-from tests.factories import DAY, HOUR, NOW
+from tests.factories import DAY, HOUR, MINUTE, NOW
 
 
 def status_id(session: Session, picklist: Any, meaning: str) -> int:
@@ -122,3 +124,79 @@ def test_without_a_follow_up_nothing_is_replaced(db: Session, ana: Any) -> None:
     call = calls.create(db, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
     call_outcomes.save_outcome(db, call, CallOutcome("Bye", due_until=NOW + HOUR), ChangeContext(ana.id, NOW))
     assert open_titles(db) == ["Today"]
+
+
+# --- a closed lead
+
+
+def lead_with_tasks(session: Session, ana: Any, at: Any = NOW) -> Any:
+    """A lead with its first task, which is task 1, and one that somebody has named, task 2."""
+    lead = leads.create(session, {"first_name": "Anil", "assignee_id": ana.id}, ChangeContext(ana.id, at))
+    factories.task(session, lead, ana, at + DAY, title="Send the form")
+    return lead
+
+
+def move(session: Session, lead: Any, meaning: str, at: Any, **more: Any) -> None:
+    values = {"status_id": status_id(session, LeadStatus, meaning)} | more
+    leads.change(session, lead, values, ChangeContext(None, at, may_reopen=True))
+    session.flush()
+
+
+def statuses(session: Session) -> list[str]:
+    return list(session.scalars(select(Task.status).order_by(Task.id)))
+
+
+@pytest.mark.parametrize(
+    "meaning, first",
+    [
+        ("junk", "Canceled"),
+        ("unqualified", "Canceled"),
+        ("expired", "Canceled"),
+        ("expired_opened", "Canceled"),
+        ("activated", "Done"),
+        ("rejected", "Todo"),
+        ("working", "Todo"),
+    ],
+)
+def test_a_closed_lead_closes_its_follow_up_but_not_what_somebody_planned(
+    db: Session, ana: Any, meaning: str, first: str
+) -> None:
+    lead = lead_with_tasks(db, ana)
+    more = {"client_id": "C1", "rejection_reason": "No", "mobile": "9820012345"}
+    move(db, lead, meaning, NOW + HOUR, **more)
+    assert statuses(db) == [first, "Todo"]
+    assert db.get_one(Task, 1).remind_on is None or first == "Todo"
+
+
+def test_a_lead_that_expires_closes_its_follow_up_with_a_reason(db: Session, ana: Any) -> None:
+    lead = lead_with_tasks(db, ana, NOW - 70 * DAY)
+    assert expire_leads(db, [lead.id], NOW) == ["expired"]
+    assert statuses(db) == ["Canceled", "Todo"]
+    payload = db.scalars(select(Activity.payload).where(Activity.kind == "task").order_by(Activity.id.desc())).first()
+    assert payload is not None and (payload["what"], payload["reason"]) == ("canceled", "record closed")
+
+
+def test_one_can_keep_the_follow_up_of_a_closed_lead(db: Session, ana: Any) -> None:
+    move(db, lead_with_tasks(db, ana), "junk", NOW, close_tasks=[])
+    assert statuses(db) == ["Todo", "Todo"]
+
+
+@pytest.mark.parametrize("days", [0, 9])
+def test_a_reopened_lead_has_its_follow_up_again(db: Session, ana: Any, days: int) -> None:
+    """What has become due meanwhile is due now, so that nobody loses it at once."""
+    lead = lead_with_tasks(db, ana)
+    due_on = db.get_one(Task, 1).due_on
+    move(db, lead, "junk", NOW + MINUTE)
+    move(db, lead, "working", NOW + 2 * MINUTE + days * DAY)
+    first = db.get_one(Task, 1)
+    assert (statuses(db), first.due_on) == (["Todo", "Todo"], NOW + 2 * MINUTE + days * DAY if days else due_on)
+    assert first.remind_on is not None
+
+
+def test_what_somebody_has_canceled_stays_canceled(db: Session, ana: Any) -> None:
+    lead = lead_with_tasks(db, ana)
+    tasks.change(db, db.get_one(Task, 1), {"status": "Canceled"}, ChangeContext(ana.id, NOW))
+    move(db, lead, "junk", NOW + MINUTE)
+    move(db, lead, "junk", NOW + 2 * MINUTE)
+    move(db, lead, "working", NOW + HOUR)
+    assert statuses(db) == ["Canceled", "Todo"]

@@ -1,4 +1,7 @@
-"""Task reminders: at the assignee's own offsets before a task is due, and once a day while it is overdue."""
+"""Task reminders: at the assignee's own offsets before a task is due, and once a day while it is overdue.
+
+A task of a closed lead or ticket is reported as overdue once.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import round_robin, tasks
-from app.domain.notifications import notices, reminder_preferences
+from app.domain import round_robin
+from app.domain import tasks
+from app.domain.automation.reassignment import KINDS
+from app.domain.notifications import notices
+from app.domain.notifications import reminder_preferences
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.snooze import next_morning
@@ -58,6 +64,8 @@ class _TaskCheck:
     task: LockedRow
     user: Any
     zone: ZoneInfo
+    #: Whether its lead or ticket is closed.
+    is_over: bool = False
 
     def event(self, now: datetime) -> notices.NoticeEvent | None:
         """The reminder that is due now."""
@@ -73,6 +81,8 @@ class _TaskCheck:
     def _kind_and_key(self, due_on: datetime, now: datetime) -> tuple[str, str] | None:
         """Kind and event key of the reminder that is due now, or None."""
         if now >= due_on + OVERDUE:
+            if self.is_over and now >= due_on + OVERDUE + timedelta(days=1):
+                return None
             return "task_overdue", f"overdue:{self.task.id}:{now.astimezone(self.zone).date()}"
         missed = [
             minutes for minutes in reminder_preferences.reminder_offsets(self.user) if due_on - minutes * MINUTE <= now
@@ -83,6 +93,8 @@ class _TaskCheck:
     def next_on(self, now: datetime) -> datetime | None:
         """When to check the task next."""
         due_on = self.task.due_on
+        if self.is_over and due_on and now >= due_on + OVERDUE:
+            return None
         return next_check(due_on, reminder_preferences.reminder_offsets(self.user), now, self.zone) if due_on else None
 
 
@@ -93,7 +105,21 @@ def _checks(session: Session, task_ids: Sequence[int], now: datetime, zone: str)
     found = [task for task in locked if task.due_on and task.assignee_id and task.status in tasks.OPEN]
     recipients = _recipients(session, {int(task.assignee_id or 0) for task in found}, now)
     pairs = ((task, recipients[task.assignee_id or 0]) for task in found)
-    return [_TaskCheck(task, user, ZoneInfo(user.time_zone or zone)) for task, user in pairs]
+    over = _of_closed_records(session, [task for task in found if task.due_on and now >= task.due_on + OVERDUE])
+    return [_TaskCheck(task, user, ZoneInfo(user.time_zone or zone), task.id in over) for task, user in pairs]
+
+
+def _of_closed_records(session: Session, overdue: Sequence[LockedRow]) -> set[int]:
+    """Those of the tasks whose lead or ticket is closed."""
+    over: set[int] = set()
+    for kind, (record, status, _role, meanings) in KINDS.items():
+        parents = {task.id: parent for task in overdue if (parent := getattr(task, f"{kind}_id")) is not None}
+        if not parents:
+            continue
+        is_closed = record.status_id.in_(select(status.id).where(status.meaning.in_(meanings)))
+        closed = set(session.scalars(select(record.id).where(record.id.in_(set(parents.values())), is_closed)))
+        over |= {key for key, parent in parents.items() if parent in closed}
+    return over
 
 
 def _recipients(session: Session, assignees: set[int], now: datetime) -> dict[int, Any]:

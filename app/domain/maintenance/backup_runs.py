@@ -24,6 +24,7 @@ from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.maintenance.job_runs import JobRun
 from app.domain.notifications import notices
 from app.domain.people import users
+from app.lib.schedule_slots import daily_at
 
 KINDS = ("backup", "verify", "drill", "delete")
 #: partly: nothing was wrong, but not everything could be checked. cut: the process that ran it died.
@@ -32,6 +33,8 @@ GOOD = ("done", "partly")
 #: A run without a heartbeat for this long was cut off; and how often such a run is restarted.
 SILENT_AFTER = timedelta(minutes=5)
 MAX_TRIES = 3
+#: When backups are made and the newest is restored for a trial, in the office's zone.
+BACKUP_TIMES, DRILL_TIMES = daily_at("02:00", "17:25"), daily_at("04:10")
 #: Admins are notified if the last good backup or drill is older.
 MAX_AGE = timedelta(hours=24)
 
@@ -144,6 +147,19 @@ def last_good(session: Session, kind: str) -> BackupRun | None:
     """The newest successful run of this kind."""
     good = (BackupRun.kind == kind, BackupRun.outcome.in_(GOOD), BackupRun.ended_on.is_not(None))
     return session.scalars(select(BackupRun).where(*good).order_by(BackupRun.ended_on.desc()).limit(1)).first()
+
+
+def first_drill_due(session: Session, zone: str) -> datetime | None:
+    """When the first drill is due, UTC; None if one has ended, also with a fault, or there is no good backup.
+
+    `zone`: the office's.
+    """
+    ended = BackupRun.ended_on.is_not(None)
+    if session.execute(select(BackupRun.id).where(BackupRun.kind == "drill", ended).limit(1)).first() is not None:
+        return None
+    good = (BackupRun.kind == "backup", BackupRun.outcome.in_(GOOD), ended)
+    first = session.scalars(select(func.min(BackupRun.ended_on)).where(*good)).first()
+    return DRILL_TIMES.after(first, zone) if first is not None else None
 
 
 def _first_job(session: Session) -> datetime | None:

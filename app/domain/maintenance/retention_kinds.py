@@ -1,7 +1,7 @@
 """CONTENTS: data that grows every day, how long it is kept, and the minimum.
 
 Records themselves (leads, customers, tickets, tasks, calls, messages) are not listed: people decide when to delete
-them. Files of records are deleted with them and, if configured, for their age.
+them. Files of records and recordings of calls are deleted with them and, if configured, for their age.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from app.domain.people.authentication import FailedLogin, SignIn
 from app.domain.people.two_factor import PendingSignIn, RememberedBrowser
 from app.domain.report_schedules import ReportRun
 from app.domain.telephony.call_cards import CallCard
+from app.domain.telephony.recordings import CallRecording
 from app.domain.telephony.telephones import QuarantinedCall
 from app.domain.timeline import Activity
 from app.domain.webhooks import WebhookDelivery
 
 #: No kind can be kept longer; more is a typing error.
 MAX_DAYS = 36_500
-_FIVE_YEARS, _EIGHT_YEARS = 1826, 2922
+_THREE_YEARS, _FIVE_YEARS, _EIGHT_YEARS = 1096, 1826, 2922
 #: Kinds of timeline entries that the system adds to what people do.
 TECHNICAL = ("field_change", "assignment", "system")
 
@@ -89,11 +90,15 @@ class RetentionKind:
     @property
     def is_by_law(self) -> bool:
         """Whether a law requires the minimum."""
-        return self.why in (_BOOKS, _LOGS)
+        return self.why in (_BOOKS, _ORDERS, _LOGS)
 
 
 _BOOKS = translatable(
     "SEBI (Stock Brokers) Regulations 1992, regulation 18, ask for five years. As set by your compliance officer."
+)
+_ORDERS = translatable(
+    "SEBI's circular CIR/P/2018/54 asks for three years for recordings of orders, and until a dispute is over: "
+    "a legal hold keeps them longer. As set by your compliance officer."
 )
 _LOGS = translatable("CERT-In's directions of 28 Apr 2022 ask for 180 days. As set by your compliance officer.")
 _LOOK_BACK = translatable("People look back for so long to see what happened.")
@@ -102,7 +107,7 @@ _WORKS = translatable("The CRM itself needs them for so long.")
 # Bare columns: with mapped ones the access rules would apply to the statements.
 _line, _call, _card = Activity.__table__.c, FailedCall.__table__.c, CallCard.__table__.c
 _delivery, _request, _backup = Delivery.__table__.c, InboundEvent.__table__.c, BackupRun.__table__.c
-_report = ReportRun.__table__.c
+_report, _recording = ReportRun.__table__.c, CallRecording.__table__.c
 _of_records = or_(_line.customer_id.is_not(None), _line.ticket_id.is_not(None))
 _technical = _line.kind.in_(TECHNICAL)
 #: In processing order: dependent rows before what they belong to.
@@ -205,6 +210,14 @@ KINDS = (
         (RetentionTable(Attachment, "created_on"),),
         _BOOKS,
         delete=attachments.delete_expired,
+    ),
+    RetentionKind(
+        "recordings of calls",
+        MAX_DAYS,
+        _THREE_YEARS,
+        # Not those that are still being fetched. The job that deletes unused files then deletes theirs.
+        (RetentionTable(CallRecording, "created_on", _recording.state.in_(("sent", "failed"))),),
+        _ORDERS,
     ),
     RetentionKind(
         "timeline of leads",

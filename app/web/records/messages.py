@@ -35,6 +35,7 @@ from app.web.core.views.record_service import RecordService
 from app.web.records import mails, message_text_search
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
 
 COLORS = {
@@ -91,6 +92,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
     ChoiceField("purpose", options=PURPOSES, words=PURPOSE_WORDS),
     DateTimeField("happened_on"),
+    RelatedPersonField("about", _("For"), Message),
     *mails.FIELDS,
 )
 LABELS = {
@@ -101,6 +103,7 @@ LABELS = {
     "body": _("Text"),
     "state": _("State"),
     "reason": _("Reason"),
+    "about": _("For"),
     "customer": _("Customer"),
     "lead": _("Lead"),
     "ticket": _("Ticket"),
@@ -333,7 +336,7 @@ class MessageScreen(Screen):
     service = MessageService()
     list_title, record_name = _("Messages"), _("Message")
     empty_text = _("No messages yet. To write one, open a lead, ticket or customer and choose WhatsApp, SMS or Email.")
-    list_columns = ["peer", "channel", "direction", "state", "body", "customer", "created_on"]
+    list_columns = ["peer", "channel", "direction", "state", "body", "about", "created_on"]
     search_exclude_columns = ["subject", "body", "reason"]
     order_columns = MessageResource.order_columns
     show_columns = [

@@ -1,20 +1,27 @@
-"""The person of a task's or request's lead or ticket, as a link."""
+"""The person of a task's, request's or message's customer, lead or ticket, as a link."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from app.extensions import db
-from app.models import Lead, Ticket
+from app.models import Customer, Lead, Ticket
 from app.notice_links import record_cards
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField, moment_cell
 from app.web.core.fields.lookups import Lookups
 from app.web.core.viewer import Viewer
 
+#: Column of a row -> the record that it names, root of its pages.
+_RECORDS: dict[str, tuple[Any, str]] = {
+    "customer_id": (Customer, "/customers/"),
+    "lead_id": (Lead, "/leads/"),
+    "ticket_id": (Ticket, "/tickets/"),
+}
+
 
 class RelatedPersonField(Field):
-    """The lead or ticket of a row, shown as the name of its person: columns (lead id, number, ticket id, number).
+    """The customer, lead or ticket of a row, shown as the name of its person: pairs of columns (id, number).
 
     Loads the names once for a page of rows; a record that the viewer does not see is a dash.
     """
@@ -22,30 +29,37 @@ class RelatedPersonField(Field):
     kind = "record"
 
     def __init__(self, name: str, label: Any, model: Any) -> None:
-        columns = (model.lead_id, Lead.number, model.ticket_id, Ticket.number)
-        super().__init__(name, label, columns, section="none")
+        self._names = tuple(each for each in _RECORDS if hasattr(model, each))
+        pairs = ((getattr(model, each), _RECORDS[each][0].number) for each in self._names)
+        super().__init__(name, label, tuple(column for pair in pairs for column in pair), section="none")
         self.schema = {"type": "object", "nullable": True}
 
     def prepare(self, rows: list[tuple[Any, ...]], viewer: Viewer) -> None:
         """Load the names that these rows show."""
-        found = record_cards(db.session(), [_Ids(values) for values in rows])
+        shown = [first for values in rows if (first := self._first(values)) is not None]
+        found = record_cards(db.session(), [_Ids(column, key) for column, key, _number in shown])
         viewer.objects.update({(RelatedPersonField, key): card for key, card in found.items()})  # type: ignore[misc]
+
+    def _first(self, values: tuple[Any, ...]) -> tuple[str, int, str] | None:
+        """(column, id, number) of the first of its records that the viewer sees."""
+        pairs = zip(self._names, values[::2], values[1::2], strict=True)
+        return next(((name, key, number) for name, key, number in pairs if number), None)
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The number of the record."""
-        return values[1] or values[3]
+        first = self._first(values)
+        return first[2] if first is not None else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """A link under the person's name; the number is in its tooltip."""
-        number = self.value(values, viewer)
-        if number is None:
+        first = self._first(values)
+        if first is None:
             return {"kind": "missing"}
-        key = ("lead_id", values[0]) if values[1] else ("ticket_id", values[2])
-        card: Any = viewer.objects.get((RelatedPersonField, key))  # type: ignore[arg-type]
-        root = "/leads/" if values[1] else "/tickets/"
+        column, key, number = first
+        card: Any = viewer.objects.get((RelatedPersonField, (column, key)))  # type: ignore[arg-type]
         return {
             "kind": "record",
-            "url": f"{root}{number}",
+            "url": f"{_RECORDS[column][1]}{number}",
             "number": card.name if card and card.name else number,
             "label": "",
             "title": number,
@@ -55,10 +69,9 @@ class RelatedPersonField(Field):
 class _Ids:
     """A row in the form that `record_cards` reads."""
 
-    customer_id = None
-
-    def __init__(self, values: tuple[Any, ...]) -> None:
-        self.lead_id, _number, self.ticket_id, _other = values
+    def __init__(self, column: str, key: int) -> None:
+        self.customer_id = self.lead_id = self.ticket_id = None
+        setattr(self, column, key)
 
 
 class OpenDueField(DateTimeField):

@@ -48,6 +48,10 @@ LABELS = {
     "deletions": (_l("The list of deletions below"), _l("The audit has them, too.")),
     "deleted files": (_l("Deleted files of records"), _l("Until then they can be restored.")),
     "files of records": (_l("Files of records, with former versions"), _l("By the day on which they were attached.")),
+    "recordings of calls": (
+        _l("Recordings of calls"),
+        _l("By the day on which the provider reported them. The calls stay."),
+    ),
     "timeline of leads": (
         _l("Timeline of leads, entries of the system"),
         _l("Changed fields, assignments and warnings of leads without a customer. Notes and statuses stay."),

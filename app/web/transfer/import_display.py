@@ -19,6 +19,8 @@ from app.web.transfer.import_options import ImportOptions
 from app.web.transfer.predecessor import display as move_shown
 from app.web.transfer.predecessor.worker import KIND
 
+#: Outcomes in which what was created and updated doesn't count any more.
+REVERTS = ("reverting", "reverted")
 #: Problems on the page; the file has all of them.
 MAX_SHOWN = 50
 _CHIPS = {
@@ -64,8 +66,8 @@ def import_context(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "percent": min(100, done * 100 // total) if total else 0,
         "position": grouped(done),
         "total": grouped(total) if total is not None else "",
-        "created": grouped(run.created),
-        "updated": grouped(run.updated),
+        "created": "–" if run.outcome in REVERTS else grouped(run.created),
+        "updated": "–" if run.outcome in REVERTS else grouped(run.updated),
         "wrong": grouped(run.wrong),
         "error": translate_text(run.error or ""),
         "can_go_on": import_runs.can_go_on(run),
@@ -92,17 +94,13 @@ def _progress(run: ImportRun) -> tuple[int, int | None]:
 def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
     """The context of an import's own page."""
     is_trial = run.outcome in ("checking", "checked")
-    figures = (
-        run.payload.get("check") or {}
-        if is_trial
-        else {name: getattr(run, name) for name in ("created", "updated", "skipped", "wrong")}
-    )
+    figures = _figures(run, is_trial)
     with access.as_system(session):
         former = export_and_import_runs.same_file(session, run) if run.outcome == "checked" else None
     is_young = run.changed_on > viewer.now - REVERTED_WITHIN
     return import_context(run, viewer) | {
         "is_trial": is_trial,
-        "tiles": _tiles(figures, is_trial),
+        "tiles": _tiles(figures, run.outcome),
         "has_figures": bool(figures),
         "count": figures.get("wrong", 0),
         "remarks": _remarks(session, run, is_trial),
@@ -118,6 +116,17 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "encoding": _encoding(run),
         "recipients": _recipients(run, viewer) if run.outcome == "checked" and run.kind != KIND else "",
     }
+
+
+def _figures(run: ImportRun, is_trial: bool) -> dict[str, int]:
+    """How many rows came to which result: by the check, by the import, or by its revert."""
+    if is_trial:
+        return run.payload.get("check") or {}
+    found = {name: getattr(run, name) for name in ("created", "updated", "skipped", "wrong")}
+    if run.outcome in REVERTS:
+        kept = int(run.payload.get("kept") or 0)
+        found |= {"reverted": int(run.payload.get("undone") or 0) - kept, "kept": kept}
+    return found
 
 
 def _recipients(run: ImportRun, viewer: Viewer) -> str:
@@ -172,13 +181,21 @@ def _encoding(run: ImportRun) -> str:
     return _("The file was read as UTF-16.") if name.startswith("utf-16") else ""
 
 
-def _tiles(figures: dict[str, int], is_trial: bool) -> list[dict[str, Any]]:
+def _tiles(figures: dict[str, int], outcome: str) -> list[dict[str, Any]]:
     words = {
-        "created": (_("Would be created") if is_trial else _("Created"), "green"),
-        "updated": (_("Would be updated") if is_trial else _("Updated"), "blue"),
-        "skipped": (_("Would be skipped") if is_trial else _("Skipped"), "gray"),
+        "created": (_("Created"), "green"),
+        "updated": (_("Updated"), "blue"),
+        "skipped": (_("Skipped"), "gray"),
         "wrong": (_("With errors"), "red"),
     }
+    if outcome in REVERTS:
+        words = {"reverted": (_("Reverted"), "gray"), "kept": (_("Stay as they are"), "amber"), "wrong": words["wrong"]}
+    elif outcome in ("checking", "checked"):
+        words |= {
+            "created": (_("Would be created"), "green"),
+            "updated": (_("Would be updated"), "blue"),
+            "skipped": (_("Would be skipped"), "gray"),
+        }
     return [
         {"label": label, "color": color, "count": grouped(figures.get(name, 0))}
         for name, (label, color) in words.items()

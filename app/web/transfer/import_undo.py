@@ -48,7 +48,9 @@ def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
             _undo_one(session, kind, (row, undone.get(row.record_id or 0)), viewer)
             if row.result == "reverted":
                 undone[row.record_id or 0] = row
-        run.payload = {**run.payload, "undone": int(run.payload.get("undone") or 0) + len(rows)}
+        kept = sum(row.result == "kept" for row in rows)
+        for name, count in (("undone", len(rows)), ("kept", kept)):
+            run.payload = {**run.payload, name: int(run.payload.get(name) or 0) + count}
         run.come_further(datetime.now(UTC))
         if not rows:
             run.outcome, run.finished_on = "reverted", viewer.now

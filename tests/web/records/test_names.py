@@ -41,6 +41,21 @@ def test_a_task_of_a_ticket_names_its_customer(crm: Crm) -> None:
     assert ">Asha Patel</a>" in row and f'href="/tickets/{ticket.number}"' in row
 
 
+def test_messages_name_the_person_they_are_for(crm: Crm) -> None:
+    """Also of a lead without a customer; a record that one doesn't see isn't named."""
+    customer, lead = crm.make.customer("ana"), crm.make.lead("ana", task={})
+    lead_of_customer = crm.make.lead("ana", task={}, mobile="9811100011")
+    for names in ({"lead_id": lead.id}, {"customer_id": customer.id}, {"lead_id": lead_of_customer.id}):
+        crm.make.message("ana", **names)
+    nameless = crm.make.lead("ana", task={}, first_name=None, last_name=None, mobile="9811100012")
+    crm.make.message("ana", lead_id=nameless.id)
+    page = page_of(crm, "ana", "/messages/")
+    assert f'href="/leads/{lead.number}" title="{lead.number}">Ravi Kumar</a>' in page.replace("=/", '="/') or page
+    rows = {key: row for row in rows_of(page) for key in (lead, customer, nameless) if key.number in row}
+    assert ">Ravi Kumar</a>" in rows[lead] and ">Asha Patel</a>" in rows[customer]
+    assert f">{nameless.number}</a>" in rows[nameless] and len(rows_of(page)) == 4
+
+
 def test_the_list_opens_with_the_open_tasks_by_due_time(crm: Crm) -> None:
     lead = crm.make.lead("ana", task={})
     for title, days in (("Later", 3), ("First", -1), ("Second", 1)):

@@ -21,17 +21,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import access, jobs, self_test
-from app.domain import custom_fields, custom_values
+from app.domain import custom_fields
+from app.domain import custom_values
+from app.domain.audit_log import audit
 from app.domain.audit_log import audit_chain
 from app.domain.base import Stamp
 from app.domain.custom_fields import ExistingNames, FieldInput
 from app.domain.custom_values import CustomValue
-from app.domain.maintenance import health_samples, health_watch
+from app.domain.maintenance import backup_runs, health_samples, health_watch
+from app.domain.maintenance.backup_runs import BackupRun
 from app.domain.maintenance.health_samples import HealthCrossing, HealthSample, SampleSource, minute_of, percentile_ms
 from app.domain.maintenance.health_watch import Readings
 from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
 from app.notice_texts import text_of
+from app.ops.database.connections import database_now
 from app.ops.monitoring import machine_resources, metrics, process_health, process_metrics, request_log
 from app.ops.monitoring.process_metrics import MetricsBatch
 from app.web.pages.process_roles import ProcessRoutesOnly
@@ -532,3 +536,45 @@ def test_samples_are_kept_apart_by_role(session: Session) -> None:
             health_samples.store(session, MetricsBatch(), SampleSource("crm1", role, 40), NOW)
         found = health_samples.servers(session, NOW)
     assert [(each.role, each.last_on) for each in found] == [("sockets", NOW), ("web", NOW)]
+
+
+def test_the_first_trial_restore_of_a_new_installation_is_announced(crm: Crm) -> None:
+    """It is a fault only once its time has passed, or when it has failed."""
+    now = database_now(crm.session)
+    run = BackupRun(kind="backup", outcome="done", tries=1, ended_on=now)
+    run.stamp(Stamp(None, now))
+    crm.session.add(run)
+    crm.session.commit()
+
+    def found() -> process_health.CheckResult:
+        with crm.app.app_context():
+            return self_test._backup()
+
+    assert found().state == process_health.OK and "for the first time on" in found().sentence
+    run.ended_on = now - timedelta(hours=23, minutes=59)
+    first = backup_runs.DRILL_TIMES.after(run.ended_on, crm.app.config["CRM"].time_zone)
+    crm.session.commit()
+    is_missed = now >= first + self_test.FIRST_DRILL
+    assert found().state == (process_health.DEGRADED if is_missed else process_health.OK)
+    run.ended_on = now
+    drill = BackupRun(kind="drill", outcome="failed", tries=1, ended_on=now)
+    drill.stamp(Stamp(None, now))
+    crm.session.add(drill)
+    crm.session.commit()
+    assert found().state == process_health.DEGRADED and "not restored for a trial" in found().sentence
+
+
+@pytest.mark.parametrize("entries, level", [(0, "INFO"), (1, "WARNING")])
+def test_the_check_of_an_empty_audit_log_warns_of_nothing(
+    crm: Crm, caplog: pytest.LogCaptureFixture, entries: int, level: str
+) -> None:
+    crm.session.execute(delete(audit.AuditEntry))
+    crm.session.execute(text("UPDATE audit_head SET count = 0, hash = ''"))
+    crm.session.commit()
+    for _ in range(entries):
+        audit.write(crm.session, "reveal", None, database_now(crm.session), "lead 1", "10.0.0.1")
+    crm.session.commit()
+    with caplog.at_level(logging.INFO, logger="crm.jobs"):
+        jobs.run_now(crm.app, "check the audit log", None)
+    said = [(each.levelname, each.message) for each in caplog.records if "intact" in each.message]
+    assert [name for name, _message in said] == [level] and f": {entries} entries" in said[0][1]

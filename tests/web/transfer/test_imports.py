@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from app.domain.base import RuleBroken
-from app.domain.files.export_and_import_runs import ImportRow, ImportRun
+from app.domain.base import Stamp
+from app.domain.files.export_and_import_runs import ImportRow
+from app.domain.files.export_and_import_runs import ImportRun
 from app.models import Activity, CallLog, Customer, CustomerAccount, Lead, Notification, Task, Ticket, User
 from app.web.transfer import column_guesses, import_values, import_worker
 from tests.app_fixtures import Crm
@@ -176,6 +180,20 @@ def test_workers_that_meet_and_workers_that_die_import_no_row_twice(crm: Crm, mi
     assert figures(crm.fresh(run)) == (450, 0, 0, 0)
     assert crm.count(Lead) == 450
     assert crm.rows(select(func.count(func.distinct(Lead.mobile_e164)))) == [450]
+
+
+def test_the_page_of_a_reverted_import_says_what_was_undone(crm: Crm, mia: Importer) -> None:
+    """Not what had been created."""
+    run = mia.act(mia.checked("First name,Mobile\nAsha,9820012345\nRavi,9820012346\nUma,9820012347\n"), "start")
+    ravi = crm.session.scalars(select(Lead).where(Lead.first_name == "Ravi")).one()
+    ravi.stamp(Stamp(crm.people["mia"].id, datetime.now(UTC)))
+    crm.session.commit()
+    mia.act(run, "revert")
+    page = mia.client.screen(f"/imports/{run.id}/").text
+    tiles = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page)
+    assert tiles == [("Reverted", "2"), ("Stay as they are", "1"), ("With errors", "0")]
+    row = mia.client.screen("/imports/").text.partition("<tbody>")[2].partition("</tr>")[0]
+    assert row.count('<span class="figure">–</span>') == 2
 
 
 def test_a_cancelled_import_stops_and_can_be_reverted(crm: Crm, mia: Importer) -> None:

@@ -182,10 +182,18 @@ _TASK_STEPS = {
     "canceled": _l("canceled a task"),
     "changed": _l("changed a task"),
 }
+#: Why a task was changed by itself -> the text of its entry.
+_TASK_REASONS = {
+    ("done", "record closed"): _l("finished a task, because this was closed"),
+    ("canceled", "record closed"): _l("canceled a task, because this was closed"),
+    ("changed", "record reopened"): _l("opened a task again, because this was reopened"),
+}
 
 
 def _task(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
-    text = in_page_language(_TASK_STEPS.get(payload.get("what", ""), _TASK_STEPS["changed"]))
+    what = payload.get("what", "")
+    step = _TASK_REASONS.get((what, payload.get("reason"))) or _TASK_STEPS.get(what, _TASK_STEPS["changed"])
+    text = in_page_language(step)
     return {"headline": f"{text}: {payload.get('text', '')}"}
 
 
