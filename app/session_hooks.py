@@ -26,7 +26,15 @@ from app.access import (
 )
 from app.domain import audit_chain, custom_values, legal_holds, login_names, note_texts
 from app.domain.messaging import consents
-from app.domain.persistence import change_events, numbering, parent_holders, recount_marks, row_effects, stored_text
+from app.domain.persistence import (
+    change_events,
+    numbering,
+    parent_holders,
+    record_locks,
+    recount_marks,
+    row_effects,
+    stored_text,
+)
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
 from app.inbound import inbound_processing, message_file_fetch, recording_fetch
@@ -125,6 +133,7 @@ EFFECTS = (
         classes(Lead, Ticket),
         "Tasks that go with their record are no longer counted.",
     ),
+    Effect("before_flush", record_locks.lock_parents, classes(Task), "Tasks are locked after their lead or ticket."),
     Effect("after_flush", login_names.reserve_names, classes(User), "No two people sign in by names that look alike."),
     Effect(
         "after_flush",

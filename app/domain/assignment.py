@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, round_robin, task_handover, timeline
@@ -290,9 +291,15 @@ def _absence_text(session: Session, user: Any, away: Absence, now: datetime) -> 
 
 
 def lock(session: Session, record: Any) -> Any:
-    """Lock the record and reload it, so that decisions rest on its current state."""
+    """Lock the record and reload it, so that decisions rest on its current state.
+
+    Raises NotFound if it was deleted or merged meanwhile.
+    """
     session.flush()  # reloading would discard this transaction's changes
-    session.refresh(record, with_for_update=True)
+    try:
+        session.refresh(record, with_for_update=True)
+    except InvalidRequestError:  # no such row
+        raise NotFound("This record was deleted meanwhile.") from None
     return record
 
 
