@@ -9,7 +9,17 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, Integer, String, UniqueConstraint, func, select, update
+from sqlalchemy import ColumnElement
+from sqlalchemy import ForeignKey
+from sqlalchemy import Index
+from sqlalchemy import Integer
+from sqlalchemy import JSON
+from sqlalchemy import String
+from sqlalchemy import UniqueConstraint
+from sqlalchemy import func
+from sqlalchemy import select
+from sqlalchemy import update
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import round_robin, task_handover, timeline
@@ -280,9 +290,15 @@ def _absence_text(session: Session, user: Any, away: Absence, now: datetime) -> 
 
 
 def lock(session: Session, record: Any) -> Any:
-    """Lock the record and reload it, so that decisions rest on its current state."""
+    """Lock the record and reload it, so that decisions rest on its current state.
+
+    Raises NotFound if it was deleted or merged meanwhile.
+    """
     session.flush()  # reloading would discard this transaction's changes
-    session.refresh(record, with_for_update=True)
+    try:
+        session.refresh(record, with_for_update=True)
+    except InvalidRequestError:  # no such row
+        raise NotFound("This record was deleted meanwhile.") from None
     return record
 
 

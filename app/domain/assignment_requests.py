@@ -16,7 +16,9 @@ from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.notifications import notices
 from app.domain.people import teams
-from app.domain.people.users import get_role, members
+from app.domain.people.users import get_role
+from app.domain.people.users import members
+from app.domain.persistence import record_locks
 from app.domain.persistence.numbering import next_number
 
 #: States of a request; all but Pending are final.
@@ -139,8 +141,17 @@ def withdraw(session: Session, request: AssignmentRequest, record: Any, stamp: S
     )
 
 
+def _lock_record(session: Session, request: AssignmentRequest) -> None:
+    """Lock the record before the request, as a merge of the record does."""
+    if request.lead_id is not None:
+        record_locks.lock(session, [("leads", request.lead_id)])
+    elif request.ticket_id is not None:
+        record_locks.lock(session, [("ticket", request.ticket_id)])
+
+
 def close(session: Session, request: AssignmentRequest, status: str, stamp: Stamp, note: str | None = None) -> None:
     """Give a pending request its final status and settle its notices. Raises Conflict when it has one already."""
+    _lock_record(session, request)
     is_pending = (AssignmentRequest.id == request.id, AssignmentRequest.status == "Pending")
     values = {
         "status": status,

@@ -24,6 +24,8 @@ from app.lib.batches import batched
 UNDO_HOURS = 24
 #: Rows of a lead that its customer shows, too.
 _SHOWN: tuple[Any, ...] = (timeline.Activity, CallLog, Message, Attachment)
+#: Table -> (id, former customer) of the rows that a conversion gave to the customer.
+_Moved = dict[str, Iterable[tuple[int, int | None]]]
 #: Rows per statement that takes them back.
 _AT_ONCE = 500
 
@@ -62,16 +64,16 @@ def _move_rows(session: Session, lead: Lead, customer_id: int) -> dict[str, list
     return moved
 
 
-def _take_back(session: Session, lead: Lead) -> None:
+def _take_back(session: Session, lead: Lead, moved: _Moved) -> None:
     """Take back what the latest conversion gave to the customer, as far as it is still the lead's and theirs."""
-    moved = _moved(session, lead)
+    owners = {former: _remaining(session, former) for rows in moved.values() for _key, former in rows}
     for table in _SHOWN:
         by_former = defaultdict(list)
         for key, former in moved.get(table.__tablename__, ()):
             by_former[former].append(key)
         theirs = (table.lead_id == lead.id, table.customer_id == lead.customer_id)
         for former, keys in by_former.items():
-            owner = _remaining(session, former)
+            owner = owners[former]
             for part in batched(keys, _AT_ONCE):
                 statement = update(table).where(table.id.in_(part), *theirs).values(customer_id=owner)
                 session.execute(statement, execution_options={"synchronize_session": False})
@@ -86,7 +88,7 @@ def _remaining(session: Session, customer_id: int | None) -> int | None:
     return session.scalar(select(Customer.id).where(Customer.id == key).with_for_update(read=True))
 
 
-def _moved(session: Session, lead: Lead) -> dict[str, Iterable[tuple[int, int | None]]]:
+def _moved(session: Session, lead: Lead) -> _Moved:
     """What `_move_rows` returned; empty for a conversion of a version that didn't note it."""
     line = timeline.Activity
     of_lead = (line.lead_id == lead.id, line.kind == "system", line.at == lead.converted_on)
@@ -106,7 +108,9 @@ def undo(session: Session, lead: Lead, stamp: Stamp) -> None:
         raise RuleBroken(
             translatable("A conversion can only be undone within %(hours)s hours.", hours=UNDO_HOURS), "status"
         )
-    _take_back(session, lead)
+    moved = _moved(session, lead)
     lead.converted_on = None
     lead.stamp(stamp)
+    session.flush()  # the lead is locked before what refers to it, as by a conversion
+    _take_back(session, lead, moved)
     timeline.write(session, lead, "system", stamp, text="Conversion undone", what="unconverted")

@@ -52,6 +52,17 @@ def enter(session: Session, transition: LeadTransition) -> None:
         _require_open_task(session, transition)
 
 
+def add_task(session: Session, transition: LeadTransition) -> None:
+    """Create the task that came with a status that requires one. Raises RuleBroken.
+
+    After the lead was given the status, so that it is written before the task refers to it (`record_locks`).
+    """
+    lead, context = transition.lead, transition.context
+    if transition.new.meaning == "scheduled" and transition.values.get("task"):
+        values = transition.values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
+        tasks.create(session, values, context)
+
+
 _MISSING_FIELD = {
     "client_id": "“%(status)s” needs the client ID of the account.",
     "pod_id": "“%(status)s” needs the POD ID of the documents.",
@@ -106,10 +117,9 @@ def find_or_create_customer(session: Session, lead: Any, context: ChangeContext)
 
 
 def _require_open_task(session: Session, transition: LeadTransition) -> None:
-    """Create the task that came with the status, or raise RuleBroken if the lead has no open one."""
-    lead, context = transition.lead, transition.context
+    """Set the follow-up of the task that comes with the status, or raise RuleBroken if the lead has no open one."""
+    lead = transition.lead
     if transition.values.get("task"):
-        values = transition.values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
-        lead.next_follow_up_on = tasks.create(session, values, context).due_on
+        lead.next_follow_up_on = transition.values["task"].get("due_on")
     elif not (lead.id and tasks.open_tasks(session, lead_id=lead.id)):
         raise tasks.missing_open_task(transition.new.label)

@@ -285,9 +285,11 @@ def _set_status(session: Session, lead: Lead, values: dict[str, Any], context: C
             translatable("This lead is closed as “%(status)s”. Only a manager can reopen it.", status=old.label),
             "status",
         )
-    lead_requirements.enter(session, LeadTransition(lead, new, values, context))
+    transition = LeadTransition(lead, new, values, context)
+    lead_requirements.enter(session, transition)
     required = REQUIRED_FIELDS.get(new.meaning)
     status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
+    lead_requirements.add_task(session, transition)
 
 
 #: Fields that are stored as given, apart from the contact fields.

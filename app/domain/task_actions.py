@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, update
+from sqlalchemy import case, literal, or_, update
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
-from app.domain.base import Conflict, RuleBroken, join_texts, translatable
+from app.domain.base import Conflict, RuleBroken, UtcDateTime, join_texts, translatable
 from app.domain.leads import Lead
 from app.domain.snooze import snoozed_until
 from app.domain.tasks import Task
@@ -53,9 +53,11 @@ def set_follow_up(
     """Set the lead's next follow-up, unless it already has one between `before` and `due_on`.
 
     `replaced`: due times, UTC, of the tasks that the new one replaces; a follow-up at one of them doesn't
-    count. A lead that the session's user may not see stays unchanged.
+    count. A lead that the session's user may not see stays unchanged. The lead is locked in any case, before what the
+    caller adds about it (`record_locks`): so the condition stands in the value.
     """
     stored = Lead.next_follow_up_on
     is_outdated = or_(stored.is_(None), stored <= before, stored > due_on, stored.in_(replaced))
-    statement = update(Lead).where(Lead.id == lead_id, is_outdated).values(next_follow_up_on=due_on)
+    moved = case((is_outdated, literal(due_on, UtcDateTime)), else_=stored)
+    statement = update(Lead).where(Lead.id == lead_id).values(next_follow_up_on=moved)
     session.execute(statement, execution_options={"synchronize_session": False})

@@ -312,12 +312,13 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
     old, new, since = ticket.status, _status(session, values["status_id"]), ticket.status_on
     if old.id == new.id:
         return
-    if new.meaning == "scheduled" and values.get("task"):
-        tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, context)
-    elif new.meaning == "scheduled" and not tasks.open_tasks(session, ticket_id=ticket.id):
+    needs_task = new.meaning == "scheduled"
+    if needs_task and not values.get("task") and not tasks.open_tasks(session, ticket_id=ticket.id):
         raise tasks.missing_open_task(new.label)
     _set_resolution(ticket, new, values, context.now)
     status_changes.set_status(session, ticket, new, context, ticket.resolution if new.meaning in ENDED else None)
+    if needs_task and values.get("task"):  # after the ticket, which is written before the task refers to it
+        tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, context)
     if new.meaning in ENDED and values.get("close_tasks") is None:
         task_closing.close_handling(session, ticket.id, context)
     if old.meaning in ENDED and new.meaning not in ENDED:

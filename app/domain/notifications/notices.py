@@ -29,7 +29,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import business_settings
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.persistence import bulk_statements
+from app.domain.persistence import bulk_statements, record_locks
 from app.domain.persistence.session_context import NoticeChoices, session_context
 from app.domain.persistence.transaction_state import transaction_state
 
@@ -166,6 +166,7 @@ def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) 
     rows = [row for event in events for row in _rows(event, choices, now)]
     if not rows:
         return 0
+    record_locks.write_first(session)
     added = bulk_statements.insert_rows(session, Notification, rows, unique=("event_key",))
     if added:  # a mixture of new and old is rare, and only makes a few pages count again
         transaction_state(session).notified.extend((row["user_id"], row["kind"]) for row in rows)

@@ -25,7 +25,7 @@ def insert(session: Session, row: Any) -> None:
         session.flush()
         return
     session.flush()
-    written = row_effects.Rows(new=[row], has_computed=True)
+    written = row_effects.Rows(new=[row], locks_parents=True)
     row_effects.apply("before_flush", session, written, type(row))
     values = _values(row, defaults)
     computed = _computed(session, row, values)

@@ -58,7 +58,7 @@ def note_row(session: Session, table: str, keys: Iterable[int], columns: Collect
 def note_tasks(session: Session, rows: Rows) -> None:
     """Effect after a flush: note tasks that are new or have another lead or ticket."""
     moved = [row for row in rows.changed if not {"lead_id", "ticket_id"}.isdisjoint(rows.changed_columns(row))]
-    new = () if rows.has_computed else rows.new
+    new = () if rows.locks_parents else rows.new
     transaction_state(session).held_tasks |= {int(row.id) for row in (*new, *moved)}
 
 
@@ -107,7 +107,7 @@ def of_new_task(values: Mapping[str, Any], dialect: str) -> dict[str, str]:
 def lock_of_parent(task: Mapping[str, Any], dialect: str) -> str:
     """A condition for the UPDATE of a task that locks its lead or ticket before the task, as an assignment does.
 
-    Its row in the timeline shares that lock afterwards. MariaDB evaluates it first, as it depends on no row.
+    MariaDB evaluates it first, as it depends on no row.
     """
     has_parent = task.get("lead_id") is not None or task.get("ticket_id") is not None
     return "" if dialect == "sqlite" or not has_parent else f" AND {_of_parent('1', task, dialect)} = 1"

@@ -26,8 +26,8 @@ class Rows:
     #: Objects with an attribute that was set, possibly to its former value.
     changed: Sequence[Any] = ()
     deleted: Sequence[Any] = ()
-    #: Whether the INSERT of the new objects also sets columns that are computed from other tables.
-    has_computed: bool = False
+    #: Whether the statement locks the lead or ticket of each task, and an INSERT sets the columns that repeat it.
+    locks_parents: bool = False
     #: Id of an object -> its `changed_columns`, if known.
     _columns: dict[int, Collection[str]] = field(default_factory=dict)
 
@@ -41,7 +41,7 @@ class Rows:
         if not concerned:
             return None
         new, changed, deleted = ([row for row in rows if type(row) in concerned] for rows in groups)
-        return Rows(new, changed, deleted, self.has_computed, self._columns)
+        return Rows(new, changed, deleted, self.locks_parents, self._columns)
 
     def changed_columns(self, row: Any) -> Collection[str]:
         """The columns of one of the rows whose values differ from those read. Only after a flush."""

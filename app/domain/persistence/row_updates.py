@@ -30,7 +30,7 @@ def flush(session: Session) -> None:
         session.flush()
         return
     record = type(row)
-    row_effects.apply("before_flush", session, Rows(changed=[row]), record)
+    row_effects.apply("before_flush", session, Rows(changed=[row], locks_parents=True), record)
     change = _change_of(row)
     if change is None:
         session.flush()

@@ -10,6 +10,7 @@ from sqlalchemy import false, func, select
 
 from app import access
 from app.domain.base import Conflict, NotFound
+from app.domain.persistence import record_locks
 from app.extensions import db
 from app.models import CallLog
 from app.web.compat import aggregates, date_ranges
@@ -239,10 +240,20 @@ def _stored_document(doctype: DocType, doc: dict[str, Any], name: str, mode: str
     return stored
 
 
+def _lock_documents(docs: list[dict[str, Any]]) -> None:
+    names: dict[str, list[str]] = {}
+    for doc in docs:
+        names.setdefault(str(doc.get("doctype")), []).append(str(doc.get("docname") or doc.get("name")))
+    for name, doctype in sorted(DOCTYPES.items()):
+        if name in names:
+            lock_records(doctype, names[name])
+
+
 def bulk_update(arguments: Arguments) -> dict[str, Any]:
     """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; one that fails does not stop the others."""
-    failed = []
-    for doc in _requested_documents(arguments):
+    failed, docs = [], _requested_documents(arguments)
+    _lock_documents(docs)
+    for doc in docs:
         try:
             with db.session.begin_nested():
                 doctype = _writable_doctype(find_doctype(str(doc.get("doctype"))), "put")
@@ -293,6 +304,18 @@ def find_records(doctype: DocType, names: list[str], verb: str) -> dict[str, Any
     for row in records:
         doctype.refuse_unreached(row, verb, viewer)
     return {document_name(doctype, row): row for row in records}
+
+
+def lock_records(doctype: DocType, names: list[str]) -> None:
+    """Lock the records with these names that the person sees, and forget what was read of them.
+
+    For many of one transaction, which would otherwise lock them in the order of the request.
+    """
+    conditions = parse_filters({"name": ["in", names]}, doctype, current_viewer())
+    records = list(db.session.scalars(select(doctype.record_table.record).where(*conditions)))
+    record_locks.lock_rows(db.session(), records)
+    for row in records:
+        db.session.expire(row)
 
 
 def get_record(doctype: DocType, name: str, verb: str) -> Any:

@@ -1,0 +1,75 @@
+"""The order in which a transaction locks rows, so that no two wait for each other (ADR 0139).
+
+1. A lead or ticket comes before all that refers to it: its tasks, assignments, requests, notices and timeline.
+2. A transaction that writes a lead or ticket does so before it adds rows about it. Such a row shares a lock of it, and
+   two transactions that share one and then want to write would wait for each other.
+3. Several leads and tickets of one transaction come in the order of their ids, leads first.
+
+Whoever changes a record as an object therefore lets it be flushed before the rows about it: `history_rows` and
+`notices` see to that for theirs, and tasks lock their lead or ticket by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.domain.base import RECORD_COLUMNS
+from app.domain.persistence import row_updates
+from app.domain.persistence.parent_holders import PARENTS
+from app.domain.persistence.row_effects import Rows, changed_columns
+from app.ops.statements import fast_statements
+
+#: Modes of a lock: to write the record, or to refer to it.
+EXCLUSIVE, SHARED = "FOR UPDATE", "LOCK IN SHARE MODE"
+
+
+def lock(session: Session, records: Iterable[tuple[str, int]], mode: str = EXCLUSIVE) -> None:
+    """Lock records (table, id) until the end of the transaction, all of them before it writes the first.
+
+    On SQLite, a transaction that writes is alone anyway.
+    """
+    wanted = sorted({(table, int(key)) for table, key in records})
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    for name in sorted({table for table, _ in wanted}, key=tuple(RECORD_COLUMNS).index):
+        keys = ", ".join(str(key) for table, key in wanted if table == name)
+        text = f"SELECT id FROM {name} WHERE id IN ({keys}) ORDER BY id {mode}"  # noqa: S608  # our names, numbers
+        fast_statements.send(session, text, {})
+
+
+def lock_rows(session: Session, rows: Iterable[Any], mode: str = EXCLUSIVE) -> None:
+    """Lock these records, of tasks their leads and tickets, before the first of them is written."""
+    lock(session, {place for row in rows for place in _places_of(row)}, mode)
+
+
+def _places_of(row: Any) -> list[tuple[str, int]]:
+    if row.__tablename__ == "task":
+        return _parents_of(row)
+    return [(row.__tablename__, row.id)] if row.__tablename__ in RECORD_COLUMNS else []
+
+
+def _parents_of(task: Any) -> list[tuple[str, int]]:
+    return [(table, key) for table, column in PARENTS.items() if (key := getattr(task, column)) is not None]
+
+
+def write_first(session: Session) -> None:
+    """Write the session's own changes before rows are added that refer to them."""
+    if session.dirty:
+        row_updates.flush(session)
+
+
+def lock_parents(session: Session, rows: Rows) -> None:
+    """Effect before a flush: lock the leads and tickets of changed tasks first, unless the statement itself does so.
+
+    Those that the same flush writes are locked for that.
+    """
+    if rows.locks_parents:
+        return
+    changed = [row for row in rows.changed if changed_columns(row)]
+    parents = {parent for row in (*changed, *rows.deleted) for parent in _parents_of(row)}
+    written = parents & {(row.__tablename__, row.id) for row in session.dirty if row.__tablename__ in PARENTS}
+    lock(session, written)
+    lock(session, parents - written, SHARED)
