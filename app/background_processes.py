@@ -10,7 +10,7 @@ from flask import Flask
 from app.cli import worker_group
 from app.job_scheduler import Scheduler
 from app.ops.database import connections
-from app.ops.queues.workers import ChildFunction, WorkerGroup
+from app.ops.queues.worker_group import ChildFunction, WorkerGroup
 from app.web.realtime import live_events
 
 
@@ -22,7 +22,7 @@ def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
     connections.limit_background_waits()
     functions: list[ChildFunction] = [lambda: _run_schedule(schedule)] if schedule is not None else []
     if app.config["CRM"].run_workers:
-        functions += worker_group(app, ()).functions
+        return worker_group(app, (), functions)
     return WorkerGroup(functions, live_events.flush)
 
 

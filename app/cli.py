@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ from app.ops.database import connections, migration_guard, operator_advice
 from app.ops.database.migration_guard import MigrationRefused
 from app.ops.monitoring import process_health
 from app.ops.queues import queue, workers
+from app.ops.queues.worker_group import ChildFunction, WorkerGroup
 from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import backlog
 from app.web.core import unique_errors
@@ -313,11 +314,11 @@ def worker(queues: tuple[str, ...]) -> None:
     worker_group(current_app, queues).run()
 
 
-def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
-    """The workers of these queues (default: all) and the scheduler of delayed calls. Needs an app context."""
+def worker_group(app: Flask, queues: tuple[str, ...], beside: Sequence[ChildFunction] = ()) -> WorkerGroup:
+    """The workers of these queues (default: all), and what is to run beside them. Needs an app context."""
     counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
     connections.limit_background_waits()
     hooks = workers.WorkerHooks(backlog.begin_after_outage, import_worker.look_for_lost)
-    functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url, hooks)
-    return workers.WorkerGroup(functions, live_events.flush)
+    functions, idle = workers.child_functions(worker_counts, app.config["CRM"].redis_url, hooks)
+    return WorkerGroup([*beside, *functions], live_events.flush, idle)

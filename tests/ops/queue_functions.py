@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-from app.ops.queues import queue
+from app.ops.queues import queue, workers
 
 
 def create_app() -> Any:
     """The product; its workers may call the functions of this module."""
     from run import create_app as make
 
+    workers.IDLE_SECONDS = int(os.environ.get("TEST_IDLE_SECONDS", workers.IDLE_SECONDS))
     return make()
 
 

@@ -379,7 +379,7 @@ def test_workers_stop_when_their_parent_is_killed(start: Any) -> None:
 #: A parent that is killed when its child has not done anything yet; the child holds the other end of our pipe.
 ORPHAN_FROM_BIRTH = """
 import os, signal, time
-from app.ops.queues.workers import WorkerGroup
+from app.ops.queues.worker_group import WorkerGroup
 
 parent = os.getpid()
 

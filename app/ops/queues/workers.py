@@ -1,21 +1,19 @@
-"""Queue workers on Redis: a parent process keeps its child processes running, and stops them all within seconds."""
+"""Queue workers on Redis: what the child processes of a `WorkerGroup` do."""
 
 from __future__ import annotations
 
 import logging
-import os
-import random
-import signal
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
-from rq import Queue, SimpleWorker
+from redis import Redis
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from rq import Queue, SimpleWorker, worker_registration
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
 from rq.registry import ScheduledJobRegistry
@@ -24,21 +22,16 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 import server_urls
-from app.ops.processes import prefork
 from app.ops.queues import queue
+from app.ops.queues.idle_children import EndedIdle, IdleChildren
 from app.ops.queues.queue import is_known
 from app.ops.queues.redis_queue import handle_exception, open_queue, worker_name
 from app.ops.queues.signed_job import PREFIX, SignedJob
+from app.ops.queues.worker_group import ChildFunction
 from app.ops.redis import redis_client
 
 log = logging.getLogger("crm.queue")
 
-#: After SIGTERM, running calls may finish within the first time; within the second they are interrupted and requeued.
-WARM_SECONDS, COLD_SECONDS = 6, 3
-#: A child that ended sooner is restarted only after this time: Redis or the database is probably unreachable.
-RESTART_SECONDS = 1.0
-#: How long a worker without Redis waits before it ends; RQ itself waits for a Redis that refuses connections.
-AWAY_SECONDS = 5.0
 #: How often a worker looks for calls whose worker died, and the number of calls after which it is replaced.
 MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
 #: A worker without a heartbeat for this long (plus a minute) counts as dead.
@@ -47,11 +40,14 @@ HEARTBEAT_SECONDS = 60
 LEAVE_SECONDS, LEFT_FOR = 10, timedelta(days=1)
 #: How long a worker waits for a call at a time if Redis runs on several servers.
 WATCH_SECONDS = 4
+#: A worker that has had no call for so long ends, to free its memory, and is started when calls wait; but for the first
+#: one of each of these queues, for whose calls people wait.
+IDLE_SECONDS, ALWAYS_RUNNING = 120, ("short", "default")
+#: How long one that has ended idle is registered, until `IdleWorkers` registers it.
+HANDOVER_SECONDS = 5
 
 #: Errors after which RQ waits and retries.
 _LOST = (ConnectionError, TimeoutError)
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
-ChildFunction = Callable[[], None]
 
 
 class QueueWorker(SimpleWorker):
@@ -66,6 +62,8 @@ class QueueWorker(SimpleWorker):
     max_connection_wait_time = 5.0
     #: Called when Redis is reachable again; False = it had no effect yet.
     on_return: Callable[[], bool] = staticmethod(lambda: True)
+    #: Whether it has ended because it was idle.
+    is_idle = False
     _was_away = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -88,6 +86,13 @@ class QueueWorker(SimpleWorker):
     def unsubscribe(self) -> None:
         """Do nothing, see `subscribe`."""
 
+    def register_death(self) -> None:
+        """Register that this worker has ended, unless it is started again when it is wanted."""
+        if self.is_idle:
+            self.connection.expire(self.key, HANDOVER_SECONDS)
+        else:
+            super().register_death()  # type: ignore[no-untyped-call]
+
     def check_for_suspension(self, burst: bool) -> None:
         """Do nothing: Redis can't suspend this worker."""
 
@@ -108,7 +113,9 @@ class QueueWorker(SimpleWorker):
         """The next job; skips invalid job ids."""
         while True:
             try:
-                return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+                found = super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+                self.is_idle = found is None
+                return found
             except _LOST:
                 self._was_away = True
                 raise
@@ -116,7 +123,11 @@ class QueueWorker(SimpleWorker):
                 log.error("the queue held something that is not the id of a job; it was dropped")
 
     def run_maintenance_tasks(self) -> None:
-        """RQ's maintenance; unreadable data is left alone."""
+        """RQ's maintenance; unreadable data is left alone.
+
+        A Redis that has lost its data gets to know this worker again.
+        """
+        worker_registration.register(self)
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, ResponseError):
@@ -167,6 +178,14 @@ class WatchfulWorker(QueueWorker):
 class DelayedCalls(RQScheduler):
     """Moves delayed calls that are due into their queues, and drops anything that isn't one of our calls."""
 
+    #: Called each second.
+    every_second: Callable[[], None] = staticmethod(lambda: None)
+
+    def heartbeat(self) -> None:
+        """Keep its locks, once a second; whether it has any or not, it does what is to be done in each process."""
+        super().heartbeat()
+        self.every_second()
+
     def enqueue_scheduled_jobs(self) -> None:
         """Check all queues once."""
         for name in self._acquired_locks:
@@ -197,7 +216,7 @@ class WorkerHooks:
 
 
 def run_worker(name: str, number: int, url: str, hooks: WorkerHooks) -> None:
-    """Run calls of one queue until stopped, or until MAX_CALLS were run."""
+    """Run calls of one queue until stopped, or until MAX_CALLS were run. Raises EndedIdle if it had none for long."""
     worker = build_worker(name, url, number)
 
     def on_answer() -> bool:
@@ -206,14 +225,26 @@ def run_worker(name: str, number: int, url: str, hooks: WorkerHooks) -> None:
 
     worker.on_return = on_answer
     hooks.on_start(name)
+    longest = None if is_always_running(name, number) else IDLE_SECONDS
     # `handle_exception` logs failures, without values.
-    worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
+    worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS, max_idle_time=longest)
+    if worker.is_idle:
+        raise EndedIdle
+
+
+def is_always_running(name: str, number: int) -> bool:
+    """Whether a worker runs even if it has nothing to do."""
+    return number == 1 and name in ALWAYS_RUNNING
 
 
 def build_worker(name: str, url: str, number: int = 1) -> QueueWorker:
     """A worker of one queue; `number` distinguishes those of this server."""
-    redis = redis_client.connect_worker(url)
-    return (QueueWorker if server_urls.redis_topology(url) is None else WatchfulWorker)(
+    kind = QueueWorker if server_urls.redis_topology(url) is None else WatchfulWorker
+    return _build(kind, name, number, redis_client.connect_worker(url))
+
+
+def _build(kind: type[QueueWorker], name: str, number: int, redis: Redis) -> QueueWorker:
+    return kind(
         [open_queue(name, redis)],
         name=worker_name(queue.settings().server, name, number),
         connection=redis,
@@ -226,111 +257,89 @@ def build_worker(name: str, url: str, number: int = 1) -> QueueWorker:
     )
 
 
-def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:
+class IdleWorkers:
+    """Has workers that have ended idle started when calls of their queue wait.
+
+    Until then it registers them as running, because their calls will be run, and looks after calls of killed workers.
+    """
+
+    def __init__(self, places: Sequence[tuple[str, int]], idle: IdleChildren, redis: Redis) -> None:
+        """`places` are queue and number of each worker in `idle`."""
+        self._places, self._idle, self._redis = places, idle, redis
+        #: Place -> the worker that is registered.
+        self._registered: dict[int, QueueWorker] = {}
+
+    def look(self) -> None:
+        """Once a second."""
+        for place, (name, number) in enumerate(self._places):
+            if self._idle.is_running(place):
+                self._unregister(place)
+                continue
+            if place not in self._registered:
+                self._registered[place] = _build(QueueWorker, name, number, self._redis)
+                self._registered[place].register_birth()  # type: ignore[no-untyped-call]
+            self._look_after(place, self._registered[place])
+
+    def unregister_all(self) -> None:
+        """Register none of them any more."""
+        for place in list(self._registered):
+            self._unregister(place)
+
+    def queues(self) -> set[str]:
+        """The queues that have a worker that is idle."""
+        return {name for place, (name, _number) in enumerate(self._places) if not self._idle.is_running(place)}
+
+    def _look_after(self, place: int, worker: QueueWorker) -> None:
+        if worker.should_run_maintenance_tasks:
+            worker.heartbeat()
+            worker.run_maintenance_tasks()
+        if worker.queues[0].count:
+            self._idle.want(place)
+
+    def _unregister(self, place: int) -> None:
+        if (worker := self._registered.pop(place, None)) is not None:
+            worker.register_death()
+
+
+def run_scheduler(identity: str, url: str, on_demand: OnDemand, hooks: WorkerHooks) -> None:
     """Move delayed calls that are due into their queues, once a second. One process of all machines holds its lock.
 
-    It ends with its connection; the next one has the same `identity`, and therefore the lock, which Redis has kept.
+    On each machine it has idle workers started. It ends with its connection; the next one has the same `identity`, and
+    therefore the lock, which Redis has kept.
     """
-    queues = [PREFIX + name for name in names]
+    queues = [PREFIX + name for name in queue.TIMEOUT_SECONDS]
     redis = redis_client.connect_worker(url)
     scheduler: Any = DelayedCalls(queues, redis, logging_level="CRITICAL", serializer=JSONSerializer, name=identity)
+    workers = IdleWorkers(on_demand.places, on_demand.children, redis)
+    for name in workers.queues():
+        hooks.on_return(name)  # Redis was away, or the process before it was killed; nobody else notices
+    scheduler.every_second = workers.look
     scheduler.work()
+    workers.unregister_all()
 
 
-def child_functions(counts: Mapping[str, int], url: str, hooks: WorkerHooks) -> list[ChildFunction]:
-    """The functions of the child processes: the workers of each queue (`counts`), the scheduler of delayed calls."""
-    workers = [
-        partial(run_worker, name, number, url, hooks)
+@dataclass(frozen=True)
+class OnDemand:
+    """The workers that end when they are idle."""
+
+    #: Queue and number of each.
+    places: list[tuple[str, int]]
+    children: IdleChildren
+
+
+def child_functions(
+    counts: Mapping[str, int], url: str, hooks: WorkerHooks
+) -> tuple[list[ChildFunction], IdleChildren]:
+    """The functions of the workers and of the scheduler of delayed calls, and those that may end idle.
+
+    `counts` is how many workers each queue has, idle ones included.
+    """
+    workers: dict[tuple[str, int], ChildFunction] = {
+        (name, number): partial(run_worker, name, number, url, hooks)
         for name, count in counts.items()
         for number in range(1, count + 1)
-    ]
-    return [*workers, partial(run_scheduler, list(queue.TIMEOUT_SECONDS), url, uuid.uuid4().hex)]
-
-
-class WorkerGroup:
-    """The child processes of this process, each running one function. A child that dies is restarted."""
-
-    def __init__(
-        self,
-        functions: list[ChildFunction],
-        before_exit: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Each child calls `before_exit` last. This process must have no threads and no open connections."""
-        self.functions, self.before_exit = functions, before_exit
-        #: pid -> (its function, when it started)
-        self._children: dict[int, tuple[ChildFunction, float]] = {}
-        self._stopping = False
-
-    def run(self) -> None:
-        """Start all children, and keep them running until SIGTERM or Ctrl+C."""
-        for number in _STOP_SIGNALS[:2]:
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGALRM, self._force_stop)
-        prefork.settle_memory()
-        for function in self.functions:
-            self._start(function)
-        while self._children:
-            pid, status = os.waitpid(-1, 0)
-            self._on_exit(pid, status)
-
-    def _start(self, function: ChildFunction) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # a new child must not run the parent's handlers
-        parent, pid = os.getpid(), os.fork()
-        if pid == 0:
-            _run_child(function, parent, self.before_exit)
-        self._children[pid] = (function, time.monotonic())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-
-    def _on_exit(self, pid: int, status: int) -> None:
-        function, started = self._children.pop(pid, (None, 0.0))
-        if self._stopping or function is None:
-            return
-        code = os.waitstatus_to_exitcode(status)
-        if code:
-            log.warning("worker %s ended with %s; another takes its place", pid, code)
-        if time.monotonic() - started < RESTART_SECONDS:
-            time.sleep(RESTART_SECONDS)
-        if not self._stopping:
-            self._start(function)
-
-    def _stop(self, *_signal: Any) -> None:
-        """Let running calls finish."""
-        if not self._stopping:
-            self._stopping = True
-            self._signal_children(signal.SIGTERM)
-            signal.alarm(WARM_SECONDS)
-
-    def _force_stop(self, *_signal: Any) -> None:
-        """After the time limit: first interrupt them, so that RQ queues the calls again; then kill."""
-        self._signal_children(signal.SIGTERM)
-        signal.signal(signal.SIGALRM, lambda *_signal: self._signal_children(signal.SIGKILL))
-        signal.alarm(COLD_SECONDS)
-
-    def _signal_children(self, number: signal.Signals) -> None:
-        for pid in list(self._children):
-            os.kill(pid, number)  # safe: the kernel keeps the pid of a dead child until we wait for it
-
-
-def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], None]) -> None:
-    """Everything that a child process does; does not return."""
-    status = 1
-    try:
-        for number in _STOP_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-        random.seed()
-        prefork.end_with_parent(parent)
-        function()
-        status = 0
-    except (RedisError, OSError) as error:
-        is_full = redis_client.stores_nothing(error)
-        log.warning(
-            "Redis %s a worker (%s)", "stores nothing for" if is_full else "does not answer", type(error).__name__
-        )
-        time.sleep(AWAY_SECONDS)  # the next one would end as fast, and each writes to the log
-    except Exception:
-        log.exception("a worker broke down")
-    finally:
-        before_exit()
-        logging.shutdown()
-        os._exit(status)
+    }
+    places = [place for place in workers if not is_always_running(*place)]
+    idle = IdleChildren([workers[place] for place in places])
+    scheduler = partial(run_scheduler, uuid.uuid4().hex, url, OnDemand(places, idle), hooks)
+    return [*workers.values(), scheduler], idle

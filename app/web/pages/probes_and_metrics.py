@@ -157,7 +157,7 @@ def _queue_gauges() -> list[Gauge]:
         label = {"queue": each.name}
         found.append(Gauge("crm_queue_waiting", "Work that is ready to run.", each.waiting, label))
         found.append(Gauge("crm_queue_later", "Calls that are scheduled for later.", each.later, label))
-        found.append(Gauge("crm_queue_workers", "Workers that are alive.", each.workers, label))
+        found.append(Gauge("crm_queue_workers", "Workers, alive or started when calls wait.", each.workers, label))
     return found
 
 

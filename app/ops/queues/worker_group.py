@@ -1,0 +1,138 @@
+"""The child processes of a queue: a parent keeps them running, and stops them all within seconds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from app.ops.processes import prefork
+from app.ops.queues.idle_children import WAKE_SIGNAL, EndedIdle, IdleChildren
+from app.ops.redis import redis_client
+
+log = logging.getLogger("crm.queue")
+
+#: After SIGTERM, running calls may finish within the first time; within the second they are interrupted and requeued.
+WARM_SECONDS, COLD_SECONDS = 6, 3
+#: A child that ended sooner is restarted only after this time: Redis or the database is probably unreachable.
+RESTART_SECONDS = 1.0
+#: How long a worker without Redis waits before it ends; RQ itself waits for a Redis that refuses connections.
+AWAY_SECONDS = 5.0
+#: The exit status of a child that has ended because it was idle.
+IDLE_STATUS = 3
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+_SIGNALS = (*_STOP_SIGNALS, WAKE_SIGNAL)
+ChildFunction = Callable[[], None]
+
+
+class WorkerGroup:
+    """The child processes of this process, each running one function.
+
+    A child that dies is restarted; one that has ended because it was idle, when it is wanted.
+    """
+
+    def __init__(
+        self,
+        functions: list[ChildFunction],
+        before_exit: Callable[[], None] = lambda: None,
+        idle: IdleChildren | None = None,
+    ) -> None:
+        """Each child calls `before_exit` last. This process must have no threads and no open connections."""
+        self.functions, self.before_exit, self._idle = functions, before_exit, idle or IdleChildren([])
+        #: pid -> (its function, when it started)
+        self._children: dict[int, tuple[ChildFunction, float]] = {}
+        self._stopping = False
+
+    def run(self) -> None:
+        """Start all children, and keep them running until SIGTERM or Ctrl+C."""
+        for number in _STOP_SIGNALS[:2]:
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGALRM, self._force_stop)
+        signal.signal(WAKE_SIGNAL, self._start_wanted)
+        self._idle.parent = os.getpid()
+        prefork.settle_memory()
+        for function in self.functions:
+            self._start(function)
+        while self._children:
+            pid, status = os.waitpid(-1, 0)
+            self._on_exit(pid, status)
+
+    def _start(self, function: ChildFunction) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a new child must not run the parent's handlers
+        parent, pid = os.getpid(), os.fork()
+        if pid == 0:
+            _run_child(function, parent, self.before_exit)
+        self._children[pid] = (function, time.monotonic())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _start_wanted(self, *_signal: Any) -> None:
+        """Start the idle children that somebody wants."""
+        if not self._stopping:
+            for function in self._idle.take_wanted():
+                self._start(function)
+
+    def _on_exit(self, pid: int, status: int) -> None:
+        function, started = self._children.pop(pid, (None, 0.0))
+        if self._stopping or function is None:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        if code == IDLE_STATUS:
+            self._idle.note_end(function)
+            return
+        if code:
+            log.warning("worker %s ended with %s; another takes its place", pid, code)
+        if time.monotonic() - started < RESTART_SECONDS:
+            time.sleep(RESTART_SECONDS)
+        if not self._stopping:
+            self._start(function)
+
+    def _stop(self, *_signal: Any) -> None:
+        """Let running calls finish."""
+        if not self._stopping:
+            self._stopping = True
+            self._signal_children(signal.SIGTERM)
+            signal.alarm(WARM_SECONDS)
+
+    def _force_stop(self, *_signal: Any) -> None:
+        """After the time limit: first interrupt them, so that RQ queues the calls again; then kill."""
+        self._signal_children(signal.SIGTERM)
+        signal.signal(signal.SIGALRM, lambda *_signal: self._signal_children(signal.SIGKILL))
+        signal.alarm(COLD_SECONDS)
+
+    def _signal_children(self, number: signal.Signals) -> None:
+        for pid in list(self._children):
+            os.kill(pid, number)  # safe: the kernel keeps the pid of a dead child until we wait for it
+
+
+def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], None]) -> None:
+    """Everything that a child process does; does not return."""
+    status = 1
+    try:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        random.seed()
+        prefork.end_with_parent(parent)
+        function()
+        status = 0
+    except EndedIdle:
+        status = IDLE_STATUS
+    except (RedisError, OSError) as error:
+        is_full = redis_client.stores_nothing(error)
+        log.warning(
+            "Redis %s a worker (%s)", "stores nothing for" if is_full else "does not answer", type(error).__name__
+        )
+        time.sleep(AWAY_SECONDS)  # the next one would end as fast, and each writes to the log
+    except Exception:
+        log.exception("a worker broke down")
+    finally:
+        before_exit()
+        logging.shutdown()
+        os._exit(status)

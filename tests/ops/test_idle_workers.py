@@ -1,0 +1,85 @@
+"""Workers that have nothing to do end, and are started again when calls wait; meanwhile they count as running."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.ops.queues import queue, redis_queue
+from tests.app_fixtures import Crm
+from tests.app_pool import AppMaker
+from tests.ops import queue_functions
+from tests.ops.test_queue import Workers, is_running
+from tests.servers import Redis, eventually
+
+NAMES = ["default 1", "long 1", "short 1", "short 2"]
+
+
+@pytest.fixture
+def workers(
+    app_with: AppMaker, redis_server: Redis, instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workers]:
+    """Workers of all queues, of which some have ended because they were idle for a second."""
+    monkeypatch.setattr(redis_queue, "TIMEOUT_SECONDS", 30.0)
+    Crm(app_with(CRM_REDIS_URL=redis_server.url))
+    names = ("short", "default", "long")
+    settings = {"CRM_SERVER_NAME": "crm-1", "CRM_QUEUE_DEFAULT": "1", "TEST_IDLE_SECONDS": "1"}
+    with Workers(tmp_path / "workers", instance, redis_server, *names, **settings) as found:
+        eventually(lambda: len(found.children()) == 3, "the idle workers don't end")
+        yield found
+
+
+def named() -> list[str]:
+    """The names under which the workers of the server are registered."""
+    return sorted(queue.workers().get("crm-1", []))
+
+
+def test_idle_workers_count_as_running(workers: Workers) -> None:
+    eventually(lambda: named() == NAMES, "the workers that have ended aren't known")
+    assert [(each.name, each.workers) for each in queue.depths() or ()] == [("short", 2), ("default", 1), ("long", 1)]
+    running = workers.children()
+    workers.stop()
+    assert named() == [] and not any(map(is_running, running))
+
+
+def test_an_idle_worker_is_started_for_a_call_and_ends_again(workers: Workers, tmp_path: Path) -> None:
+    trace, before = tmp_path / "trace", set(workers.children())
+    for number in range(2):
+        queue.enqueue("long", queue_functions.write_line, str(trace), f"ran{number}")
+        eventually(lambda n=number: len(queue_functions.lines(trace)) == n + 1, "the call was not run")
+        eventually(lambda: set(workers.children()) == before, "the worker doesn't end again")
+    assert queue_functions.lines(trace) == ["ran0", "ran1"]
+    eventually(lambda: named() == NAMES, "it is known more or less than once")
+
+
+def test_a_second_worker_is_started_while_the_first_one_is_busy(workers: Workers, tmp_path: Path) -> None:
+    long, short = tmp_path / "busy", tmp_path / "trace"
+    queue.enqueue("short", queue_functions.take_long, str(long), 50)
+    eventually(lambda: queue_functions.lines(long) == ["began"], "the first call was not run")
+    queue.enqueue("short", queue_functions.write_line, str(short), "ran")
+    eventually(lambda: queue_functions.lines(short) == ["ran"], "the second call was not run", 40)
+    assert queue_functions.lines(long) == ["began"]
+
+
+def test_idle_workers_are_started_although_everybody_was_killed(workers: Workers, tmp_path: Path) -> None:
+    """All children, among them the one that has idle workers started."""
+    trace, before = tmp_path / "trace", workers.children()
+    for each in before:
+        os.kill(each, signal.SIGKILL)
+    queue.enqueue("long", queue_functions.write_line, str(trace), "ran")
+    eventually(lambda: queue_functions.lines(trace) == ["ran"], "the call was not run")
+    eventually(lambda: len(workers.children()) == 3 and not {*before} & {*workers.children()}, "nobody replaced them")
+    assert queue_functions.lines(trace) == ["ran"]
+
+
+def test_idle_workers_are_started_after_redis_was_away(workers: Workers, redis_server: Redis, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    redis_server.restart()
+    queue.try_again()
+    eventually(lambda: {*NAMES} <= {*named()}, "the workers aren't known any more")
+    assert queue.enqueue("long", queue_functions.write_line, str(trace), "ran")
+    eventually(lambda: queue_functions.lines(trace) == ["ran"], "the call was not run")
