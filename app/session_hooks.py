@@ -28,13 +28,15 @@ from app.domain import custom_values, legal_holds, note_texts
 from app.domain.audit_log import audit_chain
 from app.domain.messaging import consents
 from app.domain.people import login_names
-from app.domain.persistence import change_events
-from app.domain.persistence import numbering
-from app.domain.persistence import parent_holders
-from app.domain.persistence import record_locks
-from app.domain.persistence import recount_marks
-from app.domain.persistence import row_effects
-from app.domain.persistence import stored_text
+from app.domain.persistence import (
+    change_events,
+    numbering,
+    parent_holders,
+    record_locks,
+    recount_marks,
+    row_effects,
+    stored_text,
+)
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
 from app.inbound import inbound_processing, message_file_fetch, recording_fetch

@@ -16,8 +16,7 @@ from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.notifications import notices
 from app.domain.people import teams
-from app.domain.people.users import get_role
-from app.domain.people.users import members
+from app.domain.people.users import get_role, members
 from app.domain.persistence import record_locks
 from app.domain.persistence.numbering import next_number
 

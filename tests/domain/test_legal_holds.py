@@ -12,17 +12,14 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import lead_conversion
-from app.domain import legal_holds
-from app.domain import timeline
+from app.domain import lead_conversion, legal_holds, timeline
 from app.domain.audit_log import audit_keys
 from app.domain.audit_log.audit_keys import AuditKeys
-from app.domain.persistence import file_references
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.maintenance import retention
 from app.domain.merging import merge_undo, record_merge
-from app.domain.persistence import history_rows
+from app.domain.persistence import file_references, history_rows
 from app.domain.telephony import calls, recordings
 from app.domain.telephony.recordings import CallRecording
 from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, Lead, LeadStatus, LegalHold, MergedRecord

@@ -15,11 +15,9 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import round_robin
-from app.domain import tasks
+from app.domain import round_robin, tasks
 from app.domain.automation.reassignment import KINDS
-from app.domain.notifications import notices
-from app.domain.notifications import reminder_preferences
+from app.domain.notifications import notices, reminder_preferences
 from app.domain.persistence import bulk_statements
 from app.domain.persistence.bulk_statements import LockedRow
 from app.domain.snooze import next_morning

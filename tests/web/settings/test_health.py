@@ -21,10 +21,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import access, jobs, self_test
-from app.domain import custom_fields
-from app.domain import custom_values
-from app.domain.audit_log import audit
-from app.domain.audit_log import audit_chain
+from app.domain import custom_fields, custom_values
+from app.domain.audit_log import audit, audit_chain
 from app.domain.base import Stamp
 from app.domain.custom_fields import ExistingNames, FieldInput
 from app.domain.custom_values import CustomValue

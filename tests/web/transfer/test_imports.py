@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.domain.base import RuleBroken
-from app.domain.base import Stamp
-from app.domain.files.export_and_import_runs import ImportRow
-from app.domain.files.export_and_import_runs import ImportRun
+from app.domain.base import RuleBroken, Stamp
+from app.domain.files.export_and_import_runs import ImportRow, ImportRun
 from app.models import Activity, CallLog, Customer, CustomerAccount, Lead, Notification, Task, Ticket, User
 from app.web.transfer import column_guesses, import_values, import_worker
 from tests.app_fixtures import Crm
