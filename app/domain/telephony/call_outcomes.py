@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customer_linking, leads, task_actions, task_closing, tasks, tickets, timeline
+from app.domain import customer_linking, follow_ups, leads, task_closing, tasks, tickets, timeline
 from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -67,8 +67,8 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
             ),
             "outcome",
         )
-    if outcome.follow_up_on is not None and outcome.follow_up_on <= context.now:
-        raise RuleBroken("The next follow-up is in the past. Please choose a later time.", "follow_up_on")
+    if outcome.follow_up_on is not None:
+        follow_ups.refuse_past(outcome.follow_up_on, context.now, "follow_up_on")
     if outcome.follow_up_on is not None and not (call.lead_id or call.ticket_id):
         raise RuleBroken("A follow-up needs a lead or a ticket. Link the call to one first.", "follow_up_on")
     call.outcome = text
@@ -78,7 +78,7 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
     replaced = _replaced(session, call, outcome, context)
     if call.lead_id and outcome.follow_up_on is not None:  # before the note and the tasks share a lock of the lead
         due_times = [each.due_on for each in replaced if each.due_on is not None]
-        task_actions.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now, due_times)
+        follow_ups.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now, due_times)
     _write_note(session, call, outcome.note, context)
     if outcome.follow_up_on is None:
         return None

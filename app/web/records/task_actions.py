@@ -7,7 +7,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request
 from flask_babel import gettext as _
 
-from app.domain import task_actions
+from app.domain import follow_ups, task_actions
 from app.domain.base import Conflict
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
@@ -103,13 +103,13 @@ class TaskActions(Screen):
     def _finish(self, row: Task, raw: dict[str, str], viewer: Viewer) -> None:
         session = db.session()
         values = self.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
-        task_actions.refuse_invalid_follow_up(values, viewer.now)
+        follow_ups.refuse_invalid_follow_up(values, viewer.now)
         note = clean_text(raw["note"], "note", 20_000, has_lines=True)
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)
         if row.lead_id is not None:  # before the task is written and new rows refer to the lead, as in the service
             with session.no_autoflush:
-                task_actions.set_follow_up(session, row.lead_id, values["due_on"], before)
+                follow_ups.set_follow_up(session, row.lead_id, values["due_on"], before)
         if note:
             viewer.person.refuse_unless("Notes", "create")
             write_note(session, row, note, viewer)
