@@ -9,7 +9,7 @@ import pytest
 
 from app.extensions import db
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.view_registry import registered
 from tests.app_fixtures import Crm
 

@@ -23,7 +23,7 @@ from app.web.core.declarations import pretty
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, parse_json_integer, refuse_as_json
 from app.web.core.fields.relation_fields import label_of
 from app.web.core.queries import written_rows
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.replica_lists import from_replica
 from app.web.core.urls.merged_redirects import merged_numbers, refuse_merged
 from app.web.core.view_registry import registered

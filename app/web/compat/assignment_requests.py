@@ -20,7 +20,7 @@ from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError, DuplicateError
 from app.web.compat.users import refuse_limited_key
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.workday import assignment_requests
 
 #: The predecessor's list ends here.

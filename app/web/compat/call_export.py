@@ -17,7 +17,7 @@ from app.web.compat.doctypes import CALL_LOG
 from app.web.compat.filters import parse_filters
 from app.web.compat.responses import CompatError
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.dashboards.call_export import SummaryOf, send_summary
 from app.web.records.lists.figure_filter import scope_of

@@ -23,7 +23,7 @@ from app.web.compat.filters import parse_filters
 from app.web.compat.html_text import html_to_text
 from app.web.compat.notes import write_note
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 

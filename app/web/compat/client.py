@@ -25,7 +25,7 @@ from app.web.compat.list_query import field_names, parse_list_request, requested
 from app.web.compat.picklists import PICKLISTS
 from app.web.compat.responses import CompatError, Envelope
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_part
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.replica_lists import from_replica
 from app.web.core.viewer import Viewer
 

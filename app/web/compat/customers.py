@@ -18,7 +18,7 @@ from app.web.compat.documents import fetch_document, fetch_documents
 from app.web.compat.filters import parse_filters
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.reference_fields import find_record
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.text_search import matching
 from app.web.records.caller_lookup import look_up, may_look_up
 

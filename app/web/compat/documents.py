@@ -15,7 +15,7 @@ from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 
 Document = dict[str, Any]

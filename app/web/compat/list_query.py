@@ -16,7 +16,7 @@ from app.web.compat.list_options import ListOptions
 from app.web.compat.responses import CompatError
 from app.web.core.fields.base import ChoiceField, NumberField
 from app.web.core.fields.date_fields import DateField, DateTimeField
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 

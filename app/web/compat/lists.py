@@ -22,7 +22,7 @@ from app.web.compat.responses import CompatError
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries import text_search
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 
 #: DocType name -> the default columns of its list.

@@ -21,7 +21,7 @@ from app.web.compat.notes import write_note
 from app.web.compat.references import target_of_number
 from app.web.compat.responses import CompatError
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 
 #: Kinds of notices that are comment notifications.
 COMMENT_KINDS = ("mention", "comment")

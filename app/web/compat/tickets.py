@@ -27,7 +27,7 @@ from app.web.compat.responses import CompatError
 from app.web.compat.statuses import find_status_id, first_status_id, status_picklist
 from app.web.compat.timestamps import local_timestamp
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.records.close_tasks_field import chosen_tasks
 

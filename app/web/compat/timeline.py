@@ -19,7 +19,7 @@ from app.web.compat.references import LEAD_TARGET, target_of_number
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.records.timelines import entry_texts
 

@@ -14,7 +14,7 @@ from app.extensions import db
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.text_search import MAX_LOOKED_UP, matching
 
 VERBS = {"search": "read"}

@@ -13,7 +13,7 @@ from app.lib import phone
 from app.lib.identity_numbers import is_pan
 from app.models import Customer, Lead
 from app.web.core.fab_access import current_viewer
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.urls.local_links import row_url
 from app.web.core.view_registry import screen_of
 from app.web.core.viewer import Viewer

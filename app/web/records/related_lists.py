@@ -18,8 +18,8 @@ from app.models import Lead, Ticket
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.prepared_queries import PreparedQuery
-from app.web.core.queries.record_table import ListQuery
 from app.web.core.view_registry import views_of
 from app.web.core.viewer import Viewer
 

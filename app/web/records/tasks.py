@@ -21,7 +21,7 @@ from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.models import Lead
 from app.web.api.resource import Resource
 from app.web.core.fields.base import ChoiceField, Field, TextField
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
 from app.web.records.bulk_actions import BulkAction, set_column

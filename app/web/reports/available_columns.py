@@ -21,7 +21,7 @@ from app.web.core.fields.contact_field_types import EmailField, NameField, Phone
 from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateTimeField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField, DecimalField, DurationField
-from app.web.core.queries.record_pages import tables_in
+from app.web.core.queries.record_columns import tables_in
 from app.web.core.view_registry import kind_of, registered, screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn

@@ -25,7 +25,7 @@ from app.extensions import db
 from app.lib.batches import batched
 from app.lib.ids import parse_id
 from app.web.core.fields.base import Field
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.view_registry import screen_of_kind
 from app.web.core.viewer import Viewer
 from app.web.transfer.export_cells import reader_of

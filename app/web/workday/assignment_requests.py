@@ -24,7 +24,7 @@ from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.base import ChoiceField, TextField
 from app.web.core.fields.reference_fields import PersonField
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route

@@ -22,8 +22,9 @@ from app.models import CallLog, Customer, Lead, Message, Ticket
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries import first_rows
 from app.web.core.queries.first_rows import FirstRows
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.record_pages import FoundRows, rows_found
-from app.web.core.queries.record_table import ListQuery, RecordTable
+from app.web.core.queries.record_table import RecordTable
 from app.web.core.queries.replica_lists import from_replica
 from app.web.core.queries.text_search import (
     MAX_LOOKED_UP,

@@ -13,8 +13,9 @@ from sqlalchemy.sql.operators import desc_op
 
 from app import access
 from app.ops.statements.sqlalchemy_internals import is_same_type
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.record_pages import PageStatement, guarded
-from app.web.core.queries.record_table import ListQuery, RecordTable
+from app.web.core.queries.record_table import RecordTable
 
 #: The lengths of the lists of ids in the statement; longer ones are four times the last one, and so on.
 SIZES = (8, 16, 32)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, inspect, select
 from sqlalchemy.orm import Session
@@ -18,10 +18,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.lib.lru_cache import LruCache
 from app.models import Lead
+from app.web.core.queries.record_columns import RecordColumns
 from app.web.core.queries.written_rows import own_key
-
-if TYPE_CHECKING:
-    from app.web.core.queries.record_table import RecordTable
 
 #: Records of which most rows refer to none of the tables that their fields show: a lead gets its customer at the end.
 MOSTLY_ALONE = (Lead,)
@@ -36,7 +34,7 @@ class OwnRow:
 
     #: Selects each of its columns once, where the row has the parameter `row` as its id, and refers to none.
     query: Select[Any]
-    #: Makes the columns of `RecordTable.selection` of its columns and None.
+    #: Makes the columns of `RecordColumns.selection` of its columns and None.
     whole: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
@@ -44,7 +42,7 @@ class OwnRow:
 _referring: LruCache[tuple[str, int], bool] = LruCache(MAX_REFERRING)
 
 
-def find(table: RecordTable, session: Session, key: int, names: Names) -> tuple[Any, ...] | None:
+def find(table: RecordColumns, session: Session, key: int, names: Names) -> tuple[Any, ...] | None:
     """The raw row, if the person sees it and it refers to no other table; None tells nothing of it."""
     own = None if _referring.get((table.name, key)) else _own_row(table, names)
     if own is None:
@@ -54,14 +52,14 @@ def find(table: RecordTable, session: Session, key: int, names: Names) -> tuple[
     return own.whole((*found[0], None)) if found else None
 
 
-def remember_referring(table: RecordTable, key: int) -> None:
+def remember_referring(table: RecordColumns, key: int) -> None:
     """Remember that the row refers to others, if that was not known."""
     if table.record in MOSTLY_ALONE:
         _referring.keep((table.name, key), True)
 
 
 @lru_cache(maxsize=200)
-def _own_row(table: RecordTable, names: Names) -> OwnRow | None:
+def _own_row(table: RecordColumns, names: Names) -> OwnRow | None:
     """How to read these fields; None if they show no other table, or more than columns."""
     record, chosen = table.record, table.fields if names is None else [table.by_name[name] for name in names]
     columns = table.placed(chosen)[0]

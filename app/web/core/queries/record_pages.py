@@ -8,35 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
+from sqlalchemy import Integer, Select, UnaryExpression, bindparam, func, literal, not_, select
 from sqlalchemy.sql.operators import asc_op, desc_op
-from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.lib.cached_property import cached_property
 from app.ops.statements.sqlalchemy_internals import annotations_of
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts, own_rows
-
-if TYPE_CHECKING:
-    from app.web.core.queries.record_table import ListQuery, RecordTable
+from app.web.core.queries.list_query import ListQuery
+from app.web.core.queries.record_columns import RecordColumns, is_table_column, tables_in
 
 #: Annotation of a sort expression: the custom column whose values are in a table of their own.
 SORTED_BY = "sorted_by"
 Names = tuple[str, ...] | None
-
-
-def tables_in(parts: Any, walk: Any = iterate) -> set[str]:
-    """The tables in these expressions; with `access.outer_nodes`, without those of sub-queries."""
-    nodes: list[Any] = [node for part in parts for node in walk(part)]
-    plain = {node.name for node in nodes if isinstance(node, Table)}
-    return plain | {node.table.name for node in nodes if _is_column(node)}
-
-
-def _is_column(node: Any) -> bool:
-    return isinstance(node, Column) and isinstance(node.table, Table)
 
 
 def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
@@ -46,7 +33,7 @@ def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
     columns, modifiers = [each.element for each in order], {each.modifier for each in order}
     if modifiers not in ({desc_op}, {asc_op}) or tables_in(columns) != {record.__tablename__}:
         return None
-    if not all(_is_column(column) for column in columns) or columns[-1].key != "id":
+    if not all(is_table_column(column) for column in columns) or columns[-1].key != "id":
         return None
     return (columns[0] if len(columns) == 2 else None), modifiers == {desc_op}
 
@@ -55,7 +42,7 @@ def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
 class PageStatement:
     """One page: the query, and its key among the person's other statements."""
 
-    table: RecordTable
+    table: RecordColumns
     query: ListQuery
     names: Names
     offset: int
@@ -85,7 +72,7 @@ class PageStatement:
         return self.shape.open_values
 
     @classmethod
-    def of(cls, table: RecordTable, query: ListQuery, names: Names) -> PageStatement:
+    def of(cls, table: RecordColumns, query: ListQuery, names: Names) -> PageStatement:
         before = [] if query.before is None else [table.record.id < query.before]
         conditions, offset = [*query.conditions, *before], 0 if before else query.offset
         order = [] if query.newest else query.order
@@ -127,7 +114,7 @@ class PageStatement:
         return self.table.joined(self.table.selection(self.names)[0], bound, self.names).where(*self.rules)
 
 
-def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
+def rows(table: RecordColumns, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
     """One page of raw rows.
 
     If rows without a value come last, those with one are read first, in the order of an index.
@@ -160,7 +147,9 @@ def _sorted_apart(query: ListQuery) -> tuple[Any, bool] | None:
     return None
 
 
-def _rows_by_value(table: RecordTable, session: Any, query: ListQuery, names: Names, by: tuple[Any, bool]) -> list[Any]:
+def _rows_by_value(
+    table: RecordColumns, session: Any, query: ListQuery, names: Names, by: tuple[Any, bool]
+) -> list[Any]:
     """A page in the order of the index of values; rows without one come last."""
     column, turned = by
     key = table.record.id
@@ -185,7 +174,7 @@ def _turned(columns: list[Any], is_down: bool) -> list[Any]:
     return [each.desc() if is_down else each.asc() for each in columns]
 
 
-def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: bool) -> Select[Any]:
+def _ids_by_value(table: RecordColumns, query: ListQuery, column: Any, turned: bool) -> Select[Any]:
     """The ids of the page, starting with the index of values, in its order; MariaDB would sort all records instead."""
     values = column.stored.table
     found = select(values.c.record_id.label("id"), column.stored.label("value")).select_from(values)
@@ -197,16 +186,16 @@ def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: boo
     return found.with_hint(values, index, "mysql").limit(query.size).offset(query.offset)
 
 
-def empty_last(table: RecordTable, query: ListQuery) -> Any:
+def empty_last(table: RecordColumns, query: ListQuery) -> Any:
     """The record's own column of a list sorted ascending with empty values last; else None."""
     order = query.order
     if query.before is not None or query.offset >= access.DEEP_OFFSET or len(order) != 3:
         return None
     sort = sort_of(order[1:], table.record)
-    return None if sort is None or sort[1] or _is_column(order[0].element) else sort[0]
+    return None if sort is None or sort[1] or is_table_column(order[0].element) else sort[0]
 
 
-def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
+def _rows(table: RecordColumns, session: Any, query: ListQuery, names: Names) -> list[Any]:
     person, page = access.acting(session), PageStatement.of(table, query, names)
     if person is not None and access.is_entry(table.record) and page.wanted is not None:
         entries = access.newest_entries(session, person, page.wanted, query.before)
@@ -251,7 +240,7 @@ class FoundRows:
     order: Callable[[], list[Any]]
 
 
-def rows_found(table: RecordTable, session: Any, found: FoundRows, size: int, names: Names) -> list[Any]:
+def rows_found(table: RecordColumns, session: Any, found: FoundRows, size: int, names: Names) -> list[Any]:
     """The first of these rows, of those that the person sees."""
 
     def statement() -> Select[Any]:
@@ -262,7 +251,7 @@ def rows_found(table: RecordTable, session: Any, found: FoundRows, size: int, na
     return access.answer(session, question, found.rule.open_values | {"typed": found.typed})
 
 
-def visible_row(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
+def visible_row(table: RecordColumns, session: Any, key: int, names: Names = None) -> Any:
     """The raw row of this id if the person sees it, else None."""
     conditions = table.base_conditions()
     alone = None if conditions else own_rows.find(table, session, key, names)
@@ -283,7 +272,7 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
     return found[0]
 
 
-def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple[int, int | None] | None:
+def _ways(table: RecordColumns, session: Any, query: ListQuery, cap: int) -> tuple[int, int | None] | None:
     """Counts made before the page is read, if they tell how to read it.
 
     If the person reaches no rows through others, the page consists of their own. None if the counts don't help, or stop
@@ -323,7 +312,7 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
 NO_CAP = 10**9
 
 
-def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
+def count(table: RecordColumns, session: Any, query: ListQuery, cap: int) -> int:
     """The number of matching rows, up to the cap."""
     if query.ways is not None and query.ways[1] is not None and cap == query.counted_to:
         return min(cap, query.ways[0] + query.ways[1])
@@ -356,7 +345,7 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
     return int(access.answer(session, question, shape.open_values)[0][0] or 0)
 
 
-def guarded(table: RecordTable, query: ListQuery | None = None) -> frozenset[str]:
+def guarded(table: RecordColumns, query: ListQuery | None = None) -> frozenset[str]:
     """The tables of the statement, so that it need not be searched for them."""
     named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
     return frozenset(named | (tables_in((*query.conditions, *query.order)) if query else set()))

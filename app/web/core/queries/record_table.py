@@ -1,13 +1,12 @@
-"""The columns of a record, compiled once: how they are selected, filtered, sorted, parsed and serialized."""
+"""The columns of a record, compiled once: how they are read, filtered, sorted, parsed and serialized."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, String, Table, select
+from sqlalchemy import ColumnElement, String, select
 
 from app import access
 from app.domain.base import RuleBroken, join_texts
@@ -15,7 +14,8 @@ from app.extensions import db
 from app.web.core.fields.base import Field
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts, record_pages
-from app.web.core.queries.record_pages import tables_in
+from app.web.core.queries.list_query import ListQuery
+from app.web.core.queries.record_columns import RecordColumns
 from app.web.core.queries.row_readers import Reader, common_readers, reader_of, serialize
 from app.web.core.viewer import Viewer
 
@@ -44,49 +44,13 @@ def _is_shown(given: Any, shown: Any) -> bool:
     return bool(given == shown)
 
 
-@dataclass
-class ListQuery:
-    """The parsed parameters of a list request."""
-
-    conditions: list[ColumnElement[bool]]
-    order: list[Any]
-    size: int
-    page: int = 0
-    #: Keyset cursor: only rows with a smaller id; only with the default order.
-    before: int | None = None
-    exact: bool = False
-    #: The default order, newest first.
-    newest: bool = False
-    #: The offset, if it is not a multiple of the size.
-    start: int | None = None
-    #: The cap to which rows will be counted, too: the count may then come first, see `ways`.
-    counted_to: int | None = None
-    #: The count made before the page was read: (rows that people in reach hold, rows through others only or None).
-    ways: tuple[int, int | None] | None = None
-
-    #: After reading a page that isn't full: rows with smaller ids weren't looked through; None = there are no more.
-    rest: int | None = None
-
-    @property
-    def offset(self) -> int:
-        """The number of rows before the page."""
-        return self.page * self.size if self.start is None else self.start
-
-    @property
-    def least(self) -> int | None:
-        """The minimum number of rows, if only those were counted that people in reach hold."""
-        return self.ways[0] if self.ways is not None and self.ways[1] is None else None
-
-
-class RecordTable:
-    """The compiled columns of one record."""
+class RecordTable(RecordColumns):
+    """The compiled columns of one record, with what reads, filters, parses and serializes them."""
 
     def __init__(self, record: Any, fields: list[Field], joins: tuple[tuple[Any, Any], ...] = (), many: Any = None):
         """`joins`: (record, on) outer joins of the fields; `many(session, ids, viewer)`: extra REST keys by id."""
-        #: Fields without columns are input only, never shown.
-        self.fields, self.input_fields = [f for f in fields if f.columns], fields
-        self.record, self.joins, self.many = record, joins, many
-        self.by_name = {f.name: f for f in fields}
+        super().__init__(record, fields, joins)
+        self.many = many
         #: (name of a field, whether descending) -> its ORDER BY.
         self._orders: dict[tuple[str, bool], list[Any]] = {}
         self._prepares = any(hasattr(each, "prepare") for each in fields)
@@ -98,42 +62,8 @@ class RecordTable:
         self.readable: list[Field] = self.fields
         #: The view's declaration; None for a table without one.
         self.declared: Any = None
-        #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").
-        self.base_filters: Any = None
+        #: FAB's `base_order` of the view as (name, "asc" or "desc").
         self.base_order: tuple[str, str] | None = None
-        self.name: str = record.__tablename__
-        self.columns: list[Any] = [record.id, *(column for f in self.fields for column in f.columns)]
-        self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
-
-    def selection(self, names: tuple[str, ...] | None = None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
-        """The SELECT and its slices for these fields (None = all); cached, so that the statement is compiled once."""
-        if names not in self._read:
-            if len(self._read) > 500:
-                self._read.clear()
-            self._read[names] = self._make(names)
-        return self._read[names]
-
-    def _make(self, names: tuple[str, ...] | None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
-        chosen = self.fields if names is None else [self.by_name[name] for name in names]
-        columns, slices = self.placed(chosen)
-        # The same column may be used by two fields (name and first name): labels distinguish them.
-        labeled = [column.label(f"c{n}") for n, column in enumerate(columns)]
-        query = select(*labeled).select_from(self.record)
-        for table, on in self.joins_for(columns):
-            query = query.outerjoin(table, on)
-        return query, slices
-
-    def placed(self, chosen: list[Field]) -> tuple[list[Any], list[tuple[Field, slice]]]:
-        """The columns to select for these fields, the id first, and the slice of each field."""
-        columns: list[Any] = [self.record.id]
-        slices, shared = [], dict[Any, int]()
-        for each in chosen:
-            start = len(columns)
-            if each.shares_column:  # selected once, however many fields read it
-                start = shared.setdefault(each.columns[0].key, start)
-            slices.append((each, slice(start, start + len(each.columns))))
-            columns.extend(each.columns if start == len(columns) else ())
-        return columns, slices
 
     def extended(self, more: list[Field], declared: Any) -> RecordTable:
         """This table with additional fields."""
@@ -144,11 +74,6 @@ class RecordTable:
         made.readable = made.fields if self.readable is self.fields else [*self.readable, *more]
         return made
 
-    def joins_for(self, columns: list[Any]) -> list[tuple[Any, Any]]:
-        """The joins whose tables the columns come from."""
-        used = {column.class_ for column in columns if hasattr(column, "class_")}
-        return [(table, on) for table, on in self.joins if table in used]
-
     def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
         """The raw row of this id if the person sees it, else None."""
         return record_pages.visible_row(self, session, key, names)
@@ -156,31 +81,6 @@ class RecordTable:
     def rows(self, session: Any, list_query: ListQuery, names: tuple[str, ...] | None = None) -> list[Any]:
         """One page of raw rows; at a deep offset the ids are paged on the index first."""
         return record_pages.rows(self, session, list_query, names)
-
-    def first_rows(self, rule: Any, order: list[Any], size: int, names: tuple[str, ...] | None) -> Select[Any]:
-        """SELECT of the first rows that match the rule, in this order."""
-        query = self.joined(self.selection(names)[0], ListQuery([rule], order, size), names)
-        return query.where(rule).order_by(*order).limit(size)
-
-    def joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
-        """Join the tables that only the filters or the order need."""
-        columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]
-        return self._join_missing(query, list_query, {table for table, _on in self.joins_for(columns)})
-
-    def _join_missing(self, query: Select[Any], list_query: ListQuery, present: set[Any]) -> Select[Any]:
-        wanted = tables_in((*list_query.conditions, *list_query.order), access.outer_nodes)
-        for table, on in self.joins:
-            if table not in present and table.__tablename__ in wanted:
-                query = query.outerjoin(table, on)
-        return query
-
-    def joined_for(self, query: Select[Any], conditions: list[Any]) -> Select[Any]:
-        """Join the tables that only these conditions need."""
-        return self._join_missing(query, ListQuery(conditions, [], 0), set())
-
-    def ids(self, list_query: ListQuery) -> Select[Any]:
-        """SELECT of the ids of all matching rows."""
-        return self._join_missing(select(self.record.id), list_query, set()).where(*list_query.conditions)
 
     def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
         """The count of the list that these rows are a page of; needs no query if the last page is not full."""
@@ -220,19 +120,6 @@ class RecordTable:
             load = getattr(each, "prepare", None)
             if load is not None:
                 load([tuple(row)[cut] for row in rows], viewer)
-
-    def base_conditions(self) -> list[ColumnElement[bool]]:
-        """The view's `base_filters` as SQL; computed for each request, because their values may be functions."""
-        if not self.base_filters:
-            return []
-        interface, filters = self.base_filters
-        applied = interface.get_filters().add_filter_list(filters).apply_all(select(self.record.id))
-        alone = {each.name for each in applied.get_final_froms() if isinstance(each, Table)} == {
-            self.record.__tablename__
-        }
-        if alone and applied.whereclause is None:
-            return []
-        return [applied.whereclause] if alone else [self.record.id.in_(applied)]
 
     def serialize_rows(
         self, session: Any, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer

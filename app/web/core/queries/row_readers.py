@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from app.web.core.fields.base import Field
+from app.web.core.queries.record_columns import RecordColumns
 from app.web.core.viewer import Viewer
-
-if TYPE_CHECKING:
-    from app.web.core.queries.record_table import RecordTable
 
 
 class Reader(NamedTuple):
@@ -32,7 +30,7 @@ def reader_of(field: Field, cut: slice, viewer: Viewer) -> Reader:
 
 
 @lru_cache(maxsize=200)
-def common_readers(table: RecordTable, names: tuple[str, ...] | None) -> tuple[Reader, ...]:
+def common_readers(table: RecordColumns, names: tuple[str, ...] | None) -> tuple[Reader, ...]:
     """How everybody reads the selected fields."""
     return tuple(_common_reader(each, cut) for each, cut in table.selection(names)[1])
 

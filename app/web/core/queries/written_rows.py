@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Dialect, inspect
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
-
-if TYPE_CHECKING:
-    from app.web.core.queries.record_table import RecordTable
+from app.web.core.queries.record_columns import RecordColumns
 
 Names = tuple[str, ...] | None
 
@@ -50,7 +48,7 @@ class _Reader:
         return stored if self.load is None else self.load(stored)
 
 
-def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tuple[Any, ...] | None:
+def raw_row(table: RecordColumns, session: Session, row: Any, names: Names) -> tuple[Any, ...] | None:
     """The columns of `table.selection(names)` of a flushed object; None if they have to be read."""
     person = access.acting(session)
     if person is None or table.base_filters or type(row) is not table.record or not access.sees_as_holder(person, row):
@@ -66,7 +64,7 @@ def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tup
 
 
 @lru_cache(maxsize=200)
-def _readers(table: RecordTable, names: Names, dialect: Dialect) -> tuple[_Reader, ...] | None:
+def _readers(table: RecordColumns, names: Names, dialect: Dialect) -> tuple[_Reader, ...] | None:
     """The readers of the columns; None if one is not a plain column."""
     chosen = table.fields if names is None else [table.by_name[name] for name in names]
     columns = table.placed(chosen)[0]
@@ -75,7 +73,7 @@ def _readers(table: RecordTable, names: Names, dialect: Dialect) -> tuple[_Reade
     return None if None in found else tuple(found)  # type: ignore[arg-type]
 
 
-def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialect: Dialect) -> _Reader | None:
+def _reader(column: Any, table: RecordColumns, keys: dict[Any, str | None], dialect: Dialect) -> _Reader | None:
     owner, kind = getattr(column, "class_", None), getattr(column, "type", None)
     if owner is table.record and column.key in inspect(owner).columns and kind is not None:
         own: Any = kind.dialect_impl(dialect)
@@ -85,7 +83,7 @@ def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialec
     return None if key is None else _Reader(key, owner, column.key == "number")
 
 
-def own_key(on: Any, table: RecordTable) -> str | None:
+def own_key(on: Any, table: RecordColumns) -> str | None:
     """The record's attribute that refers to the joined table."""
     names = [node.key for node in iterate(on) if isinstance(node, Column) and node.table is table.record.__table__]
     return names[0] if len(names) == 1 else None

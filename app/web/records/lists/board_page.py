@@ -14,7 +14,7 @@ from markupsafe import Markup
 from app.domain.base import NotFound
 from app.domain.tasks import OPEN
 from app.web.core.localization.languages import in_page_language
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.urls.local_links import row_url
 from app.web.core.viewer import Viewer
 from app.web.records.lists import list_groups, view_switcher

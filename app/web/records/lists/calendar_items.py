@@ -16,7 +16,7 @@ from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Lead
 from app.web.core.localization.day_and_month_names import format_local_date
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.urls.local_links import row_url
 from app.web.core.view_registry import registered
 from app.web.core.viewer import Viewer

@@ -15,7 +15,7 @@ from app.domain.working_time import office_hours
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.date_fields import DateField
 from app.web.core.localization.day_and_month_names import format_local_date
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.records.lists import calendar_items, view_switcher
 from app.web.records.lists.calendar_items import CalendarItems

@@ -8,7 +8,7 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.records.lists import list_groups, view_switcher
 from app.web.records.lists.grouped_rows import GroupedList

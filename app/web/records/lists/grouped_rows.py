@@ -17,8 +17,10 @@ from app.access.paging.grouped_paging import Way
 from app.extensions import db
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts
-from app.web.core.queries.record_pages import empty_last, sort_of, tables_in
-from app.web.core.queries.record_table import COUNT_CAP, ListQuery, RecordTable
+from app.web.core.queries.list_query import ListQuery
+from app.web.core.queries.record_columns import tables_in
+from app.web.core.queries.record_pages import empty_last, sort_of
+from app.web.core.queries.record_table import COUNT_CAP, RecordTable
 from app.web.core.viewer import Viewer
 from app.web.records.lists.list_groups import NOBODY, ListGroup, groups_of
 

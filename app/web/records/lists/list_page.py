@@ -17,7 +17,8 @@ from app.web.core.fab_access import parse_integer
 from app.web.core.fields.base import Field
 from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE
 from app.web.core.localization.languages import in_page_language
-from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.queries.list_query import ListQuery
+from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, RecordTable
 from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer

@@ -18,7 +18,7 @@ from app.lib.lru_cache import LruCache
 from app.web.core.fab_access import request_time
 from app.web.core.flask_internals import request_context
 from app.web.core.localization.languages import language_key
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.list_preferences import preferences_of
 from app.web.pages import brand

@@ -14,7 +14,7 @@ from app.domain.merging.merge_fields import SECOND, MergeChoice, MergeField
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.urls.local_links import row_url
 from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer

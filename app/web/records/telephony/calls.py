@@ -21,7 +21,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.scalar_fields import DurationField
-from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records.call_fields import (
