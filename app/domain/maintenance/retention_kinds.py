@@ -19,6 +19,7 @@ from app.domain.attachments import Attachment
 from app.domain.audit import AuditEntry
 from app.domain.authentication import FailedLogin, SignIn
 from app.domain.base import TranslatableText, translatable
+from app.domain.bulk_undo import BulkChange
 from app.domain.idempotency import StoredResponse
 from app.domain.inbound.inbound_queue import InboundEvent
 from app.domain.maintenance.backup_runs import BackupRun
@@ -119,6 +120,7 @@ KINDS = (
         (RetentionTable(FailedLogin, "last_on", in_order=False), RetentionTable(PendingSignIn, "started_on")),
         _WORKS,
     ),
+    RetentionKind("undo of actions", 1, 1, (RetentionTable(BulkChange, "at"),), _WORKS),
     RetentionKind("job runs", 30, 2, (RetentionTable(JobRun, "started_on"),), _WORKS),
     RetentionKind(
         "health",

@@ -16,7 +16,7 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
-from app.web.records import mentions, sla_fields
+from app.web.records import mentions, notes, sla_fields
 
 #: Characters.
 MAX_NOTE_LENGTH = 20_000
@@ -74,6 +74,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
         "edited": moment_cell(row.edited_on, viewer) if row.edited_on else None,
         "former": former[::-1],
         "edit_url": f"/notes/{row.id}" if is_own else None,
+        "delete_url": f"/notes/{row.id}/delete" if notes.may_delete(row, viewer) else None,
         "files": [{"url": f"/files/{key}", "label": name} for key, name in payload.get("files") or ()],
     }
 
