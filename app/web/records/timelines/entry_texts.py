@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain import permissions
+from app.generated_titles import shown_title
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.day_and_month_names import format_local_date
@@ -195,7 +196,7 @@ def _task(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, A
     what = payload.get("what", "")
     step = _TASK_REASONS.get((what, payload.get("reason"))) or _TASK_STEPS.get(what, _TASK_STEPS["changed"])
     text = in_page_language(step)
-    return {"headline": f"{text}: {payload.get('text', '')}"}
+    return {"headline": f"{text}: {shown_title(str(payload.get('text', '')))}"}
 
 
 def _changed(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
