@@ -11,6 +11,7 @@ from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
 from app import system_notice_texts
+from app.generated_titles import shown_title
 from app.lib.digit_grouping import GroupedInt, grouped
 
 
@@ -41,7 +42,7 @@ def _number(payload: dict[str, Any]) -> str:
 
 
 def _title(payload: dict[str, Any]) -> str:
-    title = str(payload.get("title") or _("Task"))
+    title = shown_title(str(payload.get("title") or _("Task")))
     return f"{title} – {payload['who']}" if payload.get("who") else title
 
 
@@ -55,7 +56,7 @@ def _task(payload: dict[str, Any]) -> str:
     """The task, with the number of its record if the notification has it."""
     if not payload.get("number"):
         return str(_("“%(title)s”", title=_title(payload)))
-    title = payload.get("title") or _("Task")
+    title = shown_title(str(payload.get("title") or _("Task")))
     if not payload.get("who"):
         return str(_("“%(title)s” (%(number)s)", title=title, number=_number(payload)))
     return str(_("“%(title)s” for %(number)s", title=title, number=_number(payload)))

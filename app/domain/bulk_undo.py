@@ -14,7 +14,7 @@ from app.domain.base import NotFound, RuleBroken, UtcDateTime
 
 #: How long an action can be undone.
 UNDO_FOR = timedelta(minutes=30)
-#: How long it is stored at least; the person's next action then deletes it.
+#: How long it is stored at least; the person's next action then deletes it, or retention in the night.
 KEPT_FOR = timedelta(days=1)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.domain.audit_log import audit_chain
 from app.domain.audit_log.audit import AuditEntry
 from app.domain.base import TranslatableText, translatable
+from app.domain.bulk_undo import BulkChange
 from app.domain.files import attachments
 from app.domain.files.attachments import Attachment
 from app.domain.idempotency import StoredResponse
@@ -120,6 +121,7 @@ KINDS = (
         (RetentionTable(FailedLogin, "last_on", in_order=False), RetentionTable(PendingSignIn, "started_on")),
         _WORKS,
     ),
+    RetentionKind("undo of actions", 1, 1, (RetentionTable(BulkChange, "at"),), _WORKS),
     RetentionKind("job runs", 30, 2, (RetentionTable(JobRun, "started_on"),), _WORKS),
     RetentionKind(
         "health",

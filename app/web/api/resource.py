@@ -25,6 +25,7 @@ from app.web.core.fields.relation_fields import label_of
 from app.web.core.queries import written_rows
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.replica_lists import from_replica
+from app.web.core.repeated_writes import again_if_stale
 from app.web.core.urls.merged_redirects import merged_numbers, refuse_merged
 from app.web.core.view_registry import registered
 from app.web.core.views import save_warnings
@@ -279,6 +280,12 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         """Change a record that the person sees and may change."""
         raw = request_json()
         version = parse_json_integer(raw.pop("version", None), 0, 1, 2**31 - 1) or None
+        row = again_if_stale(lambda: self._changed(pk, dict(raw), version))
+        self.post_update(row)
+        return etags.write_response(self._saved(row.id, raw, "edit", row), 200)
+
+    def _changed(self, pk: Any, raw: dict[str, Any], version: int | None) -> Any:
+        """The record after its change was committed."""
         row = self._row(pk, "write")
         self._refuse_etag_mismatch(row)
         values = self.record_table.parse(raw, "edit", current_viewer())
@@ -287,8 +294,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
             self._refuse_missing(values, given)
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
-        self.post_update(row)
-        return etags.write_response(self._saved(row.id, raw, "edit", row), 200)
+        return row
 
     def _saved(self, key: int, raw: dict[str, Any], mode: str, row: Any = None) -> dict[str, Any]:
         """The response body after a save: the row, and remarks on values that were kept or proposed instead of written.

@@ -27,6 +27,7 @@ from app.web.compat.responses import CompatError, Envelope
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_part
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.replica_lists import from_replica
+from app.web.core.repeated_writes import again_if_stale
 from app.web.core.viewer import Viewer
 
 #: Documents in one insert_many or bulk_update.
@@ -199,14 +200,14 @@ def save(arguments: Arguments) -> dict[str, Any]:
     doctype = find_doctype(str(doc.get("doctype")))
     if not doc.get("name"):
         return insert_document(doc)
-    return update_document(doctype, str(doc["name"]), doc, doc.get("modified"))
+    return again_if_stale(lambda: update_document(doctype, str(doc["name"]), doc, doc.get("modified")))
 
 
 def set_value(arguments: Arguments) -> dict[str, Any]:
     """doctype, name, fieldname (a name, or an object of several), value -> the stored document."""
     doctype, fields = requested_doctype(arguments), arguments.json_value("fieldname")
     doc = fields if isinstance(fields, dict) else {arguments.text("fieldname"): arguments.raw("value")}
-    return update_document(doctype, arguments.text("name"), doc)
+    return again_if_stale(lambda: update_document(doctype, arguments.text("name"), doc))
 
 
 def update_document(

@@ -29,6 +29,7 @@ from app.web.compat.responses import (
     to_compat_envelope,
 )
 from app.web.core.fab_access import REFUSABLE
+from app.web.core.repeated_writes import again_if_stale
 from app.web.pages import errors
 
 compat = Blueprint("compat", __name__)
@@ -96,7 +97,9 @@ def document(doctype: str, name: str) -> Response:
 
     def update(arguments: Arguments) -> Envelope:
         found, doc = client.find_doctype(doctype), _sent_document(arguments)
-        return Envelope("data", client.update_document(found, name, doc, arguments.raw("modified")))
+        return Envelope(
+            "data", again_if_stale(lambda: client.update_document(found, name, doc, arguments.raw("modified")))
+        )
 
     methods = {"GET": Method(read), "DELETE": Method(delete, writes=True)}
     return _respond(lambda: _run(methods.get(request.method, Method(update, writes=True))))

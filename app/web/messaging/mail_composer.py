@@ -52,12 +52,21 @@ class ComposerInput:
     files: list[File] = field(default_factory=list)
 
 
+#: The inputs that show their errors.
+_WITH_ERRORS = {"to", "cc", "subject", "body", "html", "files", "media", "peer", "status"}
+
+
 @dataclass(frozen=True)
 class ComposerRefusal:
     """Why the form is shown again."""
 
     sentence: str = ""
     errors: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_at_fields(self) -> bool:
+        """Whether all of it stands beside inputs."""
+        return bool(self.errors) and self.errors.keys() <= _WITH_ERRORS
 
 
 def begin(session: Session, mail_context: MailContext, viewer: Viewer) -> ComposerInput:
@@ -262,7 +271,7 @@ def context(
             "body": message_sending.MAX_LENGTH["email"],
         },
         "back_url": mail_context.url,
-        "error": refused.sentence if refused else "",
+        "error": refused.sentence if refused and not refused.is_at_fields else "",
         "errors": refused.errors if refused else {},
     }
 

@@ -235,7 +235,7 @@ class HardenedView(ModelView):
         return self._get_related_views_widgets(item, widgets=widgets, **places)
 
     def _saved(self, form: Any, item: Any) -> bool:
-        """Whether the form was saved; if not, the errors are in its fields and flashed."""
+        """Whether the form was saved; if not, the errors are in its fields, or flashed."""
         submitted_data.trim(form)
         unstorable = submitted_data.drop_unstorable(form)
         if not form.validate() or unstorable:
@@ -267,10 +267,11 @@ class HardenedView(ModelView):
 
     def _show_refusal(self, form: Any, broken: BaseException) -> None:
         g.refused, sentence, errors = fab_access.refusal(broken)
-        flash(sentence, "danger")
-        for name, sentences in errors.items():
-            if name in form:
-                form[name].errors = list(sentences)
+        shown = [name for name in errors if name in form]
+        for name in shown:
+            form[name].errors = list(errors[name])
+        if len(shown) < len(errors) or not shown:  # else the summary of the form says it
+            flash(sentence, "danger")
 
     @expose("/add", methods=["GET", "POST"])
     @has_access

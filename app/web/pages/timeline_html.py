@@ -154,7 +154,7 @@ def _reason(entry: Entry) -> str:
 
 
 def _foot_of_note(entry: Entry) -> str:
-    """Below a note: its former texts, and the link by which its author edits it."""
+    """Below a note: its former texts, the link by which its author edits it, and the button that deletes it."""
     former, url = entry.get("former") or (), entry.get("edit_url")
     made = []
     if entry.get("edited"):
@@ -174,6 +174,12 @@ def _foot_of_note(entry: Entry) -> str:
         made.append(
             f'<a class="note-edit" href="{address}" hx-get="{address}" hx-target="closest .entry-body" '
             f'hx-swap="innerHTML">{icon("pencil")}{escape(_("Edit"))}</a>'
+        )
+    if entry.get("delete_url"):
+        label = escape(_("Delete note"))
+        made.append(
+            f'<form class="note-edit" method="post" action="{escape(entry["delete_url"])}">{csrf()}'
+            f'<button class="btn-bare" title="{label}" aria-label="{label}">{icon("trash")}</button></form>'
         )
     return f'<div class="note-foot">{chr(10).join(made)}</div>'
 
@@ -239,7 +245,7 @@ def _actions(entry: Entry) -> str:
 _PARTS: tuple[tuple[tuple[str, ...], Callable[[Entry], str]], ...] = (
     (("rest",), _rest),
     (("reason",), _reason),
-    (("edited", "edit_url"), _foot_of_note),
+    (("edited", "edit_url", "delete_url"), _foot_of_note),
     (("changes",), _changes),
     (("audio", "audio_note", "audio_failed"), _player),
     (("files",), _files),

@@ -57,11 +57,16 @@ def remember(screen: Any, replaced: list[dict[str, Any]], label: str, viewer: Vi
     return {"url": f"{screen.route_base}/undo", "fields": {"change": change.id}}
 
 
+def values_before(kept: dict[str, Any]) -> dict[str, Any]:
+    """The former values of one row, by column."""
+    return {name: _from_json(value) for name, value in kept["before"].items() if name != _CLOCK}
+
+
 def restore(screen: Any, row: Any, kept: dict[str, Any], viewer: Viewer) -> None:
     """Restore the former values of one row. Raises Conflict if it was changed since."""
     if kept["version"] is not None and row.version != kept["version"]:
         raise Conflict(_("It was changed since."))
-    values = {name: _from_json(value) for name, value in kept["before"].items() if name != _CLOCK}
+    values = values_before(kept)
     if "assignee_id" in values and hasattr(screen, "assign"):
         chosen = values.pop("assignee_id")
         if chosen is None:

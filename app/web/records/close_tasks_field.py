@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
+from app.generated_titles import shown_title
 from app.lib.ids import parse_id
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import moment_cell
@@ -39,8 +40,8 @@ def tasks_input(found: Iterable[tuple[int, str, Any]], chosen: Collection[str], 
     """Checkboxes for (id, title, due time) of tasks to close, for the form macro."""
     options = []
     for key, title, due_on in found:
-        due = moment_cell(due_on, viewer)
-        options.append((key, f"{title} · {due['title']}" if due_on else title))
+        due, name = moment_cell(due_on, viewer), shown_title(title)
+        options.append((key, f"{name} · {due['title']}" if due_on else name))
     return {
         "name": "close_tasks",
         "label": _("Mark as done"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.domain.leads import TERMINAL
 from app.domain.tickets import ENDED
+from app.generated_titles import shown_title
 from app.models import Lead, Ticket
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
@@ -36,7 +37,7 @@ def _task(row: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
     key, title, due, who = row
     card = viewer.lookups.person(who)
     return {
-        "title": title,
+        "title": shown_title(title),
         "url": f"/tasks/show/{key}",
         "when": moment_cell(due, viewer, True),
         "assignee": person_card(card) if card else None,

@@ -1,4 +1,4 @@
-"""Editing notes: authors edit their note in place or on a page of its own; earlier texts stay readable."""
+"""Editing and deleting notes: authors edit their note in place or on a page of its own; earlier texts stay readable."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from app.web.core.fields.base import clean_text
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
-from app.web.records import note_links, notes
+from app.web.records import note_deletion, note_links, notes
 from app.web.records.timelines import entry_texts
+from app.web.records.timelines.timeline_rest import ActivityResource
 
 #: Column of Activity that refers to the record -> URL of the record's page.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
@@ -28,12 +29,19 @@ _EDITED = DateTimeField("edited_on", _)
 
 
 class NotesView(ModulePermissions, BaseView):
-    """/notes/<id>: the form to edit one's own note."""
+    """/notes/<id>: the form to edit one's own note, and the deletion of a note."""
 
     route_base = "/notes"
     default_view = "form"
     module = "Notes"
-    VERBS = {"form": "write", "save": "write", "shown": "read", "place": "read"}
+    VERBS = {
+        "form": "write",
+        "save": "write",
+        "remove": "delete",
+        "undo": "delete",
+        "shown": "read",
+        "place": "read",
+    }
 
     @page_route("/<pk>", methods=["GET"])
     def form(self, pk: str) -> Any:
@@ -57,6 +65,28 @@ class NotesView(ModulePermissions, BaseView):
             status, sentence, _errors = refusal(broken)
             return _answered(_own(pk), typed, sentence), status
         return _saved(line, viewer)
+
+    @page_route("/<pk>/delete", methods=["POST"])
+    def remove(self, pk: str) -> Any:
+        """Delete the note and return to the page of its record; the flash message offers to undo it."""
+        line, viewer = _line(pk), current_viewer()
+        notes.refuse_undeletable(line, viewer)
+        column, key = _place(line)
+        change = note_deletion.delete(db.session(), line, ActivityResource.service, viewer)
+        db.session.commit()
+        undo = {"url": "/notes/undo", "fields": {"change": change}}
+        flash({"text": _("Note deleted."), "undo": undo}, "success")  # type: ignore[arg-type]
+        return redirect(f"{_PAGES[column]}{key}")
+
+    @page_route("/undo", methods=["POST"])
+    def undo(self) -> Any:
+        """Bring back the note that the person has deleted."""
+        key, viewer = parse_id(request.form.get("change")) or 0, current_viewer()
+        line = note_deletion.restore(db.session(), key, viewer)
+        db.session.commit()
+        flash(_("The note is back."), "success")
+        column, key = _place(line)
+        return redirect(f"{_PAGES[column]}{key}#entry-{line.id}")
 
     @page_route("/<pk>/shown", methods=["GET"])
     def shown(self, pk: str) -> Any:

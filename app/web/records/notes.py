@@ -1,4 +1,4 @@
-"""Writing and editing notes: who may; whom they notify; and the author is told who was mentioned but not notified."""
+"""Writing, editing and deleting notes: who may; whom they notify; the author is told who was named but not notified."""
 
 from __future__ import annotations
 
@@ -85,6 +85,23 @@ def refuse_foreign(line: Any, viewer: Viewer) -> None:
         raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
     if line.actor_id != viewer.person.id:
         raise access.Denied(_("Only the author can edit a note. You can add your own."))
+
+
+def may_delete(line: Any, viewer: Viewer) -> bool:
+    """Whether the viewer may delete this note: their level of “Notes: delete” determines whose."""
+    if not viewer.person.may("Notes", "delete"):
+        return False
+    reach = viewer.person.reach("Notes", "delete")
+    return reach is None or line.actor_id in reach
+
+
+def refuse_undeletable(line: Any, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken for an entry that the viewer may not delete."""
+    viewer.person.refuse_unless("Notes", "delete")
+    if line.kind != "note":
+        raise RuleBroken(_("Only notes can be deleted. Entries written by the system stay."), "text")
+    if not may_delete(line, viewer):
+        raise access.Denied(_("You can't delete this note. Ask its author or your manager."))
 
 
 def _mentioned(text: str, viewer: Viewer) -> dict[str, int]:

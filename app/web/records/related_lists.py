@@ -14,6 +14,7 @@ from app.domain.base import NUMBER_PREFIXES
 from app.domain.tasks import OPEN, Task
 from app.domain.tickets import ENDED
 from app.extensions import db
+from app.generated_titles import shown_title
 from app.models import Lead, Ticket
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.day_and_month_names import format_local_date
@@ -75,7 +76,10 @@ def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
     parent, column = f"{kind}={key}", getattr(Task, f"{kind}_id")
     rows = _open_tasks().of_one(db.session(), column, key, kind) if viewer.person.may("Tasks", "read") else []
     made = [
-        {"url": f"/tasks/show/{task}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
+        {
+            "url": f"/tasks/show/{task}",
+            "cells": [{"kind": "text", "text": shown_title(title)}, moment_cell(due, viewer, True)],
+        }
         for task, title, due, _who in rows
     ]
     may_add = viewer.person.may("Tasks", "create")
@@ -130,7 +134,7 @@ def _tickets_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, 
     made = []
     for number, status, created, title in rows:
         state = _state("ticket_status", status, viewer)
-        made.append(_row(f"/tickets/{number}", title or number, [number, _day(created, viewer)], state))
+        made.append(_row(f"/tickets/{number}", shown_title(title or number), [number, _day(created, viewer)], state))
     add = f"/tickets/add?customer={customer_id}" if viewer.person.may("Tickets", "create") else None
     shown = {"url": f"/tickets/?_flt_eq_customer={customer_id}", "add_url": add}
     if not str(own).startswith(NUMBER_PREFIXES["TICKET"]):
@@ -149,7 +153,7 @@ def open_tickets(customer_ids: Collection[int], viewer: Viewer) -> list[dict[str
     return [
         _row(
             f"/tickets/{number}",
-            title or number,
+            shown_title(title or number),
             [number, _day(created, viewer)],
             _state("ticket_status", status, viewer),
         )

@@ -11,6 +11,7 @@ from app.domain import follow_ups, task_actions
 from app.domain.base import Conflict
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
+from app.generated_titles import shown_title
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.day_and_month_names import format_local_date
@@ -49,7 +50,7 @@ class TaskActions(Screen):
         db.session.flush()
         undo = {"url": f"/tasks/reopen/{row.id}", "fields": {"status": before, "version": row.version}}
         db.session.commit()
-        flash({"text": _("Done: %(title)s", title=title), "undo": undo}, "success")  # type: ignore[arg-type]
+        flash({"text": _("Done: %(title)s", title=shown_title(title)), "undo": undo}, "success")  # type: ignore[arg-type]
         return redirect(previous_page())
 
     @page_route("/reopen/<pk>", methods=["POST"])
@@ -61,7 +62,7 @@ class TaskActions(Screen):
             raise Conflict(_("Someone else changed this task, so it can't be undone."))
         status = request.form.get("status")
         self.service.change(db.session(), row, {"status": status if status in OPEN else "Todo"}, viewer)
-        flash(_("Reopened: %(title)s", title=row.title), "success")
+        flash(_("Reopened: %(title)s", title=shown_title(row.title)), "success")
         db.session.commit()
         return redirect(previous_page())
 

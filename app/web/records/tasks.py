@@ -20,8 +20,12 @@ from app.domain.notifications.reminder_preferences import REMINDER_MINUTES
 from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.models import Lead
 from app.web.api.resource import Resource
-from app.web.core.fields.base import ChoiceField, Field, TextField
+from app.web.core.fields.base import ChoiceField
+from app.web.core.fields.base import Field
+from app.web.core.fields.base import TextField
+from app.web.core.fields.title_field import TitleField
 from app.web.core.queries.list_query import ListQuery
+from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
 from app.web.records.bulk_actions import BulkAction, set_column
@@ -31,7 +35,7 @@ from app.web.records.related_person_field import OpenDueField, RelatedPersonFiel
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
 PRIORITY_COLORS = {"Low": "slate", "Medium": "blue", "High": "orange", "Urgent": "red"}
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    TextField("title", max_length=200, required=True),
+    TitleField("title", max_length=200, required=True),
     ChoiceField("status", options=STATUSES, colors=STATUS_COLORS),
     ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
     OpenDueField("due_on", (Task.due_on, Task.status), lambda _lookups, status: status in OPEN),

@@ -16,6 +16,7 @@ from app.models import Customer
 from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField
 from app.web.core.fields.reference_fields import PersonField, person_card
+from app.web.core.fields.title_field import TitleField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
 from app.web.records import customer_facts
@@ -158,6 +159,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     *clock_fields(Ticket, Ticket.resolved_on),
     TextField("first_name", columns=(Ticket.first_name, Customer.first_name), max_length=80),
     TextField("last_name", columns=(Ticket.last_name, Customer.last_name), max_length=80),
+    TitleField("title", max_length=500),
     PersonField("assign_to", receives="ticket"),
     TextField("assign_to_role", max_length=64),
     FirstTaskField("task"),

@@ -30,6 +30,10 @@ MAX_RUNS = 50
 LABELS = {
     "answers": (_l("Answers to repeated requests"), _l("Of requests with an Idempotency-Key.")),
     "failed sign-ins": (_l("Counts of failed sign-ins"), ""),
+    "undo of actions": (
+        _l("What can be undone"),
+        _l("Values before bulk actions, and deleted notes; they can be undone for 30 minutes."),
+    ),
     "job runs": (_l("Runs of jobs"), ""),
     "health": (_l("Health"), _l("Measurements by the minute, exceeded limits, slow statements and errors.")),
     "webhook deliveries": (_l("Deliveries of webhooks"), _l("Also those that still wait for a paused webhook.")),

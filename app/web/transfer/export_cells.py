@@ -14,6 +14,7 @@ from app.web.core.fields.contact_field_types import PhoneField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField
+from app.web.core.fields.title_field import TitleField
 from app.web.core.viewer import Viewer
 from app.web.records.sla_fields import NextTargetField
 
@@ -35,7 +36,9 @@ def reader_of(each: Field, viewer: Viewer) -> Reader:
         return lambda values: _record(each.serialize(values, viewer))
     if isinstance(each, NextTargetField):
         return lambda values: _due(each.serialize(values, viewer), viewer)
-    if isinstance(each, DateTimeField | NumberField | PhoneField) or (type(each) is ChoiceField and not each.words):
+    if isinstance(each, DateTimeField | NumberField | PhoneField | TitleField) or (
+        type(each) is ChoiceField and not each.words
+    ):
         return lambda values: cell_value(each.value(values, viewer), viewer)
     if isinstance(each, BooleanField):
         words = {True: _("Yes"), False: _("No"), None: None}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
 
+from app.generated_titles import shown_title
 from app.lib import phone
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.viewer import Viewer
@@ -89,7 +90,7 @@ class RowMaker:
         return RowContent(
             key=f"{section}-{row.number}",
             url=f"/tickets/{row.number}",
-            title=row.title or row.number,
+            title=shown_title(row.title) if row.title else row.number,
             number=row.number,
             person=_person_name(row),
             mark=self._mark(row.assignee_id),
@@ -137,7 +138,7 @@ class RowMaker:
             else f"/tickets/{row.ticket}"
             if row.ticket
             else f"/tasks/show/{row.id}",
-            title=row.title,
+            title=shown_title(row.title),
             number=number,
             person="" if name and name in row.title else name,
             note="" if number else _("Its lead or ticket is with somebody else now."),

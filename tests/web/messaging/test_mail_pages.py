@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -112,6 +113,15 @@ def test_an_email_is_for_several_people(crm: Crm, account: Any) -> None:
     assert "Also to" in page and "sister@example.in" in page
     shown = crm.client("ana").rest("GET", f"message/{newest(crm).id}/mail").json["result"]
     assert shown["to"] == mail.also_to
+
+
+def test_the_form_says_once_what_is_wrong(crm: Crm, account: Any) -> None:
+    lead = crm.make.lead("ana", email=ASHA)
+    typed = {"to": "@record", "to_other": "no address", "subject": "Papers", "body": "x", "key": "k1"}
+    answer = crm.client("ana").form("/mail/send", typed | {"record": f"lead:{lead.id}"})
+    assert answer.status_code == 422
+    said = send(crm, "ana", {"record": f"lead:{lead.id}"}, to_other="no address").json["errors"]["to"][0]
+    assert unescape(answer.text).count(said) == 1
 
 
 @pytest.mark.parametrize("account_id", ["x", "-1", "999", "9" * 12])

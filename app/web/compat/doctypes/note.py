@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_babel import gettext as _
 from sqlalchemy import func
 
-from app import access
-from app.domain.base import RuleBroken
 from app.domain.timeline import Activity
 from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
 from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
@@ -47,16 +44,6 @@ class ContentField(Field):
         return split_note(values[0])[1]
 
 
-def _refuse_delete(row: Any, viewer: Viewer) -> None:
-    """Raise Denied or RuleBroken for an entry that the person may not delete: their level determines whose notes."""
-    viewer.person.refuse_unless("Notes", "delete")
-    if row.kind != "note":
-        raise RuleBroken(_("Only notes can be deleted. Entries written by the system stay."), "text")
-    reach = viewer.person.reach("Notes", "delete")
-    if reach is not None and row.actor_id not in reach:
-        raise access.Denied(_("You can't delete this note. Ask its author or your manager."))
-
-
 NOTE = DocType(
     "FCRM Note",
     ActivityResource,
@@ -78,5 +65,5 @@ NOTE = DocType(
     ),
     conditions=(Activity.kind == "note",),
     refuse_change=notes.refuse_foreign,
-    refuse_delete=_refuse_delete,
+    refuse_delete=notes.refuse_undeletable,
 )

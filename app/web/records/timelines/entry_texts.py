@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain.people import permissions
+from app.generated_titles import shown_title
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.day_and_month_names import format_local_date
@@ -16,7 +17,7 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
-from app.web.records import mentions, sla_fields
+from app.web.records import mentions, notes, sla_fields
 
 #: Characters.
 MAX_NOTE_LENGTH = 20_000
@@ -74,6 +75,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
         "edited": moment_cell(row.edited_on, viewer) if row.edited_on else None,
         "former": former[::-1],
         "edit_url": f"/notes/{row.id}" if is_own else None,
+        "delete_url": f"/notes/{row.id}/delete" if notes.may_delete(row, viewer) else None,
         "files": [{"url": f"/files/{key}", "label": name} for key, name in payload.get("files") or ()],
     }
 
@@ -194,7 +196,7 @@ def _task(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, A
     what = payload.get("what", "")
     step = _TASK_REASONS.get((what, payload.get("reason"))) or _TASK_STEPS.get(what, _TASK_STEPS["changed"])
     text = in_page_language(step)
-    return {"headline": f"{text}: {payload.get('text', '')}"}
+    return {"headline": f"{text}: {shown_title(str(payload.get('text', '')))}"}
 
 
 def _changed(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
+from app.domain import timeline
 from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Ticket
@@ -76,7 +77,8 @@ LABELS = {
 
 
 class ActivityService(RecordService):
-    """Timeline entries are read-only, except notes: added to records that the viewer sees, changed by their author."""
+    """Timeline entries are read-only, except notes: added to records that the viewer
+    sees, changed by their author, and deleted by whom the role matrix lets."""
 
     record = Activity
     module = "Notes"
@@ -103,6 +105,11 @@ class ActivityService(RecordService):
             raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
         notes.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
 
+    def remove(self, session: Session, row: Activity, viewer: Viewer) -> None:
+        """Delete a note; open pages that show it update after the commit."""
+        super().remove(session, row, viewer)
+        timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id, row.task_id)
+
 
 class ActivityResource(Resource):
     """/api/v1/activity/"""
@@ -116,7 +123,6 @@ class ActivityResource(Resource):
     edit_columns = ["text", "edited_on"]
     search_columns = ["kind", "at", "actor", "lead", "ticket", "customer", "task_id"]
     order_columns: list[str] = []
-    exclude_route_methods = {"delete"}
     extra_schema = {
         "warnings": {
             "type": "array",
@@ -126,8 +132,9 @@ class ActivityResource(Resource):
     }
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
-        """Raise Denied or RuleBroken for an entry whose text the viewer cannot change."""
-        notes.refuse_foreign(row, current_viewer())
+        """Raise Denied or RuleBroken for an entry that the viewer can't change, or delete."""
+        refuse = notes.refuse_undeletable if verb == "delete" else notes.refuse_foreign
+        refuse(row, current_viewer())
 
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The stored entry, with warnings about users who were not notified."""

@@ -20,6 +20,7 @@ from app.domain.base import RuleBroken
 from app.domain.note_texts import NOTES
 from app.domain.tasks import OPEN
 from app.extensions import db
+from app.generated_titles import shown_title
 from app.lib.ids import parse_id
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.fab_access import parse_integer
@@ -205,7 +206,7 @@ def _task(row: Any, viewer: Viewer) -> Entry:
     may_finish = is_open and viewer.person.may("Tasks", "write")
     return {
         "id": row.id,
-        "title": row.title,
+        "title": shown_title(row.title),
         "text": row.description,
         "url": f"/tasks/show/{row.id}",
         "status": row.status,

@@ -1,0 +1,48 @@
+"""Deleting a note, and the undo for whoever has deleted it."""
+
+from __future__ import annotations
+
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import bulk_undo, timeline
+from app.domain.base import NotFound
+from app.domain.bulk_undo import BulkChange
+from app.models import Activity, Customer, Lead, Task, Ticket
+from app.web.core.viewer import Viewer
+from app.web.core.views.record_service import RecordService
+from app.web.records import bulk_undo_actions, notes
+
+#: The module of a deleted note among what can be undone.
+MODULE = "Notes"
+_COLUMNS = tuple(column.key for column in Activity.__table__.columns if column.key != "id")
+_PARENTS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}
+
+
+def delete(session: Session, line: Activity, service: RecordService, viewer: Viewer) -> int:
+    """Delete a note. Returns the key by which the viewer can undo that. Raises RuleBroken for one under a hold."""
+    before = bulk_undo_actions.previous_values(line, _COLUMNS)
+    kept = {"id": line.id, "version": None, "before": before | {"payload": {"json": line.payload}}}
+    service.remove(session, line, viewer)
+    session.flush()
+    made = BulkChange(user_id=viewer.person.id, module=MODULE, label=_("Note deleted."), at=viewer.now, rows=[kept])
+    return bulk_undo.remember(session, made).id
+
+
+def restore(session: Session, change_id: int, viewer: Viewer) -> Activity:
+    """Write the deleted note again, where it was. Raises NotFound, and RuleBroken if it is too late."""
+    change = bulk_undo.claim(session, change_id, viewer.person.id, viewer.now)
+    if change.module != MODULE:
+        raise NotFound(_("There is nothing to undo here."))
+    (kept,) = change.rows
+    values = bulk_undo_actions.values_before(kept)
+    with access.as_system(session):
+        is_free = session.get(Activity, kept["id"]) is None
+        gone = [name for name, record in _PARENTS.items() if values[name] and session.get(record, values[name]) is None]
+        line = Activity(**values | dict.fromkeys(gone), **({"id": kept["id"]} if is_free else {}))
+        session.add(line)
+        session.flush()
+    notes.about_of(session, line)
+    timeline.mark_changed(session, line.lead_id, line.ticket_id, line.customer_id, line.task_id)
+    return line
