@@ -66,6 +66,8 @@ class TransactionState:
     held_records: set[tuple[str, int]] = field(default_factory=set)
     held_tasks: set[int] = field(default_factory=set)
     tasks_after: int | None = None
+    #: Tickets whose assignments or main assignees change; 0 = any. Their assignments say who is beside, at the commit.
+    assigned_tickets: set[int] = field(default_factory=set)
     #: The record numbers taken by this transaction, by series.
     numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
     #: The custom fields read by this transaction.
