@@ -172,6 +172,12 @@ EFFECTS = (
         "Tasks are found by who holds their lead or ticket.",
     ),
     Effect("after_flush", parent_holders.note_tasks, classes(Task), "New and moved tasks, too."),
+    Effect(
+        "after_flush",
+        parent_holders.note_saved_assignments,
+        classes(Assignment),
+        "Tickets are found by who has them beside the main assignee.",
+    ),
     Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads and tickets that people get, too."),
     Effect(
         "after_flush",
@@ -208,7 +214,7 @@ HOOKS = (
         "before_commit", webhook_capture.write_deliveries, "A webhook delivery is committed together with its change."
     ),
     Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
-    Hook("before_commit", parent_holders.write, "Tasks get the holders of their lead or ticket together with it."),
+    Hook("before_commit", parent_holders.write, "What is found by holders names them together with the change."),
     Hook("before_commit", recount_marks.write_marks, "Rows are marked together with their change."),
     Hook(
         "before_commit", audit_chain.seal, "Audit entries are chained last of all, under the lock of the chain's end."

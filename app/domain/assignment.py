@@ -16,12 +16,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.notifications import notices
-from app.domain.people.users import Absence, absence
-from app.domain.persistence import bulk_statements, history_rows, recount_marks
+from app.domain.people.users import Absence
+from app.domain.people.users import absence
+from app.domain.persistence import bulk_statements
+from app.domain.persistence import history_rows
+from app.domain.persistence import parent_holders
+from app.domain.persistence import recount_marks
 from app.domain.persistence.session_context import session_context
 
-#: The values of what is set only while an assignment is open, once it has ended.
-_ENDED = {"open_key": None, "beside_id": None}
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 
 
@@ -52,8 +54,8 @@ class Assignment(Model):  # type: ignore[misc]
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Table, record id and user id while it is open, else null.
     open_key: Mapped[str | None] = mapped_column(String(40))
-    #: The user while they are one of several assignees of a ticket, and not the main one: only for finding tickets. May
-    #: stay when they become the main one.
+    #: The user while they are one of several assignees of a ticket, and not the main one: only for finding tickets, and
+    #: written by `parent_holders` alone.
     beside_id: Mapped[int | None] = mapped_column(Integer)
     #: One of REASONS.
     reason: Mapped[str] = mapped_column(String(20), nullable=False)
@@ -158,9 +160,9 @@ def reassign_many(
         for record, decision in [moved["leads" if row.lead_id else "ticket", row.lead_id or row.ticket_id]]
         if row.user_id in (record.assignee_id, decision.user_id)
     ]
-    statement = update(Assignment).where(Assignment.id.in_(ended)).values(**_ENDED, ended_on=now)
+    statement = update(Assignment).where(Assignment.id.in_(ended)).values(open_key=None, ended_on=now)
     session.execute(statement, execution_options={"synchronize_session": False})
-    names = ("by_id", "lead_id", "ticket_id", "beside_id")
+    names = ("by_id", "lead_id", "ticket_id")
     shared = {"started_on": now, "reason": reason, **dict.fromkeys(names)}
     rows = [
         shared
@@ -192,8 +194,9 @@ def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
         "reason": assignee.reason,
         "by_id": stamp.by,
         "open_key": record_user_key(record, assignee.user_id),
-        "beside_id": assignee.user_id if assignee.reason == "joined" else None,
     }
+    if assignee.reason == "joined":
+        parent_holders.note_assignments(session, [record.id])
     decided = _decision_columns(assignee.decision) if assignee.decision else {"decision": {}}
     recount_marks.mark(session, record.__tablename__, [record.id])
     history_rows.add(session, Assignment, columns | decided | record_column(record))
@@ -222,8 +225,10 @@ def _is_of(record: Any) -> ColumnElement[bool]:
 def _end_assignments(session: Session, record: Any, user_ids: tuple[int | None, ...], now: datetime) -> None:
     theirs = Assignment.user_id.in_([user for user in user_ids if user is not None])
     recount_marks.mark(session, record.__tablename__, [record.id])
+    if record.__tablename__ == "ticket":
+        parent_holders.note_assignments(session, [record.id])
     statement = update(Assignment).where(_is_of(record), theirs, Assignment.ended_on.is_(None))
-    session.execute(statement.values(**_ENDED, ended_on=now), execution_options={"synchronize_session": False})
+    session.execute(statement.values(open_key=None, ended_on=now), execution_options={"synchronize_session": False})
 
 
 @dataclass(frozen=True)
@@ -319,21 +324,6 @@ def add_assignee(session: Session, ticket: Any, user_id: int, stamp: Stamp) -> b
     timeline.write(session, ticket, "assignment", stamp, what="joined", to=user_id)
     _notify(session, ticket, [_Notice(user_id, "assigned", {"beside": ticket.assignee_id}, "joined")], stamp)
     return True
-
-
-def mark_beside(session: Session, ticket: Any) -> list[tuple[int, int]]:
-    """Note which open assignments of a ticket are beside the main assignee, after a merge has moved some.
-
-    Returns (id, user id) of those that change.
-    """
-    table = Assignment.__table__.c
-    others = (table.ended_on.is_(None), table.beside_id.is_(None), table.user_id.is_distinct_from(ticket.assignee_id))
-    query = select(table.id, table.user_id).where(table.ticket_id == ticket.id, *others).with_for_update()
-    found = [(key, user_id) for key, user_id in session.execute(query)]
-    if found:
-        step = update(Assignment.__table__).where(table.id.in_([key for key, _ in found]))
-        session.execute(step.values(beside_id=table.user_id), execution_options={"synchronize_session": False})
-    return found
 
 
 def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -> int:

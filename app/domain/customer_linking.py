@@ -17,7 +17,6 @@ from app.domain.audit_log import audit
 from app.domain.base import Conflict, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Customer
-from app.domain.persistence import record_locks
 
 #: Contact fields whose values may appear on a timeline, where field masks apply.
 TIMELINE_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address")
@@ -162,8 +161,6 @@ def change_contact(session: Session, record: Any, contact: dict[str, Any], conte
     """
     customer = record.customer
     if context.rights.may_write(session, customer):
-        # First the record, as by who writes it and then a line about both; shared, as by who only adds such a line.
-        record_locks.lock_rows(session, [record], record_locks.SHARED)
         customers.change(session, customer, contact, context)
         return True
     entered = Customer()

@@ -1,7 +1,8 @@
 """Compares what tasks and assignments say of the holders of leads and tickets, and puts right what differs (ADR 0129).
 
 Lists find tasks by these values only once they have settled: after an upgrade, they are filled in, and a server of the
-former version may still change holders without them for a day.
+former version may still change holders without them for a day. The same applies after a way back to a version without
+them: it leaves runs of jobs, but not of the one that compares them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import Boolean, Integer, Select, String, and_, func, or_, select, update
+from sqlalchemy import Boolean, Integer, Select, String, and_, case, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.assignment import Assignment
 from app.domain.base import UtcDateTime
 from app.domain.leads import Lead
+from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.persistence import parent_holders
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
@@ -26,6 +28,10 @@ from app.domain.tickets import Ticket
 STEP = 1000
 #: After an upgrade, servers of the former version may change holders for so long.
 SETTLES_IN = timedelta(hours=24)
+#: In place of a table: when a process that keeps the values last led the schedule, in `began_on`.
+LEADER = "leader"
+#: A job that every version runs each minute. If it ran so long after the leader's word, another version has led since.
+EVERY_MINUTE, _LATE = "send due reminders", timedelta(seconds=150)
 #: All rows are compared again so long after the last time began: until they have settled, and from then on.
 _OFTEN, _DAILY = timedelta(minutes=15), timedelta(hours=24)
 
@@ -34,7 +40,7 @@ class HolderCheck(Model):  # type: ignore[misc]
     """How far the rows of one table were compared. Locked meanwhile."""
 
     __tablename__ = "holder_check"
-    #: task or assignment.
+    #: task or assignment, or LEADER.
     name: Mapped[str] = mapped_column(String(16), primary_key=True)
     #: The id of the last row; 0 = all were compared.
     checked_until: Mapped[int] = mapped_column(Integer, nullable=False)
@@ -69,41 +75,62 @@ def _differing_tasks(after: int, last: int) -> Select[Any]:
 
 
 def _differing_assignments(after: int, last: int) -> Select[Any]:
-    """Open assignments beside the main assignee that don't say so, and ended ones that do."""
+    """Open assignments beside the main assignee that don't say so, and others that do."""
     table, ticket = Assignment.__table__.c, Ticket.__table__
     query = select(table.id, table.lead_id, table.ticket_id).select_from(Assignment.__table__)
     query = query.outerjoin(ticket, ticket.c.id == table.ticket_id).where(table.id > after, table.id <= last)
-    is_missing = and_(
-        table.ended_on.is_(None),
-        table.ticket_id.is_not(None),
-        table.beside_id.is_(None),
-        table.user_id.is_distinct_from(ticket.c.assignee_id),
-    )
-    return query.where(or_(is_missing, and_(table.ended_on.is_not(None), table.beside_id.is_not(None))))
-
-
-def _correct_assignments(session: Session, keys: list[int]) -> None:
-    table = Assignment.__table__
-    for is_open, value in ((table.c.ended_on.is_(None), table.c.user_id), (table.c.ended_on.is_not(None), None)):
-        step = update(table).where(table.c.id.in_(keys), is_open).values(beside_id=value)
-        session.execute(step, execution_options={"synchronize_session": False})
+    is_open = and_(table.ended_on.is_(None), table.ticket_id.is_not(None))
+    right = case((and_(is_open, table.user_id != func.coalesce(ticket.c.assignee_id, 0)), table.user_id))
+    return query.where(table.beside_id.is_distinct_from(right))
 
 
 #: Name of a check -> the table.
 KINDS = {
     "task": ComparedKind(Task, _differing_tasks, parent_holders.write_tasks),
-    "assignment": ComparedKind(Assignment, _differing_assignments, _correct_assignments),
+    "assignment": ComparedKind(Assignment, _differing_assignments, parent_holders.write_assignments),
 }
 
 
 def is_settled(session: Session) -> bool:
     """Whether tasks can be found by these values."""
-    return session.scalar(select(func.count()).where(HolderCheck.is_settled.is_(True))) == len(KINDS)
+    settled = select(func.count()).where(HolderCheck.is_settled.is_(True), HolderCheck.name.in_(KINDS))
+    return session.scalar(settled) == len(KINDS) and not was_without(session)
+
+
+def was_without(session: Session) -> bool:
+    """Whether a version that doesn't keep the values has led the schedule since one that does."""
+    led_on = session.scalar(select(HolderCheck.began_on).where(HolderCheck.name == LEADER))
+    if led_on is None:
+        return False
+    by_itself = (JobRun.job == EVERY_MINUTE, JobRun.slot.not_like(f"{MANUAL_PREFIX}%"))
+    last = session.scalar(select(JobRun.started_on).where(*by_itself).order_by(JobRun.started_on.desc()).limit(1))
+    return last is not None and last > led_on + _LATE
+
+
+def note_leader(session: Session, now: datetime) -> bool:
+    """Note that the process that leads the schedule keeps the values. Returns whether a former one did not.
+
+    Then nothing relies on them until they have settled again, as after an upgrade.
+    """
+    was_away = was_without(session)
+    for state in session.scalars(select(HolderCheck).where(HolderCheck.name.in_(KINDS))) if was_away else ():
+        state.is_settled, state.checked_until, state.began_on, state.settles_on = False, 0, None, None
+    _store_leader(session, now)
+    return was_away
+
+
+def _store_leader(session: Session, now: datetime) -> None:
+    state = session.get(HolderCheck, LEADER) or HolderCheck(name=LEADER, is_settled=False, checked_until=0)
+    state.began_on = now
+    session.add(state)
 
 
 def waiting(session: Session, now: datetime) -> list[str]:
     """The tables whose rows are to be compared now."""
-    return [state.name for state in session.scalars(select(HolderCheck)) if _is_due(state, now)]
+    if was_without(session):
+        return list(KINDS)
+    states = session.scalars(select(HolderCheck).where(HolderCheck.name.in_(KINDS)))
+    return [state.name for state in states if _is_due(state, now)]
 
 
 def _is_due(state: HolderCheck, now: datetime) -> bool:
@@ -165,6 +192,7 @@ def settle(session: Session, name: str, now: datetime) -> None:
     state = session.get(HolderCheck, name) or HolderCheck(name=name, is_settled=False)
     state.checked_until, state.began_on, state.settles_on = 0, None, now
     session.add(state)
+    _store_leader(session, now)
     session.commit()
     while check_next(session, name, now)[0] == STEP:
         session.commit()

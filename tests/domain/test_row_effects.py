@@ -198,17 +198,19 @@ def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest
 
 _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved", "custom_values.index_changed"
 _HELD, _TASKS = "parent_holders.note_saved", "parent_holders.note_tasks"
+_BESIDE = "parent_holders.note_saved_assignments"
 _MARKS, _GIVEN, _NOTES = "recount_marks.note_saved", "recount_marks.note_given", "note_texts.copy_saved"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {
     ("domain/telephony/call_sync.py", "CallLog"): {_EVENTS, _CALLS},
-    ("domain/assignment.py", "Assignment"): {_GIVEN},
+    # Of tickets, `bulk.update_rows` notes the new assignees.
+    ("domain/assignment.py", "Assignment"): {_GIVEN, _BESIDE},
     # None of these writes notes: `timeline.write_many` refuses them, and a synced call adds entries of calls alone.
     ("domain/timeline.py", "Activity"): {_NOTES},
     ("domain/telephony/call_sync.py", "Activity"): {_NOTES},
     # Assignments come from `domain/assignment.py` alone, and `timeline.write` adds notes as objects.
-    ("domain/persistence/history_rows.py", "record"): {_GIVEN, _NOTES},
+    ("domain/persistence/history_rows.py", "record"): {_GIVEN, _BESIDE, _NOTES},
     ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES, _MARKS, _TASKS},
     # `bulk.update_rows` itself notes whose holders change.
     ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES, _MARKS, _HELD},

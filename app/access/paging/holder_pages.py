@@ -25,22 +25,22 @@ from app.domain.persistence.parent_holders import PARENTS, STORED
 from app.domain.tasks import STATUSES
 from app.models import Assignment, Task
 
-#: Seconds after which it is asked again whether the holders that tasks repeat can be relied on.
-_SECONDS = 60.0
+#: Seconds after which it is asked again whether the holders that tasks repeat can be relied on: if not, and if so.
+_SECONDS, _RELIED = 60.0, 3600.0
 _MODULES = {"leads": "Leads", "ticket": "Tickets"}
-#: Engine -> until when the holders are known not to be relied on; None = they can be.
-_known: WeakKeyDictionary[Any, float | None] = WeakKeyDictionary()
+#: Engine -> whether the holders can be relied on, and until when that is taken for known.
+_known: WeakKeyDictionary[Any, tuple[bool, float]] = WeakKeyDictionary()
 
 
 def are_settled(session: Session) -> bool:
     """Whether tasks can be found by the holders that they repeat; cached, as it only decides how they are found."""
     engine: Any = session.get_bind()
-    until = _known.get(engine, 0.0)
-    if until is not None and until <= time.monotonic():
+    is_settled, until = _known.get(engine, (False, 0.0))
+    if until <= time.monotonic():
         with as_system(session):
             is_settled = task_holders.is_settled(session)
-        until = _known[engine] = None if is_settled else time.monotonic() + _SECONDS
-    return until is None
+        _known[engine] = is_settled, time.monotonic() + (_RELIED if is_settled else _SECONDS)
+    return is_settled
 
 
 def forget() -> None:

@@ -68,7 +68,7 @@ DERIVED = (
         "assignment",
         "open_key",
         _assignment,
-        lambda _row, now: {"open_key": None, "ended_on": now, "beside_id": None},
+        lambda _row, now: {"open_key": None, "ended_on": now},
     ),
     DerivedColumn(
         "assignment_request",

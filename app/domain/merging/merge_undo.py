@@ -12,7 +12,11 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, custom_values, customer_keys, legal_holds, timeline
+from app.domain import assignment
+from app.domain import custom_values
+from app.domain import customer_keys
+from app.domain import legal_holds
+from app.domain import timeline
 from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
@@ -124,13 +128,14 @@ class _Undo:
         self._restore_fields()
         self.kept.stamp(self.context)
         self.session.flush()
+        keys = [self.kept.id, *[each.record_id for each in self.gone]]
         if self.table.name in recount_marks.KINDS:
             recount_marks.mark(self.session, self.table.name, [self.kept.id])  # it loses their assignments
-            parent_holders.note(self.session, self.table.name, [self.kept.id, *[each.record_id for each in self.gone]])
+            parent_holders.note(self.session, self.table.name, keys)
+        if isinstance(self.kept, Ticket):
+            parent_holders.note_assignments(self.session, keys)
         self._bring_back()
         self._restore_changes()
-        if isinstance(self.kept, Ticket):
-            assignment.mark_beside(self.session, self.kept)  # the main assignee may have changed since
         self._settle_keys()
         legal_holds.copy_since(self.session, self.kept, [each.record_id for each in self.gone], self.made.at)
         self.made.undone_on, self.made.undone_by_id = self.context.now, self.context.by

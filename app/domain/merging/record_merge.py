@@ -9,7 +9,13 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, custom_values, customer_keys, customer_linking, legal_holds, timeline
+from app.domain import assignment
+from app.domain import custom_values
+from app.domain import customer_keys
+from app.domain import customer_linking
+from app.domain import legal_holds
+from app.domain import timeline
+from app.domain.audit_log import audit
 from app.domain.assignment import Assignment
 from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable
@@ -113,15 +119,14 @@ class _Merge:
         if self.kind in recount_marks.KINDS:
             recount_marks.mark(self.session, self.kind, [self.kept.id])  # their assignments become its own
             parent_holders.note(self.session, self.kind, [self.kept.id])  # and their tasks
+        if self.kind == "ticket":
+            parent_holders.note_assignments(self.session, [self.kept.id])
         for row in self.gone:
             move = merge_rows.RowMove(self.kind, row.id, self.kept.id, self.changes_made)
             merge_rows.move_all(self.session, move, self.context.now)
 
     def _join_assignments(self) -> None:
         """End the others' open assignments, because a lead has one assignee; those of a ticket are beside its own."""
-        if isinstance(self.kept, Ticket):
-            for key, user_id in assignment.mark_beside(self.session, self.kept):
-                self.changes_made.changed(Assignment.metadata.tables["assignment"], "beside_id", None, user_id, [key])
         if not isinstance(self.kept, Lead):
             return
         table = Assignment.__table__

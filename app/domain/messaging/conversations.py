@@ -79,10 +79,11 @@ def is_window_open(conversation: Conversation, now: datetime) -> bool:
 def find_or_create(session: Session, account: Any, channel: str, peer: str, stamp: Stamp) -> Conversation:
     """The conversation of this account with the peer (E.164, or an address in lower case).
 
-    The database allows one row per account and peer, so concurrent requests get the same one.
+    The database allows one row per account and peer, so concurrent requests get the same one. It is locked before a
+    message refers to it, because `note_message` writes it afterwards (`record_locks`).
     """
     mine = (Conversation.channel == channel, Conversation.account_id == account.id, Conversation.peer == peer)
-    if found := session.scalars(select(Conversation).where(*mine)).first():
+    if found := session.scalars(select(Conversation).where(*mine).with_for_update()).first():
         return found
     made = Conversation(channel=channel, account_id=account.id, peer=peer, state="open", unread=0)
     made.stamp(stamp)

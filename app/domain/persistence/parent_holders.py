@@ -1,8 +1,9 @@
-"""Who holds the lead or ticket of a task, stored in the task too, so that an index has it by status and due time.
+"""Who holds a lead or ticket, stored in the rows that are found by it: in its tasks, and in assignments of a ticket.
 
-These columns are only for finding tasks (ADR 0129). Whether a person sees a task is decided by the rule on its lead or
-ticket. They are written in the transaction that changes the holder: what changes is noted wherever it is written, and
-one UPDATE before the commit copies what the lead or ticket says by then. No class has them as attributes.
+An index has the tasks by holder, status and due time, and the tickets that somebody has beside the main assignee. These
+columns are only for finding rows (ADR 0129); whether a person sees one is decided by the rule on its lead or ticket.
+They are written in the transaction that changes a holder: what changes is noted wherever it is written, and one UPDATE
+of each table before the commit derives them from what the lead or ticket says by then. Nothing else writes them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ from app.ops.statements import fast_statements
 STORED = {"assignee_id": "parent_assignee_id", "owner_id": "parent_owner_id"}
 #: Table of a record -> the column of its tasks.
 PARENTS = {"leads": "lead_id", "ticket": "ticket_id"}
+#: The user of an open assignment of a ticket, unless they are its main assignee.
+_BESIDE = (
+    "CASE WHEN ticket_id IS NOT NULL AND ended_on IS NULL AND user_id <> COALESCE("
+    "(SELECT assignee_id FROM ticket WHERE ticket.id = assignment.ticket_id), 0) THEN user_id END"
+)
+#: In place of the id of a ticket: of any.
+_ANY = 0
 #: Ids of one UPDATE.
 _AT_ONCE = 1000
 
@@ -49,10 +57,18 @@ def note_saved(session: Session, rows: Rows) -> None:
         note_row(session, row.__tablename__, [row.id], rows.changed_columns(row))
 
 
+def note_assignments(session: Session, ticket_ids: Iterable[int]) -> None:
+    """Note that the assignments of these tickets, or their main assignees, change in this transaction."""
+    transaction_state(session).assigned_tickets |= {int(key) for key in ticket_ids}
+
+
 def note_row(session: Session, table: str, keys: Iterable[int], columns: Collection[str]) -> None:
-    """Note that these columns of rows of any table are written, if tasks repeat one of them."""
+    """Note that these columns of rows of any table are written, if others repeat one of them."""
     if table in PARENTS and not STORED.keys().isdisjoint(columns):
+        keys = list(keys)
         note(session, table, keys)
+        if table == "ticket" and "assignee_id" in columns:
+            note_assignments(session, keys)
 
 
 def note_tasks(session: Session, rows: Rows) -> None:
@@ -60,6 +76,11 @@ def note_tasks(session: Session, rows: Rows) -> None:
     moved = [row for row in rows.changed if not {"lead_id", "ticket_id"}.isdisjoint(rows.changed_columns(row))]
     new = () if rows.locks_parents else rows.new
     transaction_state(session).held_tasks |= {int(row.id) for row in (*new, *moved)}
+
+
+def note_saved_assignments(session: Session, rows: Rows) -> None:
+    """Effect after a flush: note the tickets whose assignments are new or change."""
+    note_assignments(session, {row.ticket_id for row in (*rows.new, *rows.changed) if row.ticket_id is not None})
 
 
 def note_statement(state: ORMExecuteState) -> None:
@@ -77,12 +98,13 @@ def note_statement(state: ORMExecuteState) -> None:
 def _note_updated(state: ORMExecuteState, name: str, table: Any) -> None:
     keys = statement_rows.ids_of(state, table)
     gathered = transaction_state(state.session)
-    if keys is None:
-        gathered.tasks_after = 0  # it may be any row
+    if keys is None:  # it may be any row
+        gathered.tasks_after = 0
+        note_assignments(state.session, [_ANY] if name == "ticket" else [])
     elif name == "task":
         gathered.held_tasks |= set(keys)
     else:
-        note(state.session, name, keys)
+        note_row(state.session, name, keys, statement_rows.columns_set(state))
 
 
 def _note_tasks_after(session: Session) -> None:
@@ -130,7 +152,18 @@ def write(session: Session) -> None:
     _write_where(session, "id", sorted(gathered.held_tasks))
     if gathered.tasks_after is not None:
         fast_statements.send(session, f"{_update()} WHERE id > {gathered.tasks_after}", {})
+    _write_assigned(session, gathered.assigned_tickets)
     forget(session)
+
+
+def _write_assigned(session: Session, ticket_ids: set[int]) -> None:
+    if _ANY in ticket_ids:
+        fast_statements.send(session, f"UPDATE assignment SET beside_id = {_BESIDE}", {})  # noqa: S608  # our text
+        return
+    for some in batched(sorted(ticket_ids), _AT_ONCE):
+        keys = ", ".join(map(str, some))
+        rule = f"ticket_id IN ({keys}) AND (ended_on IS NULL OR beside_id IS NOT NULL)"
+        fast_statements.send(session, f"UPDATE assignment SET beside_id = {_BESIDE} WHERE {rule}", {})  # noqa: S608
 
 
 def _write_where(session: Session, column: str, keys: list[int]) -> None:
@@ -141,6 +174,13 @@ def _write_where(session: Session, column: str, keys: list[int]) -> None:
 def write_tasks(session: Session, keys: Iterable[int]) -> None:
     """Store the holders of the leads and tickets of these tasks, which the caller has locked."""
     _write_where(session, "id", sorted(keys))
+
+
+def write_assignments(session: Session, keys: Iterable[int]) -> None:
+    """Store in these assignments whether they are beside the main assignee; the caller has locked their tickets."""
+    for some in batched(sorted(keys), _AT_ONCE):
+        rule = f"id IN ({', '.join(map(str, some))})"
+        fast_statements.send(session, f"UPDATE assignment SET beside_id = {_BESIDE} WHERE {rule}", {})  # noqa: S608
 
 
 def _update() -> str:
@@ -157,3 +197,4 @@ def forget(session: Session) -> None:
     if not session.in_nested_transaction():
         gathered = transaction_state(session)
         gathered.held_records, gathered.held_tasks, gathered.tasks_after = set(), set(), None
+        gathered.assigned_tickets = set()

@@ -26,23 +26,23 @@ from app.ops.statements import fast_statements
 EXCLUSIVE, SHARED = "FOR UPDATE", "LOCK IN SHARE MODE"
 
 
-def lock(session: Session, records: Iterable[tuple[str, int]], mode: str = EXCLUSIVE) -> None:
+def lock(session: Session, records: Iterable[tuple[str, int]], mode: str = EXCLUSIVE) -> set[tuple[str, int]]:
     """Lock records (table, id) until the end of the transaction, all of them before it writes the first.
 
-    On SQLite, a transaction that writes is alone anyway.
+    Returns those that there are. On SQLite, a transaction that writes is alone anyway.
     """
-    wanted = sorted({(table, int(key)) for table, key in records})
-    if session.get_bind().dialect.name == "sqlite":
-        return
+    wanted, found = sorted({(table, int(key)) for table, key in records}), set()
+    lock_words = "" if session.get_bind().dialect.name == "sqlite" else mode
     for name in sorted({table for table, _ in wanted}, key=tuple(RECORD_COLUMNS).index):
         keys = ", ".join(str(key) for table, key in wanted if table == name)
-        text = f"SELECT id FROM {name} WHERE id IN ({keys}) ORDER BY id {mode}"  # noqa: S608  # our names, numbers
-        fast_statements.send(session, text, {})
+        text = f"SELECT id FROM {name} WHERE id IN ({keys}) ORDER BY id {lock_words}"  # noqa: S608  # our names, numbers
+        found |= {(name, int(row[0])) for row in fast_statements.send(session, text, {}).rows}
+    return found
 
 
-def lock_rows(session: Session, rows: Iterable[Any], mode: str = EXCLUSIVE) -> None:
+def lock_rows(session: Session, rows: Iterable[Any]) -> None:
     """Lock these records, of tasks their leads and tickets, before the first of them is written."""
-    lock(session, {place for row in rows for place in _places_of(row)}, mode)
+    lock(session, {place for row in rows for place in _places_of(row)})
 
 
 def _places_of(row: Any) -> list[tuple[str, int]]:
@@ -66,7 +66,7 @@ def lock_parents(session: Session, rows: Rows) -> None:
 
     Those that the same flush writes are locked for that.
     """
-    if rows.locks_parents:
+    if rows.locks_parents or session.get_bind().dialect.name == "sqlite":
         return
     changed = [row for row in rows.changed if changed_columns(row)]
     parents = {parent for row in (*changed, *rows.deleted) for parent in _parents_of(row)}

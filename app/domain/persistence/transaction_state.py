@@ -60,6 +60,8 @@ class TransactionState:
     held_records: set[tuple[str, int]] = field(default_factory=set)
     held_tasks: set[int] = field(default_factory=set)
     tasks_after: int | None = None
+    #: Tickets whose assignments or main assignees change; 0 = any. Their assignments say who is beside, at the commit.
+    assigned_tickets: set[int] = field(default_factory=set)
     #: Whether there was an active admin before this flush; False if the flush can't remove the last one.
     had_admin: bool = False
     #: What single modules collect in classes of their own, by class, see `part_of`.

@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.domain import timeline
+from app.domain.base import RECORD_COLUMNS
+from app.domain.working_time import sla
 from app.domain.leads import Lead
-from app.domain.persistence import bulk_statements, change_events
+from app.domain.persistence import bulk_statements, change_events, record_locks
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
 from app.domain.telephony.call_deduplication import KnownCall
 from app.domain.telephony.call_matching import CallTarget
@@ -20,6 +22,8 @@ from app.domain.telephony.missed_calls import MissedCall
 from app.domain.tickets import Ticket
 from app.domain.working_time import sla
 
+#: Tables of the records of a call -> its column; and how often a batch is prepared again because one was merged.
+_TABLES, _MERGES = {name: RECORD_COLUMNS[name] for name in ("leads", "ticket", "customer")}, 3
 #: Calls in one batch.
 MAX_BATCH = 1000
 #: Older missed calls notify nobody: a new telephone sends its old calls first.
@@ -72,7 +76,7 @@ def sync(
     the batch is stored. Raises ValueError for a batch that is too long.
 
     `is_retry`: the batch failed before, perhaps because a lead was merged while it was prepared. So it is prepared
-    after the telephone is locked.
+    after the telephone is locked, and its records are locked, too.
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")
@@ -85,6 +89,10 @@ def sync(
     batch = _prepared(session, telephone, records, now)
     if not is_retry and telephones.lock(session, employee_id) != profile.batches and not _still_holds(session, batch):
         batch = _prepared(session, telephone, records, now)
+    for _ in range(_MERGES if is_retry else 0):
+        if _has_records(session, batch):
+            break
+        batch = _prepared(session, telephone, records, now)
     _write(session, batch)
     results = [batch.results[index] for index in range(len(records))]
     if telephone.is_by_hand:
@@ -92,6 +100,13 @@ def sync(
     else:
         _record_sync(session, batch, results)
     return results
+
+
+def _has_records(session: Session, batch: Batch) -> bool:
+    """Lock the records of its calls; False if one of them was merged since it was matched."""
+    columns = [target.as_columns() for target in batch.targets.values()]
+    wanted = {(table, key) for each in columns for table, name in _TABLES.items() if (key := each[name]) is not None}
+    return wanted <= record_locks.lock(session, wanted)
 
 
 def _still_holds(session: Session, batch: Batch) -> bool:

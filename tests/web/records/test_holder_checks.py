@@ -6,13 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, text, update
+from sqlalchemy import insert, select, text, update
 
 from app import access, jobs
 from app.access.paging import holder_pages
-from app.domain import tasks
+from app.domain import task_holders, tasks
 from app.domain.change_context import ChangeContext
-from app.models import Assignment, HolderCheck, Lead, Task, Ticket
+from app.models import Assignment, HolderCheck, JobRun, Lead, Task, Ticket
 from tests.app_fixtures import Crm
 from tests.web.dashboards.test_rollups import NOW
 from tests.web.records.test_tasks_by_holders import Holders, wrong
@@ -64,6 +64,49 @@ def test_after_an_upgrade_the_job_fills_them_in_and_lists_wait_a_day(crm_on_both
     jobs.run_now(crm.app, JOB, NOW + timedelta(hours=25))
     assert are_settled(crm)
     assert not jobs.run_now(crm.app, JOB, NOW + timedelta(hours=26)).items
+
+
+def run_every_minute(crm: Crm, since: datetime, minutes: int) -> None:
+    """What the leader of a version without the columns leaves."""
+    moments = [since + timedelta(minutes=n) for n in range(minutes)]
+    with crm.engine.begin() as connection:
+        rows = [
+            {"job": task_holders.EVERY_MINUTE, "slot": f"{at:%Y-%m-%dT%H:%MZ}", "started_on": at, "outcome": "done"}
+            for at in moments
+        ]
+        same = {"items": 0, "failed_items": 0, "lag_seconds": 0}
+        connection.execute(insert(JobRun.__table__), [row | same for row in rows])
+
+
+def test_after_a_way_back_and_forth_lists_do_not_rely_on_them_and_all_are_compared_at_once(crm_on_both: Crm) -> None:
+    crm, office = crm_on_both, filled(crm_on_both)
+    jobs.run_now(crm.app, JOB, NOW)
+    run_every_minute(crm, NOW, 2)
+    assert are_settled(crm)
+    run_every_minute(crm, NOW + timedelta(minutes=2), 3)  # the former version
+    with crm.engine.begin() as connection:
+        connection.execute(update(Lead.__table__).values(owner_id=office.person(), assignee_id=office.person()))
+        connection.execute(update(Ticket.__table__).values(owner_id=office.person(), assignee_id=office.person()))
+    assert wrong(office.session)
+    office.session.rollback()
+    assert not are_settled(crm)  # before any job of this version runs
+    assert jobs.run_now(crm.app, JOB, NOW + timedelta(minutes=6)).items
+    assert wrong(office.session) == []
+    office.session.rollback()
+    assert not are_settled(crm)  # one of its servers may still run
+    jobs.run_now(crm.app, JOB, NOW + timedelta(hours=25))
+    assert are_settled(crm)
+
+
+def test_while_nothing_ran_nothing_has_to_be_compared(crm: Crm) -> None:
+    filled(crm)
+    jobs.run_now(crm.app, JOB, NOW)
+    jobs.run_now(crm.app, JOB, NOW + timedelta(hours=25))
+    run_every_minute(crm, NOW + timedelta(hours=25), 1)
+    for days in (2, 3):
+        jobs.run_now(crm.app, JOB, NOW + timedelta(days=days))
+        run_every_minute(crm, NOW + timedelta(days=days), 1)
+        assert are_settled(crm)
 
 
 def test_sql_by_hand_is_put_right_within_a_day_and_shows_nobody_anything(crm: Crm) -> None:

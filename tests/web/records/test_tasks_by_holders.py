@@ -21,7 +21,7 @@ from app.domain.merging import record_merge
 from app.domain.merging.record_merge import MergeRequest
 from app.domain.persistence import bulk_statements
 from app.domain.tasks import OPEN, STATUSES
-from app.models import Lead, Task, Ticket
+from app.models import Assignment, Lead, Task, Ticket
 from tests.app_fixtures import Crm
 from tests.servers import ROOT
 from tests.web.dashboards.test_record_rollups import Office
@@ -40,10 +40,8 @@ class Holders(Office):
         return int(self.chance.choice(self.people))
 
     def change(self) -> None:
-        """Without who is assigned to a ticket: that is changed together with the assignments."""
         row = self.record()
-        if isinstance(row, Lead):
-            row.assignee_id = self.chance.choice([*self.people, None])
+        row.assignee_id = self.chance.choice([*self.people, None])
         row.status_id = self.chance.choice(self.statuses[type(row)])
 
     def own_it(self) -> None:
@@ -53,6 +51,17 @@ class Holders(Office):
         about = self.one(Ticket)
         for _n in range(3):
             assignment.add_assignee(self.session, about, self.person(), _STAMP)
+
+    def share(self) -> None:
+        """Somebody gets a ticket past the functions of assignments, or no longer has it."""
+        about, person = self.one(Ticket), self.person()
+        key = assignment.record_user_key(about, person)
+        row = self.session.scalars(select(Assignment).where(Assignment.open_key == key)).first()
+        if row is not None:
+            row.ended_on, row.open_key = NOW, None
+            return
+        shared = {"started_on": NOW, "reason": "direct", "decision": {}}
+        self.session.add(Assignment(ticket_id=about.id, user_id=person, open_key=key, **shared))
 
     def leave(self) -> None:
         about = self.one(Ticket)
@@ -121,6 +130,7 @@ class Holders(Office):
 
 STEPS: tuple[Callable[[Any], None], ...] = (
     *(Holders.add, Holders.give, Holders.give_ticket, Holders.give_many, Holders.join, Holders.join, Holders.leave),
+    Holders.share,
     *(Holders.own_it, Holders.set_many, Holders.move, Holders.move_many, Holders.put, Holders.schedule),
     *(Holders.schedule, Holders.change, Holders.finish, Holders.remove, Holders.merge, Holders.merge_tickets),
     *(Holders.unmerge, Holders.undone),
