@@ -34,7 +34,7 @@ def left_out() -> Iterator[None]:
             return code
         return without_docstrings(code)
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -183,7 +183,7 @@ class DelayedCalls(RQScheduler):
 
     def heartbeat(self) -> None:
         """Keep its locks, once a second; whether it has any or not, it does what is to be done in each process."""
-        super().heartbeat()
+        super().heartbeat()  # type: ignore[no-untyped-call]
         self.every_second()
 
     def enqueue_scheduled_jobs(self) -> None:
