@@ -195,14 +195,14 @@ def _keys(env: _Requested, instance_dir: Path) -> dict[str, Any]:
 
 def _server(env: _Requested, roles: tuple[str, ...]) -> dict[str, Any]:
     """Where and how the processes serve."""
-    is_sockets_only = roles == ("sockets",)
-    port = whole_number("CRM_PORT", env.get("CRM_PORT"), 9000 if is_sockets_only else 8000, 1, 65535)
+    is_for_sockets = "sockets" in roles and "web" not in roles
+    port = whole_number("CRM_PORT", env.get("CRM_PORT"), 9000 if is_for_sockets else 8000, 1, 65535)
     return {
         "host": setting_values.host(env.get("CRM_HOST") or "127.0.0.1"),
         "port": port,
         "public_url": setting_values.public_url(env.get("CRM_PUBLIC_URL"), port),
         "workers": whole_number("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
-        "threads": whole_number("CRM_THREADS", env.get("CRM_THREADS"), 512 if is_sockets_only else 48, 2, 512),
+        "threads": whole_number("CRM_THREADS", env.get("CRM_THREADS"), 512 if is_for_sockets else 48, 2, 512),
         "proxies": whole_number("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
         "roles": roles or ROLES,
         "server_name": setting_values.server_name(env.get("CRM_SERVER_NAME")),

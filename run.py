@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from flask import Flask
 
+    from app.job_scheduler import Scheduler
     from config import Settings
 
 
@@ -84,12 +85,17 @@ def _say(sentence: object, stream: TextIO, settings: Settings | None = None) -> 
 def _imports() -> Iterator[None]:
     """For what is imported, which stays: the garbage collector looks through it neither meanwhile nor later.
 
+    Libraries get no docstrings.
+
     Else a start takes half as long again, for looking through modules that grow all the time.
     """
+    import library_docstrings
+
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with library_docstrings.left_out():
+            yield
     finally:
         gc.collect()
         gc.freeze()
@@ -334,7 +340,7 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
-    from app import background_processes, jobs, warm_up
+    from app import jobs, warm_up
     from app.ops.http_server import server as gunicorn
     from app.ops.monitoring import metrics, process_metrics, request_log
     from app.ops.queues import queue
@@ -348,26 +354,29 @@ def serve(app: Flask, settings: Settings) -> None:
     _drop_connections(app)
     if not {"web", "sockets"} & {*settings.roles}:
         _say(f"{settings.brand}: {' and '.join(settings.roles)} running", sys.stdout, settings)
-        with app.app_context():
-            background_processes.process_group(app, schedule).run()
+        _run_apart(app, schedule)
         return
 
+    is_apart = "web" not in settings.roles
+    own_schedule = None if is_apart else schedule
+
     def on_start() -> None:
-        if schedule:
-            schedule.start()
+        if own_schedule:
+            own_schedule.start()
 
     def on_stop() -> None:
         live_events.close()
         calls = threading.Thread(target=queue.stop, daemon=True)
         calls.start()
-        if schedule:
-            schedule.stop()
+        if own_schedule:
+            own_schedule.stop()
         process_metrics.flush(app)
         calls.join()
 
     place = f"{settings.public_url} (listening on {settings.host}:{settings.port})"
     _say(f"{settings.brand} is running at {place}", sys.stdout, settings)
-    beside = (lambda: _run_queue(app)) if settings.run_workers and settings.redis_url else None
+    has_queue = bool(settings.run_workers and settings.redis_url)
+    beside = (lambda: _run_apart(app, schedule if is_apart else None)) if has_queue or (is_apart and schedule) else None
     every_second = process_metrics.ticker(app)
     hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside, every_second)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
@@ -381,12 +390,12 @@ def _begin_worker(app: Flask, slot: int) -> None:
     live_events.name_sessions(slot)
 
 
-def _run_queue(app: Flask) -> None:
-    """Run the workers of all queues until told to stop."""
-    from app.cli import worker_group
+def _run_apart(app: Flask, schedule: Scheduler | None) -> None:
+    """Run the workers of all queues, and the schedule if there is one, in processes of their own until told to stop."""
+    from app import background_processes
 
     with app.app_context():
-        worker_group(app, ()).run()
+        background_processes.process_group(app, schedule).run()
 
 
 def _drop_connections(app: Flask) -> None:

@@ -141,7 +141,7 @@ if [ $nginx = no ]; then touch $made/no-nginx; else rm -f $made/no-nginx; fi
 if [ -n "$servers" ]; then printf '%s\n' "$servers" >$made/servers; fi
 addresses() { local every=${servers:-$own}; echo "${every//,/:$1,}:$1"; }
 printf '%s\n' "$redis_password" | python3 deploy/render.py $made \
-    nginx/crm.conf supervisor/crm.conf systemd/crm-web.service systemd/crm-sockets.service systemd/crm-background.service \
+    nginx/crm.conf supervisor/crm.conf systemd/crm-web.service systemd/crm-background.service \
     systemd/crm.target logrotate mariadb/crm.cnf redis/crm.conf \
     REDIS_PASSWORD=- REDIS_PORT=6379 REDIS_DIR=/var/lib/redis WEB_PORT="$web_port" SOCKETS_PORT=9000 HTTP_PORT="$listen" \
     WEB_ADDRESS="$(addresses "$web_port")" SOCKETS_ADDRESS="$(addresses 9000)" \
@@ -183,12 +183,16 @@ changed $made/logrotate/crm /etc/logrotate.d/crm -m 0644 || true
 
 say "the CRM, under $manager"
 if [ $manager = systemd ]; then
-    for unit in crm-web.service crm-sockets.service crm-background.service crm.target; do
+    if [ -e /etc/systemd/system/crm-sockets.service ]; then  # of a former version; crm-background does its work
+        systemctl disable --quiet --now crm-sockets
+        rm /etc/systemd/system/crm-sockets.service
+    fi
+    for unit in crm-web.service crm-background.service crm.target; do
         changed $made/systemd/$unit /etc/systemd/system/$unit -m 0644 || true
     done
     systemctl daemon-reload
-    systemctl enable --quiet crm.target crm-web crm-sockets crm-background
-    systemctl restart crm-web crm-sockets crm-background
+    systemctl enable --quiet crm.target crm-web crm-background
+    systemctl restart crm-web crm-background
     systemctl start crm.target
 else
     changed $made/supervisor/crm.conf /etc/supervisor/conf.d/crm.conf -m 0644 || true

@@ -16,7 +16,6 @@ FILES = {
     "nginx/crm.conf": "nginx/crm.conf",
     "supervisor/crm.conf": "supervisor/crm.conf",
     "systemd/crm-web.service": "systemd/crm-web.service",
-    "systemd/crm-sockets.service": "systemd/crm-sockets.service",
     "systemd/crm-background.service": "systemd/crm-background.service",
     "systemd/crm.target": "systemd/crm.target",
     "logrotate": "logrotate/crm",

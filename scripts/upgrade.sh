@@ -39,7 +39,10 @@ restart() {
         return 1
     fi
     if [ "${crm[0]}" = env ] && command -v systemctl >/dev/null && systemctl is-enabled --quiet crm-web 2>/dev/null; then
-        systemctl restart crm-web crm-sockets crm-background; return
+        systemctl restart crm-web crm-background
+        # units of a former version, until deploy/install.sh is run again
+        ! systemctl is-enabled --quiet crm-sockets 2>/dev/null || systemctl restart crm-sockets
+        return
     fi
     if [ "${crm[0]}" = env ] && command -v supervisorctl >/dev/null && supervisorctl status crm:web >/dev/null 2>&1; then
         supervisorctl restart 'crm:*' >&2; return

@@ -56,6 +56,7 @@ def test_right_values(tmp_path: Path, name: str, typed: str, expected: str) -> N
     [
         ("", {}, (config.ROLES, 8000, True, False, 48)),
         ("sockets", {}, (("sockets",), 9000, False, False, 512)),
+        ("worker, sockets", {}, (("sockets", "worker"), 9000, False, True, 512)),
         ("scheduler, worker", {}, (("worker", "scheduler"), 8000, True, True, 48)),
         ("web", {"CRM_SCHEDULER": "off"}, (("web",), 8000, False, False, 48)),
         ("web", {"CRM_SCHEDULER": "on"}, "CRM_SCHEDULER=on contradicts CRM_ROLE=web"),

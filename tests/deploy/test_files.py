@@ -93,10 +93,10 @@ def test_supervisor_and_systemd_run_the_same_roles(tmp_path: Path) -> None:
     rendered(tmp_path)
     programs = configparser.RawConfigParser(strict=True, inline_comment_prefixes=(" ;",))
     programs.read(tmp_path / "made" / "supervisor" / "crm.conf")
-    for name in ("web", "sockets", "background"):
+    for name in ("web", "background"):
         unit = (tmp_path / "made" / "systemd" / f"crm-{name}.service").read_text()
         assert f"ExecStart={programs[f'program:{name}']['command']}\n" in unit
-    roles = [programs[f"program:{name}"]["command"].split()[2] for name in ("web", "sockets", "background")]
+    roles = [programs[f"program:{name}"]["command"].split()[2] for name in ("web", "background")]
     assert sorted(",".join(roles).split(",")) == sorted(config.ROLES)
 
 
@@ -104,7 +104,7 @@ def test_the_containers_run_all_roles_with_settings_that_exist(tmp_path: Path) -
     compose: Any = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.yml").read_text())
     known = config._Requested({"CRM_INSTANCE_DIR": str(tmp_path)})
     roles: list[str] = []
-    for name in ("web", "sockets", "background"):
+    for name in ("web", "background"):
         environ = {key: _sample(key, str(value)) for key, value in compose["services"][name]["environment"].items()}
         settings = config.load({**known, **environ})
         assert settings.unknown == (), name
@@ -131,14 +131,14 @@ def test_logs_are_rotated_without_loss_and_those_of_containers_are_bounded(tmp_p
 
 def test_units_may_write_where_backups_are(tmp_path: Path) -> None:
     rendered(tmp_path, BACKUP_DIR="/srv/backups")
-    for name in ("web", "sockets", "background"):
+    for name in ("web", "background"):
         unit = (tmp_path / "made" / "systemd" / f"crm-{name}.service").read_text()
         assert re.search(r"^ReadWritePaths=.* /srv/backups$", unit, re.M), name
 
 
 def test_all_that_a_server_runs_is_started_again_when_it_was_killed() -> None:
     """MariaDB and Redis are by their packages; nginx isn't."""
-    for name in ("crm-web.service", "crm-sockets.service", "crm-background.service", "nginx.conf"):
+    for name in ("crm-web.service", "crm-background.service", "nginx.conf"):
         assert "\nRestart=always\n" in (ROOT / "deploy" / "systemd" / name).read_text()
     assert (
         "deploy/systemd/nginx.conf /etc/systemd/system/nginx.service.d/" in (ROOT / "deploy" / "install.sh").read_text()

@@ -29,7 +29,7 @@ def workers(
     names = ("short", "default", "long")
     settings = {"CRM_SERVER_NAME": "crm-1", "CRM_QUEUE_DEFAULT": "1", "TEST_IDLE_SECONDS": "1"}
     with Workers(tmp_path / "workers", instance, redis_server, *names, **settings) as found:
-        eventually(lambda: len(found.children()) == 3, "the idle workers don't end")
+        eventually(lambda: len(found.children()) == 2, "the idle workers don't end")
         yield found
 
 
@@ -72,7 +72,7 @@ def test_idle_workers_are_started_although_everybody_was_killed(workers: Workers
         os.kill(each, signal.SIGKILL)
     queue.enqueue("long", queue_functions.write_line, str(trace), "ran")
     eventually(lambda: queue_functions.lines(trace) == ["ran"], "the call was not run")
-    eventually(lambda: len(workers.children()) == 3 and not {*before} & {*workers.children()}, "nobody replaced them")
+    eventually(lambda: len(workers.children()) == 2 and not {*before} & {*workers.children()}, "nobody replaced them")
     assert queue_functions.lines(trace) == ["ran"]
 
 

@@ -41,8 +41,8 @@ LEAVE_SECONDS, LEFT_FOR = 10, timedelta(days=1)
 #: How long a worker waits for a call at a time if Redis runs on several servers.
 WATCH_SECONDS = 4
 #: A worker that has had no call for so long ends, to free its memory, and is started when calls wait; but for the first
-#: one of each of these queues, for whose calls people wait.
-IDLE_SECONDS, ALWAYS_RUNNING = 120, ("short", "default")
+#: one of the queue for whose calls people wait.
+IDLE_SECONDS, ALWAYS_RUNNING = 120, "short"
 #: How long one that has ended idle is registered, until `IdleWorkers` registers it.
 HANDOVER_SECONDS = 5
 
@@ -183,7 +183,7 @@ class DelayedCalls(RQScheduler):
 
     def heartbeat(self) -> None:
         """Keep its locks, once a second; whether it has any or not, it does what is to be done in each process."""
-        super().heartbeat()
+        super().heartbeat()  # type: ignore[no-untyped-call]
         self.every_second()
 
     def enqueue_scheduled_jobs(self) -> None:
@@ -234,7 +234,7 @@ def run_worker(name: str, number: int, url: str, hooks: WorkerHooks) -> None:
 
 def is_always_running(name: str, number: int) -> bool:
     """Whether a worker runs even if it has nothing to do."""
-    return number == 1 and name in ALWAYS_RUNNING
+    return number == 1 and name == ALWAYS_RUNNING
 
 
 def build_worker(name: str, url: str, number: int = 1) -> QueueWorker:
