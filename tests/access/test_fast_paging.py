@@ -126,6 +126,10 @@ def dataset(request: pytest.FixtureRequest) -> Iterator[Dataset]:
     server.drop_database(name)
 
 
+def is_sqlite(dataset: Dataset) -> bool:
+    return dataset.session.get_bind().dialect.name == "sqlite"
+
+
 def viewers(dataset: Dataset) -> list[Person]:
     one, two, *others = dataset.people
     return [
@@ -202,7 +206,7 @@ def test_pages_are_those_of_the_access_rule(dataset: Dataset, way: str, record: 
                 assert found(dataset, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
             continue
         # One question to each viewer, in each way and on each database another: each is asked by at least four of them
-        turn = n + 2 * (way == "scan") + 4 * (dataset.session.get_bind().dialect.name == "sqlite")
+        turn = n + 2 * (way == "scan") + 4 * is_sqlite(dataset)
         wanted, holds = asked[turn % len(asked)]
         assert found(dataset, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
 
@@ -222,8 +226,8 @@ def test_deep_pages_are_those_of_the_access_rule(
             union = page_of_union(who, record, wanted)
             assert union is not None
             page = str(union.compile(dataset.session.get_bind()))
-            is_mariadb = dataset.session.get_bind().dialect.name != "sqlite"
-            assert ("(ix_leads_owner" in page or "(ix_ticket_owner" in page) == (is_mariadb and not wanted.conditions)
+            has_index = not is_sqlite(dataset) and not wanted.conditions
+            assert ("(ix_leads_owner" in page or "(ix_ticket_owner" in page) == has_index
 
 
 @pytest.mark.parametrize("record, by_holders", [*[(record, False) for record in RECORDS], (Task, True)])
@@ -250,10 +254,11 @@ def test_customers_of_a_status_are_those_of_the_access_rule(dataset: Dataset, wa
         seen = [row for row in rows if row[0] in of_status]
         wanted = PageQuery([Customer.__table__.c.status == status], 4, n % 3)
         assert found(dataset, who, Customer, wanted) == set(expected(seen, wanted, lambda _: True)), who.levels
-        for cap in (2, len(seen) + 1, 1000):
-            count = count_by_person(who, Customer, PageQuery(wanted.conditions, cap))
-            assert count is not None
-            assert dataset.session.scalar(count) == min(cap, len(seen)), (who.levels, cap)
+        # Customers are counted in the same way whichever way their pages are found
+        cap = {"scan": 2, "branches": len(seen) + 1, "holders": 1000}[way]
+        count = count_by_person(who, Customer, PageQuery(wanted.conditions, cap))
+        assert count is not None
+        assert dataset.session.scalar(count) == min(cap, len(seen)), (who.levels, cap)
 
 
 @pytest.mark.parametrize("is_many", [True, False])
@@ -269,11 +274,14 @@ def test_the_newest_entries_are_those_of_the_access_rule(
         ([columns.id < 120], 120, lambda row: row.id < 120),
         ([columns.kind == "note"], None, lambda row: row.kind == "note"),
     ]
-    for who in [*viewers(dataset), person(dataset.people[0], {**ALL_OWN, "Call Logs.read": "none"})]:
+    questions = [*product(asked, ((5, 0), (7, 4), (1000, 0)))]
+    everybody = [*viewers(dataset), person(dataset.people[0], {**ALL_OWN, "Call Logs.read": "none"})]
+    for n, who in enumerate(everybody):
         rows = dataset.session.execute(
             select(Activity.id, Activity.kind).where(visible(who, Activity)).order_by(Activity.id.desc())
         ).all()
-        for (conditions, before, holds), (size, offset) in product(asked, ((5, 0), (7, 4), (1000, 0))):
+        # Each is asked by each viewer in both ways, of one database each
+        for (conditions, before, holds), (size, offset) in questions[(n + is_many + is_sqlite(dataset)) % 2 :: 2]:
             listed = [row.id for row in rows if holds(row)][offset : offset + size]
             wanted = PageQuery(conditions, size, offset)
             assert newest_entries(dataset.session, who, wanted, before) == FoundEntries(listed), who.levels
@@ -348,10 +356,10 @@ def test_own_rows_and_those_through_others_are_told_apart(dataset: Dataset, reco
         assert dataset.session.execute(count_by_path(who, record, wanted, own + 1)).one().others is None
         if own:
             assert dataset.session.execute(count_by_path(who, record, PageQuery([], own), 0)).one().others is None
-        for others in (0, NOT_COUNTED):
-            for few in (False, True):
-                count = count_by_path(who, record, wanted, 0, others, few)
-                assert list(dataset.session.execute(count).one()) == [own, others]
+        for turn, others in enumerate((0, NOT_COUNTED)):
+            few = (n + turn + is_sqlite(dataset)) % 2 == 0  # each with each viewer, on one of the databases
+            count = count_by_path(who, record, wanted, 0, others, few)
+            assert list(dataset.session.execute(count).one()) == [own, others]
             assert dataset.session.execute(count_by_path(who, record, wanted, own + 1, others)).one().others is None
         if len(rows) == own:  # then a page is that of the own rows
             for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):

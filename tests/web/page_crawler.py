@@ -27,11 +27,11 @@ class _Links(HTMLParser):
         self.found += [value for name, value in attrs if value and name in (*names, *_FETCHED)]
 
 
-def crawl(crm: Crm, who: str, most: int) -> list[str]:
-    """Up to so many addresses that the person can open, beginning with all that take no arguments."""
+def crawl(crm: Crm, who: str, most: int) -> dict[str, Any]:
+    """Up to so many addresses that the person can open, beginning with all that take no arguments -> the answer."""
     client, adapter = crm.client(who), crm.app.url_map.bind("localhost")
     rules = [rule for rule in crm.app.url_map.iter_rules() if "GET" in (rule.methods or ()) and not rule.arguments]
-    todo, seen, opened, per_rule = sorted(rule.rule for rule in rules), set[str](), list[str](), Counter[str]()
+    todo, seen, opened, per_rule = sorted(rule.rule for rule in rules), set[str](), dict[str, Any](), Counter[str]()
     while todo and len(opened) < most:
         address = todo.pop(0).partition("#")[0]
         rule = _rule_of(adapter, address)
@@ -42,7 +42,7 @@ def crawl(crm: Crm, who: str, most: int) -> list[str]:
         assert answer.status_code < 500, address
         if answer.status_code != 200 or answer.mimetype != "text/html":
             continue
-        opened.append(address)
+        opened[address] = answer
         per_rule[rule] += 1
         links = _Links()
         links.feed(answer.text)

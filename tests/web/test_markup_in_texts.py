@@ -102,9 +102,9 @@ def _fill(connection: Any, table: Table) -> None:
 
 @pytest.mark.parametrize(("who", "most"), [("root", 120), ("ana", 40)])
 def test_no_text_is_markup_or_a_template(hostile: Crm, who: str, most: int) -> None:
-    client, wrong, seen = hostile.client(who), [], 0
-    for address in crawl(hostile, who, most):
-        text = client.screen(address).text
+    wrong, seen = [], 0
+    for address, answer in crawl(hostile, who, most).items():
+        text = answer.text
         breaks = _Breaks()
         breaks.feed(text)
         seen += HOSTILE[:8] in text or "&#34;onx=1" in text or "&quot;onx=1" in text
