@@ -12,11 +12,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import assignment
-from app.domain import custom_values
-from app.domain import customer_keys
-from app.domain import legal_holds
-from app.domain import timeline
+from app.domain import custom_values, customer_keys, legal_holds, timeline
 from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext

@@ -9,13 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import assignment
-from app.domain import custom_values
-from app.domain import customer_keys
-from app.domain import customer_linking
-from app.domain import legal_holds
-from app.domain import timeline
-from app.domain.audit_log import audit
+from app.domain import custom_values, customer_keys, customer_linking, legal_holds, timeline
 from app.domain.assignment import Assignment
 from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable

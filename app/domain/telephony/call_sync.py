@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from app.domain import timeline
 from app.domain.base import RECORD_COLUMNS
-from app.domain.working_time import sla
 from app.domain.leads import Lead
 from app.domain.persistence import bulk_statements, change_events, record_locks
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones

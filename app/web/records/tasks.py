@@ -20,12 +20,9 @@ from app.domain.notifications.reminder_preferences import REMINDER_MINUTES
 from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.models import Lead
 from app.web.api.resource import Resource
-from app.web.core.fields.base import ChoiceField
-from app.web.core.fields.base import Field
-from app.web.core.fields.base import TextField
+from app.web.core.fields.base import ChoiceField, Field
 from app.web.core.fields.title_field import TitleField
 from app.web.core.queries.list_query import ListQuery
-from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
 from app.web.records.bulk_actions import BulkAction, set_column
