@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
-from app.domain.persistence import bulk_statements, history_rows, parent_holders, recount_marks
+from app.domain.persistence import bulk_statements, history_rows, parent_holders, record_locks, recount_marks
 from app.domain.persistence.session_context import session_context
 from app.domain.users import Absence, absence
 
@@ -119,7 +119,7 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
     record.assignee_id = assignee.user_id
     if record.id is not None:
         # First the record: what refers to it shares a lock of it, and two who then want to update it would deadlock.
-        session.flush()
+        record_locks.write_first(session)
         _end_assignments(session, record, (previous_id, assignee.user_id), stamp.now)
         if previous_id is not None:
             task_handover.hand_over(session, record, previous_id, assignee.user_id, stamp)
