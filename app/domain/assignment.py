@@ -16,8 +16,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.notifications import notices
-from app.domain.people.users import Absence, absence
-from app.domain.persistence import bulk_statements, history_rows, parent_holders, recount_marks
+from app.domain.people.users import Absence
+from app.domain.people.users import absence
+from app.domain.persistence import bulk_statements
+from app.domain.persistence import history_rows
+from app.domain.persistence import parent_holders
+from app.domain.persistence import record_locks
+from app.domain.persistence import recount_marks
 from app.domain.persistence.session_context import session_context
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
@@ -109,7 +114,7 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
     record.assignee_id = assignee.user_id
     if record.id is not None:
         # First the record: what refers to it shares a lock of it, and two who then want to update it would deadlock.
-        session.flush()
+        record_locks.write_first(session)
         _end_assignments(session, record, (previous_id, assignee.user_id), stamp.now)
         if previous_id is not None:
             task_handover.hand_over(session, record, previous_id, assignee.user_id, stamp)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session
 
-from app.domain.persistence import bulk_statements, parent_holders, related_keys, row_effects
+from app.domain.persistence import bulk_statements, parent_holders, related_keys, row_effects, row_updates
 from app.ops.statements import sqlalchemy_internals
 
 
@@ -24,7 +24,7 @@ def insert(session: Session, row: Any) -> None:
         session.add(row)
         session.flush()
         return
-    session.flush()
+    row_updates.flush(session)
     written = row_effects.Rows(new=[row], locks_parents=True)
     row_effects.apply("before_flush", session, written, type(row))
     values = _values(row, defaults)

@@ -131,8 +131,17 @@ def lock_of_parent(task: Mapping[str, Any], dialect: str) -> str:
 
     MariaDB evaluates it first, as it depends on no row.
     """
-    has_parent = task.get("lead_id") is not None or task.get("ticket_id") is not None
-    return "" if dialect == "sqlite" or not has_parent else f" AND {_of_parent('1', task, dialect)} = 1"
+    for table, column in PARENTS.items():
+        if task.get(column) is not None:
+            return lock_of(table, task[column], dialect)
+    return ""
+
+
+def lock_of(table: str, key: int, dialect: str) -> str:
+    """A condition for an UPDATE that shares a lock of this row, and is met if there is one."""
+    if dialect == "sqlite":
+        return ""
+    return f" AND (SELECT 1 FROM {table} WHERE id = {int(key)} LOCK IN SHARE MODE) = 1"  # noqa: S608  # a number
 
 
 def _of_parent(expression: str, task: Mapping[str, Any], dialect: str) -> str:

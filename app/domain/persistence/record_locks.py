@@ -1,12 +1,13 @@
 """The order in which a transaction locks rows, so that no two wait for each other (ADR 0139).
 
-1. A lead or ticket comes before all that refers to it: its tasks, assignments, requests, notices and timeline.
+1. A lead or ticket comes before all that refers to it: its tasks, assignments, requests, notices and timeline. Its
+   customer comes before it, as the INSERT of a row about both locks them in this order.
 2. A transaction that writes a lead or ticket does so before it adds rows about it. Such a row shares a lock of it, and
    two transactions that share one and then want to write would wait for each other.
-3. Several leads and tickets of one transaction come in the order of their ids, leads first.
+3. Several records of one transaction come in the order of their ids: customers, then leads, then tickets.
 
 Whoever changes a record as an object therefore lets it be flushed before the rows about it: `history_rows` and
-`notices` see to that for theirs, and tasks lock their lead or ticket by themselves.
+`notices` see to that for theirs. The UPDATE of a task locks its lead or ticket, and theirs their customer, by itself.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain.base import RECORD_COLUMNS
 from app.domain.persistence import row_updates
 from app.domain.persistence.parent_holders import PARENTS
 from app.domain.persistence.row_effects import Rows, changed_columns
 from app.ops.statements import fast_statements
 
+#: The tables whose rows are locked here, in their order.
+_ORDER = ("customer", "leads", "ticket")
 #: Modes of a lock: to write the record, or to refer to it.
 EXCLUSIVE, SHARED = "FOR UPDATE", "LOCK IN SHARE MODE"
 
@@ -33,7 +35,7 @@ def lock(session: Session, records: Iterable[tuple[str, int]], mode: str = EXCLU
     """
     wanted, found = sorted({(table, int(key)) for table, key in records}), set()
     lock_words = "" if session.get_bind().dialect.name == "sqlite" else mode
-    for name in sorted({table for table, _ in wanted}, key=tuple(RECORD_COLUMNS).index):
+    for name in sorted({table for table, _ in wanted}, key=_ORDER.index):
         keys = ", ".join(str(key) for table, key in wanted if table == name)
         text = f"SELECT id FROM {name} WHERE id IN ({keys}) ORDER BY id {lock_words}"  # noqa: S608  # our names, numbers
         found |= {(name, int(row[0])) for row in fast_statements.send(session, text, {}).rows}
@@ -48,7 +50,7 @@ def lock_rows(session: Session, rows: Iterable[Any]) -> None:
 def _places_of(row: Any) -> list[tuple[str, int]]:
     if row.__tablename__ == "task":
         return _parents_of(row)
-    return [(row.__tablename__, row.id)] if row.__tablename__ in RECORD_COLUMNS else []
+    return [(row.__tablename__, row.id)] if row.__tablename__ in _ORDER else []
 
 
 def _parents_of(task: Any) -> list[tuple[str, int]]:

@@ -44,9 +44,12 @@ def flush(session: Session) -> None:
 
 
 def _condition(session: Session, row: Any) -> str:
-    if row.__tablename__ != "task":
-        return ""
-    return parent_holders.lock_of_parent(inspect(row).dict, session.get_bind().dialect.name)
+    """A condition for the UPDATE that locks what comes before the row (`record_locks`)."""
+    held, dialect = inspect(row).dict, session.get_bind().dialect.name
+    if row.__tablename__ == "task":
+        return parent_holders.lock_of_parent(held, dialect)
+    customer_id = held.get("customer_id") if row.__tablename__ in parent_holders.PARENTS else None
+    return "" if customer_id is None else parent_holders.lock_of("customer", customer_id, dialect)
 
 
 def _only_changed(session: Session) -> Any:
