@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, update
 
 from app import jobs
 from app.extensions import db
 from app.models import Activity, Delivery, JobRun, Lead, Notification
 from app.ops.queues import queue
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 DAYS = timedelta(days=1)
 
@@ -50,14 +51,15 @@ def everything(crm: Crm) -> dict[str, list[Any]]:
     """All rows of all tables."""
     with crm.session.get_bind().connect() as connection:
         names = db.metadatas[None].tables
-        return {name: sorted(map(str, connection.execute(text(f"SELECT * FROM `{name}`")))) for name in names}  # noqa: S608
+        # Not as text(…), whose parsing takes longer than most of these tables
+        return {name: sorted(map(str, connection.exec_driver_sql(f"SELECT * FROM `{name}`"))) for name in names}  # noqa: S608
 
 
 def run(crm: Crm, *words: str, answer: str | None = None) -> Any:
     return crm.app.test_cli_runner().invoke(args=["job", "run", *words], input=answer)
 
 
-@pytest.mark.parametrize("name", jobs.names())
+@each_case("name", jobs.names(), ids=str)
 def test_a_dry_run_of_every_job_changes_nothing(busy: Crm, name: str, instance: Any) -> None:
     before, files = everything(busy), {path: path.read_bytes() for path in instance.glob("*.log")}
     done = run(busy, name, "--dry-run", "--at", f"{datetime.now(UTC) + 400 * DAYS:%Y-%m-%dT%H:%M}")
