@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import insert, select, update
 
 from app import jobs
+from app.domain.analytics import record_rollup_fill
+from app.domain.analytics.record_rollups import RECORDS
 from app.extensions import db
 from app.models import Activity, Delivery, JobRun, Lead, Notification
 from app.ops.queues import queue
@@ -76,6 +79,31 @@ def test_a_dry_run_tells_what_would_change(busy: Crm) -> None:
     assert "leads: 2 changed" in said
     assert run(busy, "forget what is too old", "--dry-run").output.count("job_run: 3 deleted") == 1
     assert run(busy, "expire leads").output.startswith("expire leads: done, 2 records")
+
+
+def zone_of(crm: Crm) -> ZoneInfo:
+    return ZoneInfo(crm.app.config["CRM"].time_zone)
+
+
+@pytest.mark.parametrize(
+    ("job", "told"), [("count records that have changed", "2 records"), ("compare the counts of records", "0 records")]
+)
+def test_a_dry_run_counts_no_row_twice(busy: Crm, job: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that was rolled back would be followed by the same one."""
+    looked_at, count_rows = list[tuple[int, int]](), record_rollup_fill.count_rows
+
+    def noted(session: Any, kind: int, keys: Any, rules: Any) -> set[int]:
+        looked_at.extend((kind, key) for key in keys)
+        return count_rows(session, kind, keys, rules)
+
+    if told == "0 records":
+        for kind in RECORDS:
+            while record_rollup_fill.count_marked(busy.session, kind, zone_of(busy), datetime.now(UTC)):
+                busy.session.commit()
+            busy.session.commit()
+    monkeypatch.setattr(record_rollup_fill, "count_rows", noted)
+    assert f"{job} (dry run): {told}, 0 would fail." in run(busy, job, "--dry-run").output
+    assert len(looked_at) == len(set(looked_at)) == 4  # two leads, each with a task
 
 
 FUTURE = f"{datetime.now(UTC) + 300 * DAYS:%Y-%m-%dT%H:%M}"
