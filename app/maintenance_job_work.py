@@ -163,9 +163,15 @@ def count_calls(session: Session, job_pass: JobPass) -> JobWork:
     return JobWork(call_rollup_fill.days_to_fill(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
 
 
+def _in_a_row(job_pass: JobPass, most: int) -> int:
+    """How many transactions go on where the one before has ended: in a dry run, which undoes it, one."""
+    return 1 if job_pass.is_dry_run else most
+
+
 def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
     """Copy the texts of notes that an earlier version has written to the table in which they are searched."""
-    steps = min(_STEPS_OF_NOTES, job_pass.limit) if note_text_filling.is_behind(session, job_pass.now) else 0
+    most = min(_in_a_row(job_pass, _STEPS_OF_NOTES), job_pass.limit)
+    steps = most if note_text_filling.is_behind(session, job_pass.now) else 0
 
     def copy(session: Session, _step: int) -> str:
         return "entries" if note_text_filling.fill_next(session, job_pass.now) else SKIPPED
@@ -175,7 +181,8 @@ def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
 
 def check_holders(session: Session, job_pass: JobPass) -> JobWork:
     """Compare the next tasks with the holders of their leads and tickets; those that differ are put right."""
-    steps = [name for name in task_holders.waiting(session, job_pass.now) for _ in range(_STEPS_OF_HOLDERS)]
+    turns = range(_in_a_row(job_pass, _STEPS_OF_HOLDERS))
+    steps = [name for name in task_holders.waiting(session, job_pass.now) for _ in turns]
 
     def check(session: Session, name: str) -> str:
         if name == task_holders.LEADER:
@@ -199,7 +206,7 @@ def count_records(session: Session, job_pass: JobPass) -> JobWork:
         done.add(kind)
         return SKIPPED
 
-    limit = min(_COUNTS_IN_A_PASS, job_pass.limit)
+    limit = min(_in_a_row(job_pass, _COUNTS_IN_A_PASS), job_pass.limit)
     return JobWork(record_rollup_fill.to_count(session, zone, job_pass.now, limit), count)
 
 
@@ -214,7 +221,8 @@ def compare_records(session: Session, job_pass: JobPass) -> JobWork:
         return ["differs"] * differed or [SKIPPED]
 
     kinds = record_rollups.RECORDS
-    return JobWork([kind for _ in range(_COMPARED_IN_A_PASS) for kind in kinds], many=compare, size=1)
+    turns = range(_in_a_row(job_pass, _COMPARED_IN_A_PASS))
+    return JobWork([kind for _ in turns for kind in kinds], many=compare, size=1)
 
 
 #: Runs of backups and drills that a pass starts.

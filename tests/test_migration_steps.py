@@ -20,6 +20,7 @@ from typing import Any
 
 import flask_migrate
 import pytest
+from alembic.script import ScriptDirectory
 from flask import Flask
 from sqlalchemy import func, inspect, select, text
 from sqlalchemy.engine import Connection
@@ -84,13 +85,23 @@ def passage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     log.addHandler(listener)
     log.disabled = False
     with app.app_context(), contextlib.redirect_stdout(said):
-        travel(made)
+        with revisions_loaded_once(app):
+            travel(made)
         made.said = said.getvalue()
         yield made
         db.session.remove()
         db.engine.dispose()
     log.removeHandler(listener)
     drop()
+
+
+@contextlib.contextmanager
+def revisions_loaded_once(app: Flask) -> Iterator[None]:
+    """Let all steps use the same scripts: to load them takes a fifth of the time of a step."""
+    scripts = ScriptDirectory.from_config(app.extensions["migrate"].migrate.get_config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", lambda _config: scripts)
+        yield
 
 
 def travel(passage: Passage) -> None:

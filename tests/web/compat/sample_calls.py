@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from app.channels.provider_registry import KINDS
 from app.domain import assignment
@@ -118,7 +118,8 @@ class SampleRecords:
         """All rows of all tables, except those that every request changes."""
         names = [name for name in Model.metadata.tables if name not in VOLATILE_TABLES - {"number_series"}]
         with self.crm.engine.connect() as connection:
-            return {name: list(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in names}  # noqa: S608
+            read = connection.exec_driver_sql  # a text(…) of its own for each table takes longer than most tables
+            return {name: list(map(tuple, read(f"SELECT * FROM {name}"))) for name in names}  # noqa: S608
 
 
 def _naming(name: str, /, **arguments: Any) -> BuildBody:
