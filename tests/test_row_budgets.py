@@ -205,6 +205,13 @@ def test_the_newest_timeline_entries_are_found_without_a_record(dataset: Dataset
     assert found.total <= most, found.dearest
 
 
+@pytest.mark.parametrize("who, most", [("sales", 15_000), ("support", 75_000)])
+def test_the_exact_number_of_entries_reads_those_of_ones_own_records(dataset: Dataset, who: str, most: int) -> None:
+    """Of 100,000 entries; the Support User's page alone reads 50,000."""
+    found = dataset.cost(who, "/api/v1/activity/?q=(count:exact)")
+    assert found.total <= most, found.dearest
+
+
 def test_a_board_of_tickets_reads_the_assignments_of_its_reader_once(dataset: Dataset) -> None:
     found = dataset.cost("support", "/tickets/?layout=board")
     assert found.total <= 6_000, found.dearest

@@ -189,10 +189,16 @@ def with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
     if person.may("Tickets", "read"):
         rules.append(exists().where(ticket.id == row.ticket_id, tickets(person, ticket)))
     if person.may("Customers", "read"):
-        converted = exists().where(lead.id == row.lead_id, lead.converted_on.is_not(None))
-        own = and_(row.ticket_id.is_(None), or_(row.lead_id.is_(None), converted))
-        rules.append(and_(own, exists().where(customer.id == row.customer_id, customers(person, customer))))
+        of_visible = exists().where(customer.id == row.customer_id, customers(person, customer))
+        rules.append(and_(is_nearest_to_customer(row), of_visible))
     return or_(*rules) if rules else false()
+
+
+def is_nearest_to_customer(row: Any) -> ColumnElement[bool]:
+    """SQL: rows that have no other parent than their customer, or only a converted lead."""
+    lead = inside(row, Lead)
+    converted = exists().where(lead.id == row.lead_id, lead.converted_on.is_not(None))
+    return and_(row.ticket_id.is_(None), or_(row.lead_id.is_(None), converted))
 
 
 def attachments(person: Person, file: Any = Attachment, verb: str = "read") -> ColumnElement[bool]:

@@ -121,8 +121,13 @@ def activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
         seen = record_rules.with_nearest_parent(person, line)
     if _TIMELINES:
         seen = or_(seen, *[_lines_of(person, model, line) for model in _TIMELINES])
-    closed = sorted(kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read"))
+    closed = closed_kinds(person)
     return and_(seen, line.kind.not_in(closed)) if closed else seen
+
+
+def closed_kinds(person: Person) -> list[str]:
+    """The kinds of entries whose module the person may not read."""
+    return sorted(kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read"))
 
 
 def _lines_of(person: Person, model: Any, line: Any) -> ColumnElement[bool]:

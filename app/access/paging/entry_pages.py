@@ -64,13 +64,19 @@ def newest_entries(
 
 
 def _has_shape(person: Person, page_query: PageQuery) -> bool:
-    if RULES[Activity] is not activities or has_added_timelines():
+    if not sees_few_records(person):
         return False
     if page_query.key is not None or not page_query.descending or is_of_few(Activity, page_query):
         return False
+    return one_value_index(Activity, page_query) is None
+
+
+def sees_few_records(person: Person) -> bool:
+    """Whether entries are visible by the product's own rule, through records of a few people."""
+    if RULES[Activity] is not activities or has_added_timelines():
+        return False
     reached = {*sources(person, Activity)}
-    is_indexed = one_value_index(Activity, page_query) is not None
-    return bool(reached) and not is_indexed and all(has_few(person, record) for record in reached)
+    return bool(reached) and all(has_few(person, record) for record in reached)
 
 
 def _looked_through(

@@ -87,18 +87,22 @@ def shared_by(path: Any) -> Any:
 
 def branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
     """One branch for each way in which a person in reach holds a record through which rows are visible."""
-    row, _adapter = alias_of(record)
     if record is Customer:
-        return _through_customers(person, row.id, record)
-    found = []
+        return _through_customers(person, alias_of(record)[0].id, record)
+    return [branch for _parent, branches in branches_by_parent(person, record) for branch in branches]
+
+
+def branches_by_parent(person: Person, record: Any) -> Iterator[tuple[Any, list[Select[Any]]]]:
+    """(a record through which rows are visible, the branches that begin with what people in reach hold of it)."""
+    row, _adapter = alias_of(record)
     for name, parent in PARENTS.get(record, {}).items():
         if not person.may(MODULE_OF[parent], "read"):
             continue
         held, _adapter = alias_of(parent)
-        found += _apart_from_before(person, parent, _begin_with(person, record, parent, getattr(row, name) == held.id))
+        found = _apart_from_before(person, parent, _begin_with(person, record, parent, getattr(row, name) == held.id))
         if parent is Customer:
             found += _through_customers(person, getattr(row, name), record)
-    return found
+        yield parent, found
 
 
 def _apart_from_before(person: Person, source: Any, branches: list[Select[Any]]) -> list[Select[Any]]:

@@ -85,8 +85,8 @@ class RecordTable(RecordColumns):
     def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
         """The count of the list that these rows are a page of; needs no query if the last page is not full."""
         offset = list_query.offset
-        if list_query.rest is not None:
-            return offset + len(rows), True
+        if list_query.rest is not None:  # not all rows were looked through
+            return self.count(session, list_query) if list_query.exact else (offset + len(rows), True)
         if list_query.before is None and len(rows) < list_query.size and (rows or not offset):
             return offset + len(rows), False
         return self.count(session, list_query)
