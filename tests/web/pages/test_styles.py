@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.servers import ROOT
 
-SHEETS = sorted((ROOT / "app" / "static").glob("css/*.css")) + [ROOT / "app" / "static" / "vendor" / "base.css"]
+STATIC = ROOT / "app" / "static"
+SHEETS = [*sorted(STATIC.glob("css/*.css")), STATIC / "vendor" / "base.css"]
 
 
 def parts(text: str, signs: str) -> list[str]:
