@@ -306,7 +306,7 @@ def open_browser(contexts: Contexts, cookies: Cookies) -> Iterator[OpenBrowser]:
         names[name] += 1
         key, context = (name, names[name]), made.tab.context
         context.add_cookies(cookies.get(key, []))
-        answer = context.request.get(f"{made.url}/", max_redirects=0)
+        answer = context.request.get(f"{made.url}/bell/count", max_redirects=0)
         if "/login/" in answer.headers.get("location", ""):  # the first time, and when a test before signed out
             made.sign_in(name)
             cookies[key] = context.cookies()
