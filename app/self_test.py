@@ -329,7 +329,7 @@ def _backup() -> CheckResult:
         advice = _("The first one is made within minutes of the first start, or by “%(command)s”.", command=command)
         return CheckResult(DEGRADED, _("There is no backup yet."), advice)
     if first_drill is not None and now < first_drill + FIRST_DRILL:
-        return CheckResult(OK, _first_drill_sentence(first_drill))
+        return _awaits_first_drill(first_drill)
     if "drill" not in ages or ages["drill"] > backup_runs.MAX_AGE:
         sentence = _("There is a backup of the last day, but it was not restored for a trial.")
         command = operator_command("backup drill")
@@ -338,11 +338,10 @@ def _backup() -> CheckResult:
     return CheckResult(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
 
 
-def _first_drill_sentence(due_on: datetime) -> str:
-    when = format_local_date(due_on.astimezone(ZoneInfo(current_app.config["CRM"].time_zone)), "%-d %b %Y, %H:%M")
-    return _(
-        "There is a backup of the last day. It will be restored for a trial for the first time on %(when)s.", when=when
-    )
+def _awaits_first_drill(due_on: datetime) -> CheckResult:
+    on = format_local_date(due_on.astimezone(ZoneInfo(current_app.config["CRM"].time_zone)), "%-d %b %Y, %H:%M")
+    text = _("There is a backup of the last day. It will be restored for a trial for the first time on %(on)s.", on=on)
+    return CheckResult(OK, text)
 
 
 def _backup_folder(settings: BackupSettings | None) -> CheckResult | None:

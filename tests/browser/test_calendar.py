@@ -83,3 +83,18 @@ def test_on_a_phone_no_day_of_the_week_is_half_behind_the_times(open_browser: Ca
         behind = edge["x"] + edge["width"]
         gaps = [abs(each["x"] - behind) for each in starts if each is not None]
         assert min(gaps) < 1.5, (width, gaps)
+
+
+def test_on_a_phone_a_day_says_whole_that_the_office_is_closed(
+    open_browser: Callable[..., UserBrowser],
+) -> None:
+    rohan = open_browser(SELLER)
+    for width in (320, 390):
+        rohan.tab.set_viewport_size({"width": width, "height": 844})
+        rohan.go("/tasks/?layout=calendar&span=week")
+        heads = rohan.tab.locator(".cal-of-week thead th:has(.cal-closed)")
+        assert heads.count()
+        assert (
+            heads.evaluate_all("all => all.map((each) => each.scrollWidth > each.clientWidth)")
+            == [False] * heads.count()
+        )

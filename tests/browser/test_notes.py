@@ -21,7 +21,7 @@ def write(page: Any, text: str) -> None:
 def open_form(page: Any) -> Any:
     """The text of the note's form, once the page has put the caret into it."""
     page.wait_for_load_state("networkidle")  # no news of one's own last step is on its way
-    page.locator(".note-edit").first.click(force=True)
+    page.locator("a.note-edit").first.click(force=True)
     area = page.locator(".timeline [data-note-form] textarea[data-met]")
     expect(area).to_be_focused()
     return area
@@ -33,10 +33,28 @@ def test_a_note_leaves_no_empty_line_for_what_is_seen_when_one_points_at_it(open
     write(rohan.page, "Documents are with the branch.")
     note = rohan.page.locator(".entry-note").first
     note.hover()
-    text, edit = note.locator(".entry-text").bounding_box(), note.locator(".note-edit").bounding_box()
+    text, edit = note.locator(".entry-text").bounding_box(), note.locator("a.note-edit").bounding_box()
     assert text is not None and edit is not None
     assert text["y"] <= edit["y"] and edit["y"] + edit["height"] <= text["y"] + text["height"]
     assert edit["x"] + edit["width"] <= text["x"] + text["width"]
+
+
+def test_a_note_is_deleted_and_comes_back(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
+    new_lead(rohan, "Mitanewali", "9825012419")
+    write(rohan.page, "Written on the wrong lead.")
+    note = rohan.page.locator(".entry-note").first
+    note.hover()
+    text, bin_ = note.locator(".entry-text").bounding_box(), note.locator("form.note-edit").bounding_box()
+    assert text is not None and bin_ is not None
+    assert text["y"] <= bin_["y"] and bin_["y"] + bin_["height"] <= text["y"] + text["height"]
+    assert bin_["x"] + bin_["width"] <= text["x"] + text["width"]
+    note.get_by_role("button", name="Delete note").click()
+    expect(rohan.page.locator(".notes")).to_contain_text("Note deleted.")
+    expect(rohan.page.locator(".entry-note")).to_have_count(0)
+    rohan.page.get_by_role("button", name="Undo").click()
+    expect(rohan.page.locator(".entry-note")).to_contain_text("Written on the wrong lead.")
+    assert rohan.complaints == []
 
 
 def test_a_colleague_is_named_with_the_keyboard(open_browser: OpenBrowser) -> None:

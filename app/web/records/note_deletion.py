@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask_babel import gettext as _
+from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
 from app import access
@@ -16,13 +17,13 @@ from app.web.records import bulk_undo_actions, notes
 
 #: The module of a deleted note among what can be undone.
 MODULE = "Notes"
-_COLUMNS = tuple(column.key for column in Activity.__table__.columns if column.key != "id")
 _PARENTS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}
 
 
 def delete(session: Session, line: Activity, service: RecordService, viewer: Viewer) -> int:
     """Delete a note. Returns the key by which the viewer can undo that. Raises RuleBroken for one under a hold."""
-    before = bulk_undo_actions.previous_values(line, _COLUMNS)
+    columns = tuple(each.key for each in inspect(Activity).column_attrs if each.key != "id")
+    before = bulk_undo_actions.previous_values(line, columns)
     kept = {"id": line.id, "version": None, "before": before | {"payload": {"json": line.payload}}}
     service.remove(session, line, viewer)
     session.flush()

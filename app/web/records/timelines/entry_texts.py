@@ -194,7 +194,7 @@ _TASK_REASONS = {
 
 def _task(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     what = payload.get("what", "")
-    step = _TASK_REASONS.get((what, payload.get("reason"))) or _TASK_STEPS.get(what, _TASK_STEPS["changed"])
+    step = _TASK_REASONS.get((what, payload.get("reason") or "")) or _TASK_STEPS.get(what, _TASK_STEPS["changed"])
     text = in_page_language(step)
     return {"headline": f"{text}: {shown_title(str(payload.get('text', '')))}"}
 
