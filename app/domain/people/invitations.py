@@ -13,7 +13,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import ForeignKey, Index, Integer, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain.base import RuleBroken, UtcDateTime, translatable
+from app.domain.base import RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.persistence.bulk_statements import execute_counted
 from app.lib.token_hash import hash_token
 
@@ -62,7 +62,7 @@ def token_of(key: str, invitation: Invitation, password_hash: str) -> str:
     return hmac.new(key.encode(), parts.encode(), "sha256").hexdigest()
 
 
-def invite(session: Session, user: User, key: str, by: int, now: datetime) -> Invitation:
+def invite(session: Session, user: User, key: str, stamp: Stamp) -> Invitation:
     """Invite the user, or again: former links end. Raises RuleBroken for somebody who has signed in, or can't."""
     row = session.scalars(select(Invitation).where(Invitation.user_id == user.id)).first() if user.id else None
     if not user.active:
@@ -72,10 +72,10 @@ def invite(session: Session, user: User, key: str, by: int, now: datetime) -> In
     if row is None:
         row = Invitation(user=user)
         session.add(row)
-    row.address, row.nonce, row.created_by_id = user.email, secrets.token_hex(32), by
+    row.address, row.nonce, row.created_by_id = user.email, secrets.token_hex(32), stamp.by
     row.token_hash = hash_token(token_of(key, row, user.password or ""))
-    row.expires_on, row.revoked_on = now + VALID_FOR, None
-    row.state, row.at, row.tries, row.next_try_on, row.error = "queued", now, 0, now, None
+    row.expires_on, row.revoked_on = stamp.now + VALID_FOR, None
+    row.state, row.at, row.tries, row.next_try_on, row.error = "queued", stamp.now, 0, stamp.now, None
     return row
 
 

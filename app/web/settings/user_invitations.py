@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain.audit_log import audit
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
 from app.domain.people import invitations
 from app.domain.people.invitations import Invitation
 from app.extensions import db
@@ -46,7 +46,7 @@ def invite(user: Any) -> Invitation:
         raise rate_limits.TooManyRequests(text)
     session, now = db.session(), request_time()
     try:
-        made = invitations.invite(session, user, invitation_delivery.keys()[0], g.person.id, now)
+        made = invitations.invite(session, user, invitation_delivery.keys()[0], Stamp(g.person.id, now))
     except RuleBroken as broken:
         raise RuleBroken(translate_text(broken.message)) from broken
     with access.as_system(session):

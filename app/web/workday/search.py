@@ -28,6 +28,7 @@ from app.web.core.queries.record_table import RecordTable
 from app.web.core.queries.replica_lists import from_replica
 from app.web.core.queries.text_search import (
     MAX_LOOKED_UP,
+    TextSearch,
     best_first,
     common_among_own,
     exact_first,
@@ -113,14 +114,14 @@ def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read and that has some, notes and files last."""
     screens = _read(searched_screens(), viewer)
     tables = [screen.record_table for screen in screens]
-    *lookups, notes, files = matching_all(
-        tables,
+    text_search = TextSearch(
+        tuple(tables),
         text,
         viewer,
         MAX_LOOKED_UP,
-        2 * MAX_HITS,
         lambda: [note_search.note_lookup(text, viewer), file_search.file_lookup(text, viewer)],
     )
+    *lookups, notes, files = matching_all(text_search, 2 * MAX_HITS)
     others = (
         {"title": _("Notes"), "url": "", "rows": note_search.hits(notes, text, MAX_HITS, viewer)},
         {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)},

@@ -44,6 +44,13 @@ def _is_shown(given: Any, shown: Any) -> bool:
     return bool(given == shown)
 
 
+def _collect(errors: dict[str, list[str]], name: str, broken: RuleBroken) -> None:
+    """Add what is wrong with the value of a field; re-raise that there were too many, which is no wrong value."""
+    if getattr(broken, "http_status", 422) == 429:
+        raise broken
+    errors.setdefault(name, []).append(broken.message)
+
+
 class RecordTable(RecordColumns):
     """The compiled columns of one record, with what reads, filters, parses and serializes them."""
 
@@ -206,7 +213,10 @@ class RecordTable(RecordColumns):
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
             elif getattr(each, mode):
-                self._parse_one(each, values, given, errors, viewer, mode)
+                try:
+                    each.parse_into(values, given, viewer, mode)
+                except RuleBroken as broken:
+                    _collect(errors, each.name, broken)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
@@ -225,17 +235,6 @@ class RecordTable(RecordColumns):
             and given not in (None, "", [], {})
             and not _is_shown(given, shown.get(name))
         ]
-
-    @staticmethod
-    def _parse_one(
-        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, mode: str
-    ) -> None:
-        try:
-            each.parse_into(values, given, viewer, mode)
-        except RuleBroken as broken:
-            if getattr(broken, "http_status", 422) == 429:
-                raise  # not a wrong value: there were too many
-            errors.setdefault(each.name, []).append(broken.message)
 
     def filterable(self, viewer: Viewer) -> list[Field]:
         """The fields that this person may filter by."""

@@ -7,6 +7,7 @@ condition uses the columns of one table and a range of an index, so that `access
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -52,53 +53,60 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int
 
     The rows are looked up at once, up to `maximum` for each condition.
     """
-    (found,) = matching_all([record_table], typed, viewer, maximum)
+    (found,) = matching_all(TextSearch((record_table,), typed, viewer, maximum))
     rule = found.rule()
     if found.is_many and maximum >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
         capped_counts.remember(viewer.person, capped_counts.key_of(record_table.record, [rule]))
     return rule
 
 
-def matching_all(
-    record_tables: Sequence[RecordTable],
-    typed: str,
-    viewer: Viewer,
-    maximum: int,
-    enough: int | None = None,
-    more: Callable[[], list[access.IndexLookup]] = list,
-) -> list[access.IndexLookup]:
-    """The look-ups of several records, in two statements together; see `access.look_up`.
+@dataclass(frozen=True)
+class TextSearch:
+    """A text that is looked for in several records."""
 
-    `more`: makes others that are looked up with them, which follow from the text and the viewer's rights.
-    """
-    text = TypedText(clean_text(typed, "q", 100) or "")
-    plan = _plan(record_tables, text, viewer, maximum, more) if text.text == typed else None
+    record_tables: tuple[RecordTable, ...]
+    typed: str
+    viewer: Viewer
+    #: Rows that are looked up for each condition.
+    maximum: int
+    #: Makes look-ups in other tables, which follow from the text and the viewer's rights.
+    more: Callable[[], list[access.IndexLookup]] = list
+
+    def lookups(self, text: TypedText) -> list[access.IndexLookup]:
+        """The look-ups of the records, then the others."""
+        found = [access.IndexLookup(each.record, self.parts(each, text)) for each in self.record_tables]
+        return [*found, *self.more()]
+
+    def parts(self, record_table: RecordTable, text: TypedText) -> list[Any]:
+        """The conditions for a hit among the rows of one of the records."""
+        return _parts(record_table, text, self.viewer, self.maximum)
+
+
+def matching_all(search: TextSearch, enough: int | None = None) -> list[access.IndexLookup]:
+    """The look-ups of a search, in two statements together; `enough`: see `access.look_up`. Raises RuleBroken."""
+    text = TypedText(clean_text(search.typed, "q", 100) or "")
+    plan = _plan(search, text) if text.text == search.typed else None
     if plan is not None:
         return access.look_up_planned(db.session(), plan, text.form, enough)
-    lookups = [*_lookups(record_tables, text, viewer, maximum), *more()]
-    access.look_up(db.session(), [each for each in lookups if each.parts], maximum, enough)
+    lookups = search.lookups(text)
+    access.look_up(db.session(), [each for each in lookups if each.parts], search.maximum, enough)
     return lookups
 
 
-def _lookups(
-    record_tables: Sequence[RecordTable], text: TypedText, viewer: Viewer, maximum: int
-) -> list[access.IndexLookup]:
-    return [access.IndexLookup(table.record, _parts(table, text, viewer, maximum)) for table in record_tables]
-
-
-def _plan(
-    record_tables: Sequence[RecordTable], text: TypedText, viewer: Viewer, maximum: int, more: Callable[[], list[Any]]
-) -> access.SearchPlan | None:
+def _plan(search: TextSearch, text: TypedText) -> access.SearchPlan | None:
     """The plan of this search, which is kept with the viewer's rights; None if it has none.
 
     A text in a custom field is found by conditions that no plan has.
     """
-    if text.kind is None or any(custom_search.rules(each.record, text.text, viewer, maximum) for each in record_tables):
+    viewer, maximum = search.viewer, search.maximum
+    if text.kind is None or any(
+        custom_search.rules(each.record, text.text, viewer, maximum) for each in search.record_tables
+    ):
         return None
-    kept, key = _kept_plans(viewer), (tuple(record_tables), text.kind, maximum, more is list)
+    kept, key = _kept_plans(viewer), (search.record_tables, text.kind, maximum, search.more is list)
     plan: access.SearchPlan | Literal[False] | None = kept.get(key)
     if plan is None:
-        plan = access.plan_of([*_lookups(record_tables, text, viewer, maximum), *more()], maximum) or False
+        plan = access.plan_of(search.lookups(text), maximum) or False
         kept.keep(key, plan)
     return plan or None
 
@@ -116,7 +124,8 @@ def common_among_own(
     record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, enough: int
 ) -> list[access.IndexLookup]:
     """The look-ups of a text that many people are probably called by; see `access.look_up`."""
-    lookups = _lookups(record_tables, TypedText(clean_text(typed, "q", 100) or ""), viewer, MAX_LOOKED_UP)
+    search = TextSearch(tuple(record_tables), typed, viewer, MAX_LOOKED_UP)
+    lookups = search.lookups(TypedText(clean_text(typed, "q", 100) or ""))
     access.look_up(db.session(), [each for each in lookups if each.parts], MAX_LOOKED_UP, enough, is_common=True)
     return lookups
 

@@ -19,7 +19,7 @@ from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE
 from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, RecordTable
-from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
+from app.web.core.queries.text_search import MAX_LOOKED_UP, TextSearch, matching, matching_all
 from app.web.core.view_registry import kind_of
 from app.web.core.viewer import Viewer
 from app.web.records import inline_edit_fields
@@ -269,7 +269,7 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
 def hits(screen: Any, typed: str, viewer: Viewer, maximum: int) -> list[dict[str, Any]]:
     """The newest visible rows that match, for a picklist; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
-    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * maximum) if typed else []
+    found = matching_all(TextSearch((record_table,), typed, viewer, MAX_LOOKED_UP), 2 * maximum) if typed else []
     rules = [*record_table.base_conditions(), *(each.rule() for each in found)]
     named = tuple(
         name
