@@ -163,7 +163,7 @@ def _realtime() -> CheckResult:
     if "sockets" not in settings.roles and not _is_reporting("sockets"):
         sentence = _("No Socket.IO process has reported for 3 minutes. Pages ask every minute instead.")
         return CheckResult(
-            DEGRADED, sentence, _("Start it: supervisorctl start crm:sockets, or systemctl start crm-sockets.")
+            DEGRADED, sentence, _("Start it: supervisorctl start crm:background, or systemctl start crm-background.")
         )
     return CheckResult(OK, _("Live updates pass through Redis to the Socket.IO process."))
 

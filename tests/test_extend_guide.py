@@ -21,6 +21,7 @@ COPIED = (
     "config.py",
     "backup_settings.py",
     "key_files.py",
+    "library_docstrings.py",
     "server_urls.py",
     "database_engine.py",
     "flask_config.py",
