@@ -158,7 +158,9 @@ MAX_WAITING, MAX_WORKERS = 2, 6
 #: The longest files, which come first, the longest ahead: the end of a run must not be one worker with a long file.
 #: A run of all tests prints them at its end.
 LONGEST = (
-    *("tests/browser", "tests/resilience/test_first_start.py", "tests/resilience/test_kills.py"),
+    *("tests/browser", "tests/web/records/test_tasks_by_holders.py", "tests/web/dashboards/test_record_rollups.py"),
+    *("tests/test_row_budgets.py", "tests/ops/test_server.py", "tests/web/realtime/test_broadcast.py"),
+    *("tests/resilience/test_first_start.py", "tests/ops/test_sidecar_process.py", "tests/resilience/test_kills.py"),
     *("tests/web/test_bad_input.py", "tests/web/compat/test_invalid_input.py", "tests/resilience/test_clock.py"),
     *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py", "tests/web/test_access_rules.py"),
     *("tests/web/test_list_parameters.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
@@ -174,7 +176,10 @@ LONGEST = (
     *("tests/test_migrations.py", "tests/web/settings/test_user_account_rules.py"),
     *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),
     *("tests/domain/test_reassignment.py", "tests/domain/test_audit_chain.py", "tests/test_extend_guide.py"),
-    *("tests/web/api/test_generated_clients.py", "tests/test_row_budgets.py", "tests/web/api/test_openapi.py"),
+    *("tests/web/api/test_generated_clients.py", "tests/web/api/test_openapi.py"),
+    *("tests/web/reports/test_reports.py", "tests/web/dashboards/test_pages.py"),
+    *("tests/web/transfer/test_exports_on_s3.py", "tests/web/transfer/test_import_faults.py"),
+    *("tests/web/dashboards/test_counting_in_parallel.py", "tests/web/test_search_of_name_words.py"),
     *("tests/domain/test_escalation.py", "tests/outbox/test_campaigns.py", "tests/inbound/test_mail_fetch.py"),
     *("tests/web/test_masks.py", "tests/backups/test_runs.py", "tests/web/records/test_customer_links.py"),
     *("tests/web/test_search.py", "tests/web/test_uniqueness.py", "tests/web/test_languages.py"),

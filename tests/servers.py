@@ -181,7 +181,7 @@ class Template(NamedTuple):
     """What a database has that others are copied from."""
 
     #: Table -> the checksum of its rows.
-    checksums: dict[str, int]
+    checksums: dict[str, int | None]
     #: Table -> the columns that the database doesn't compute itself, for an INSERT.
     columns: dict[str, str]
 
@@ -230,9 +230,8 @@ class Databases:
         """
         self._cut_off(target)
         template = self._template(source)
-        present = {name for (name,) in self._ask(f"SHOW TABLES FROM {target}")}
-        self._create_tables(source, target, [name for name in template.columns if name not in present])
         found = self._checksums(target, template.columns)
+        self._create_tables(source, target, [name for name, total in found.items() if total is None])
         different = [name for name, total in template.checksums.items() if found[name] != total]
         self._ask("BEGIN")
         for name in different:
@@ -263,8 +262,8 @@ class Databases:
                 cursor.execute(f"SHOW CREATE TABLE {source}.{name}")
                 cursor.execute(cursor.fetchall()[0][1])
 
-    def _checksums(self, database: str, tables: Iterable[str]) -> dict[str, int]:
-        """Table -> the checksum of its rows."""
+    def _checksums(self, database: str, tables: Iterable[str]) -> dict[str, int | None]:
+        """Table -> the checksum of its rows; None if there is no such table."""
         listed = self._ask(f"CHECKSUM TABLE {','.join(f'{database}.{name}' for name in tables)}")
         return {name.partition(".")[2]: total for name, total in listed}
 
