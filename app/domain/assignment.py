@@ -16,13 +16,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.notifications import notices
-from app.domain.people.users import Absence
-from app.domain.people.users import absence
-from app.domain.persistence import bulk_statements
-from app.domain.persistence import history_rows
-from app.domain.persistence import parent_holders
-from app.domain.persistence import record_locks
-from app.domain.persistence import recount_marks
+from app.domain.people.users import Absence, absence
+from app.domain.persistence import bulk_statements, history_rows, parent_holders, record_locks, recount_marks
 from app.domain.persistence.session_context import session_context
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
