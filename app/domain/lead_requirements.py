@@ -52,15 +52,15 @@ def enter(session: Session, transition: LeadTransition) -> None:
         _require_open_task(session, transition)
 
 
-def add_task(session: Session, transition: LeadTransition) -> None:
-    """Create the task that came with a status that requires one. Raises RuleBroken.
+def add_task(session: Session, lead: Any, values: dict[str, Any], context: ChangeContext) -> None:
+    """Create the task that came with a change, if one did. Raises RuleBroken.
 
-    After the lead was given the status, so that it is written before the task refers to it (`record_locks`).
+    After the lead was given its status, so that it is written before the task refers to it (`record_locks`), and so
+    that a status that closes the lead doesn't close the task.
     """
-    lead, context = transition.lead, transition.context
-    if transition.new.meaning == "scheduled" and transition.values.get("task"):
-        values = transition.values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
-        tasks.create(session, values, context)
+    if values.get("task"):
+        task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
+        tasks.create(session, task, context)
 
 
 _MISSING_FIELD = {

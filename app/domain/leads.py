@@ -273,6 +273,7 @@ def change_status(session: Session, lead: Lead, values: dict[str, Any], context:
         task_closing.close_with_leads(session, [lead], context)
     if was_closed and not is_closed:
         task_closing.open_again(session, lead, since, context)
+    lead_requirements.add_task(session, lead, values, context)
 
 
 def _set_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
@@ -289,7 +290,6 @@ def _set_status(session: Session, lead: Lead, values: dict[str, Any], context: C
     lead_requirements.enter(session, transition)
     required = REQUIRED_FIELDS.get(new.meaning)
     status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
-    lead_requirements.add_task(session, transition)
 
 
 #: Fields that are stored as given, apart from the contact fields.
@@ -337,6 +337,8 @@ def _change(session: Session, lead: Lead, values: dict[str, Any], context: Chang
         client_ids.set_client_id(session, lead, values["client_id"], context)
     if has_new_status:
         change_status(session, lead, values, context)
+    else:
+        lead_requirements.add_task(session, lead, values, context)
     task_closing.close_chosen(session, lead, values.get("close_tasks") or (), context)
     changes = timeline.field_changes(lead, before)
     if lead.customer is None:

@@ -312,17 +312,21 @@ def change_status(session: Session, ticket: Ticket, values: dict[str, Any], cont
     old, new, since = ticket.status, _status(session, values["status_id"]), ticket.status_on
     if old.id == new.id:
         return
-    needs_task = new.meaning == "scheduled"
-    if needs_task and not values.get("task") and not tasks.open_tasks(session, ticket_id=ticket.id):
+    if new.meaning == "scheduled" and not values.get("task") and not tasks.open_tasks(session, ticket_id=ticket.id):
         raise tasks.missing_open_task(new.label)
     _set_resolution(ticket, new, values, context.now)
     status_changes.set_status(session, ticket, new, context, ticket.resolution if new.meaning in ENDED else None)
-    if needs_task and values.get("task"):  # after the ticket, which is written before the task refers to it
-        tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, context)
     if new.meaning in ENDED and values.get("close_tasks") is None:
         task_closing.close_handling(session, ticket.id, context)
     if old.meaning in ENDED and new.meaning not in ENDED:
         task_closing.open_again(session, ticket, since, context)
+    _add_task(session, ticket, values, context)
+
+
+def _add_task(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
+    """Create the task that came with a change, after the ticket is written, since the task refers to it."""
+    if values.get("task"):
+        tasks.create(session, values["task"] | {"ticket_id": ticket.id, "assignee_id": ticket.assignee_id}, context)
 
 
 def change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
@@ -344,6 +348,8 @@ def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: C
         ticket.owner_id = values["owner_id"]
     if values.get("status_id") is not None and values["status_id"] != ticket.status_id:
         change_status(session, ticket, values, context)
+    else:
+        _add_task(session, ticket, values, context)
     task_closing.close_chosen(session, ticket, values.get("close_tasks") or (), context)
     if ticket.priority != before["priority"]:
         sla.apply_priority(ticket, context.sla_terms)
