@@ -33,6 +33,7 @@ from app.ops.monitoring import error_reports, log_redaction, machine_resources, 
 from app.ops.queues import queue
 from app.ops.queues.redis_queue import RedisQueue
 from app.ops.queues.thread_queue import ThreadQueue
+from app.ops.statements import sqlalchemy_internals
 from app.ops.storage.file_store import FileStore, FolderStore
 from app.ops.storage.s3_bucket import S3Place
 from app.ops.storage.s3_store import S3Store
@@ -76,6 +77,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     submitted_data.install()
     error_reports.install(settings.sentry_dsn, settings.server_name)
     flask_internals.shorten_proxies()
+    sqlalchemy_internals.find_columns_at_once()
     app = _flask(settings, overrides)
     _add_extensions(app, settings)
     session_hooks.install()

@@ -309,3 +309,30 @@ def test_parts_of_statements_are_found() -> None:
     assert internals.options_of(_statement().options(selectinload("*")))
     assert internals.locks_rows(_statement().with_for_update())
     assert internals.mapped_classes(Base.registry) >= 1
+
+
+class _Interrupted(list[Any]):
+    """Columns of an alias; somebody else looks for one of them before the last one is reached."""
+
+    def __init__(self, columns: list[Any], look: Any) -> None:
+        super().__init__(columns)
+        self.look = look
+
+    def __iter__(self) -> Iterator[Any]:
+        for place, each in enumerate(super().__iter__()):
+            if place == len(self) - 1 and self.look is not None:
+                look, self.look = self.look, None
+                look()
+            yield each
+
+
+def test_who_looks_for_a_column_while_another_does_finds_it() -> None:
+    internals.find_columns_at_once()
+    table, found = Pair.__table__, list[Any]()
+    alias = table.alias()
+    columns: Any = alias.c._parent
+    look = _Interrupted(columns._collection, lambda: found.append(alias.corresponding_column(table.c.more)))
+    object.__setattr__(columns, "_collection", look)
+    assert alias.corresponding_column(table.c.id) is alias.c.id
+    assert found and all(each is alias.c.more for each in found)
+    assert dict(columns._proxy_index).keys() == {table.c.id, table.c.name, table.c.more, *alias.c}

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Dialect, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_state
 from sqlalchemy.orm.session import SessionTransactionState
+from sqlalchemy.sql.base import WriteableColumnCollection
 from sqlalchemy.sql.compiler import WARN_LINTING
-from sqlalchemy.util import LRUCache
+from sqlalchemy.util import LRUCache, OrderedSet
 
 # --- objects of a session
 
@@ -180,3 +181,27 @@ def compile_with_values(statement: Any, dialect: Dialect, open_values: dict[str,
 def mapped_classes(registry: Any) -> int:
     """The number of class names in a registry; `mappers` would collect all of them."""
     return len(registry._class_registry)
+
+
+# --- columns of aliases
+
+
+def find_columns_at_once() -> None:
+    """Let threads share aliases from the first statement on.
+
+    An alias finds its columns by an index that SQLAlchemy fills at the first search, entry by entry. Another thread
+    that searches meanwhile misses columns; it then takes those of the table, and the alias keeps them: until the
+    process ends, statements join the table beside its alias, or are refused by the database.
+    """
+    WriteableColumnCollection._init_proxy_index = _fill_proxy_index  # type: ignore[method-assign]
+
+
+def _fill_proxy_index(self: WriteableColumnCollection[Any, Any]) -> None:
+    """Fill the index of a collection of columns in one step: `dict.update` from a dict lets no other thread in."""
+    if self._proxy_index:
+        return
+    found: dict[Any, OrderedSet[Any]] = {}
+    for _key, column, metrics in self._collection:
+        for each in column._expanded_proxy_set:
+            found.setdefault(each, OrderedSet()).add(metrics)
+    self._proxy_index.update(found)
