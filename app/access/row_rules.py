@@ -121,8 +121,7 @@ def activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
         seen = record_rules.with_nearest_parent(person, line)
     if _TIMELINES:
         seen = or_(seen, *[_lines_of(person, model, line) for model in _TIMELINES])
-    closed = closed_kinds(person)
-    return and_(seen, line.kind.not_in(closed)) if closed else seen
+    return and_(seen, line.kind.not_in(closed)) if (closed := closed_kinds(person)) else seen
 
 
 def closed_kinds(person: Person) -> list[str]:
@@ -385,10 +384,7 @@ def reads_all(person: Person, record: Any) -> bool:
 
 
 def sees_own(person: Person, record: Any) -> bool:
-    """Whether the person sees every lead, ticket or task assigned to somebody within reach, by the product's own rule.
-
-    They themselves and those they cover for are within reach.
-    """
+    """Whether the person sees each lead, ticket or task of somebody within reach: themselves, those they cover for …"""
     return has_own_rule(record) and person.may(MODULE_OF[record], "read")
 
 

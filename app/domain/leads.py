@@ -269,9 +269,9 @@ def change_status(session: Session, lead: Lead, values: dict[str, Any], context:
     old, since = lead.status, lead.status_on
     _set_status(session, lead, values, context)
     was_closed, is_closed = old.meaning in TERMINAL, lead.status.meaning in TERMINAL
-    if is_closed and not was_closed and values.get("close_tasks") is None:
+    if is_closed > was_closed and values.get("close_tasks") is None:
         task_closing.close_with_leads(session, [lead], context)
-    if was_closed and not is_closed:
+    if was_closed > is_closed:
         task_closing.open_again(session, lead, since, context)
     lead_requirements.add_task(session, lead, values, context)
 
@@ -286,10 +286,8 @@ def _set_status(session: Session, lead: Lead, values: dict[str, Any], context: C
             translatable("This lead is closed as “%(status)s”. Only a manager can reopen it.", status=old.label),
             "status",
         )
-    transition = LeadTransition(lead, new, values, context)
-    lead_requirements.enter(session, transition)
-    required = REQUIRED_FIELDS.get(new.meaning)
-    status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
+    lead_requirements.enter(session, LeadTransition(lead, new, values, context))
+    status_changes.set_status(session, lead, new, context, getattr(lead, REQUIRED_FIELDS.get(new.meaning, ""), None))
 
 
 #: Fields that are stored as given, apart from the contact fields.
@@ -335,10 +333,8 @@ def _change(session: Session, lead: Lead, values: dict[str, Any], context: Chang
         lead.owner_id = values["owner_id"]
     if "client_id" in values and not (has_new_status and _opens_account(session, lead, values["status_id"])):
         client_ids.set_client_id(session, lead, values["client_id"], context)
-    if has_new_status:
-        change_status(session, lead, values, context)
-    else:
-        lead_requirements.add_task(session, lead, values, context)
+    step = change_status if has_new_status else lead_requirements.add_task
+    step(session, lead, values, context)
     task_closing.close_chosen(session, lead, values.get("close_tasks") or (), context)
     changes = timeline.field_changes(lead, before)
     if lead.customer is None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, lead_conversion, lead_requirements, leads
+from app.domain import customers, lead_conversion, lead_requirements, leads, tasks
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.picklists import LeadStatus
@@ -385,6 +385,16 @@ def test_a_scheduled_follow_up_has_a_task_and_a_time(db: Session) -> None:
     change_status(db, lead, "new", ana)
     change_status(db, lead, "scheduled", ana, task={"title": "Again", "due_on": NOW + HOUR})
     assert db.scalars(select(Task.assignee_id).order_by(Task.id)).all() == [ana.id, ben.id]
+
+
+@pytest.mark.parametrize("meaning, open_titles", [("new", ["Call"]), ("working", ["Call"]), ("junk", ["Call"])])
+def test_a_task_that_comes_with_a_change_is_created(db: Session, meaning: str, open_titles: list[str]) -> None:
+    """Also if somebody else has set this status meanwhile, and for a status that closes the lead: "ask next year"."""
+    ana, lead = user(db, "ana"), create_lead(db)
+    values = {"status_id": status_id(db, meaning), "task": {"title": "Call", "due_on": NOW + DAY}}
+    leads.change(db, lead, values, ChangeContext(ana.id, NOW))
+    open_tasks = select(Task.title).where(Task.lead_id == lead.id, Task.status.in_(tasks.OPEN))
+    assert db.scalars(open_tasks).all() == open_titles
 
 
 def test_a_change_is_stamped_and_logged_with_its_fields(db: Session) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, tickets
+from app.domain import customers, tasks, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.picklists import TicketStatus, TicketSubject
@@ -236,6 +236,17 @@ def test_a_follow_up_task_belongs_to_the_ticket_and_its_assignee(db: Session) ->
     change_status(db, ticket, "open")
     change_status(db, ticket, "scheduled")
     assert ticket.status.meaning == "scheduled"
+
+
+@pytest.mark.parametrize("meaning", ["new", "open", "scheduled"])
+def test_a_task_that_comes_with_a_change_is_created(db: Session, meaning: str) -> None:
+    cleo = user(db, "cleo")
+    ticket = create_ticket(db, cleo)
+    before = len(tasks.open_tasks(db, ticket_id=ticket.id))
+    key = db.scalars(select(TicketStatus.id).where(TicketStatus.meaning == meaning)).first()
+    values = {"status_id": key, "task": {"title": "Call back"}}
+    tickets.change(db, ticket, values, ChangeContext(cleo.id, NOW))
+    assert len(tasks.open_tasks(db, ticket_id=ticket.id)) == before + 1
 
 
 def test_a_new_customer_of_a_ticket_has_the_callers_contact(db: Session) -> None:
