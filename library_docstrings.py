@@ -1,36 +1,37 @@
-"""Leaves docstrings of libraries out while the application is loaded: nobody reads them there, and they take 4 MB.
+"""Leaves docstrings of some libraries out while the application is loaded: nobody reads them there, and they take 3 MB.
 
-Our own stay, and those that help texts and the description of the API are made of.
+All others stay: help texts and the description of the API are made of those of Flask, Flask-AppBuilder and add-ons.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import sysconfig
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from types import CodeType
 
-#: What these packages show comes from their docstrings.
-KEPT = {"flask_appbuilder", "flask_migrate", "click", "flask"}
+#: The packages with the longest docstrings, of which the CRM shows none.
+WITHOUT = {"asyncio", "babel", "email", "jinja2", "phonenumbers", "redis", "rq", "socketio", "sqlalchemy"} | {
+    "twilio",
+    "werkzeug",
+}
 #: In place of a docstring: SQLAlchemy adds to its own, which must not be empty.
 PLACEHOLDER = "."
 #: A shorter one is not worth a copy of the code that it belongs to.
 MIN_LENGTH = 80
 #: Says that the first constant is the docstring; before Python 3.13, that or None is the first one of each function.
 _HAS_DOCSTRING = getattr(inspect, "CO_HAS_DOCSTRING", inspect.CO_OPTIMIZED)
-_LIBRARIES = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @contextlib.contextmanager
 def left_out() -> Iterator[None]:
-    """Functions of libraries that are imported meanwhile get no docstring."""
+    """Functions of the packages in WITHOUT that are imported meanwhile get no docstring."""
     read = SourceFileLoader.get_code
 
     def get_code(loader: SourceFileLoader, fullname: str) -> CodeType | None:
         code = read(loader, fullname)
-        if code is None or fullname.partition(".")[0] in KEPT or not code.co_filename.startswith(_LIBRARIES):
+        if code is None or fullname.partition(".")[0] not in WITHOUT:
             return code
         return without_docstrings(code)
 

@@ -1,4 +1,4 @@
-"""Libraries are loaded without the docstrings of their functions."""
+"""Some libraries are loaded without the docstrings of their functions; all others, such as add-ons, with them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ LOADED = """
 import json, run
 with run._imports():
     import app
-import sqlalchemy, flask.cli, flask_appbuilder.api as api
-found = [sqlalchemy.select, flask.cli.run_command, api.ModelRestApi.get_list_headless, app.create_app]
+import sqlalchemy, flask.cli, flask_appbuilder.api as api, marshmallow
+found = [sqlalchemy.select, marshmallow.Schema.load, flask.cli.run_command, api.ModelRestApi.get_list_headless, app.create_app]
 print(json.dumps([each.__doc__ for each in found] + [flask.cli.run_command.help]))
 """
 
