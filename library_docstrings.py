@@ -12,8 +12,8 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType
 
 #: The packages with the longest docstrings, of which the CRM shows none.
-WITHOUT = {"asyncio", "babel", "email", "jinja2", "phonenumbers", "redis", "rq", "socketio", "sqlalchemy"} | {
-    "twilio",
+WITHOUT = {
+    *("asyncio", "babel", "email", "jinja2", "phonenumbers", "redis", "rq", "socketio", "sqlalchemy", "twilio"),
     "werkzeug",
 }
 #: In place of a docstring: SQLAlchemy adds to its own, which must not be empty.
