@@ -60,6 +60,9 @@ def add_task(session: Session, lead: Any, values: dict[str, Any], context: Chang
     """
     if values.get("task"):
         task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
+        due, stored = task.get("due_on"), lead.next_follow_up_on
+        if due is not None and not (stored is not None and context.now < stored <= due):
+            lead.next_follow_up_on = due
         tasks.create(session, task, context)
 
 

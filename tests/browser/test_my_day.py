@@ -199,7 +199,7 @@ def test_everything_works_without_scripts(rohan: UserBrowser, open_browser: Open
     row(plain.page, "First of the day").locator("[data-act=next]").click()
     plain.page.fill("[name=due_on]", "2000-01-01T10:00")
     plain.page.click("main form[data-form] button[type=submit]")
-    expect(plain.page.locator(".field-error")).to_contain_text("This time is in the past")
+    expect(plain.page.locator(".field-error")).to_contain_text("The next follow-up is in the past")
     plain.go("/")
     row(plain.page, "First of the day").locator("[data-act=done]").click()
     plain.page.locator(".note button", has_text="Undo").click()

@@ -92,24 +92,29 @@ def faults(scenario: Scenario, leads: list[int]) -> list[str]:
         if (changes[-1][1], changes[-1][2]) != lead[:2]:
             found.append(f"lead {key} has {lead}, its history ends with {changes[-1]}")
         found += _of_consequences(scenario, key, changes[1:], scheduled)
-        planned = scenario.rows(select(Task.due_on).where(Task.lead_id == key).order_by(Task.id))
-        if len(planned) > 1 and planned[-1] != lead[2]:
-            found.append(f"lead {key}: the next follow-up is {lead[2]}, the last task is due {planned[-1]}")
+        tasks = scenario.rows(select(Task.due_on, Task.created_on).where(Task.lead_id == key).order_by(Task.id))
+        planned = max((at for _, to, at in changes if to == scheduled), default=None)
+        if planned and lead[2] not in (dues := [due for due, created in tasks if created >= planned]):
+            found.append(f"lead {key}: the next follow-up is {lead[2]}, the last tasks are due {dues}")
     return found
 
 
 def _of_consequences(scenario: Scenario, key: int, changes: list[Any], scheduled: int) -> list[str]:
-    """One line of the timeline and one notice of each change; one task, with its line, of each that requires one."""
+    """One line of the timeline and one notice of each change; one task of each that requires one; a line of each task.
+
+    A task also comes without a change of the status: somebody else had set it already.
+    """
     at = Counter(moment for _, _, moment in changes)
     planned = Counter(moment for _, to, moment in changes if to == scheduled)
     lines = scenario.rows(select(Activity.kind, Activity.at, Activity.payload).where(Activity.lead_id == key))
+    tasks = _moments(scenario, Task.created_on, Task.lead_id == key, Task.title.like("Call %"))
     stored = {
         "status lines": (at, Counter(when for kind, when, _ in lines if kind == "status_change")),
         "task lines": (
-            planned,
+            tasks,
             Counter(when for kind, when, told in lines if kind == "task" and told["text"].startswith("Call ")),
         ),
-        "tasks": (planned, _moments(scenario, Task.created_on, Task.lead_id == key, Task.title.like("Call %"))),
+        "planned tasks": (planned, planned & tasks),
         "notices": (
             at,
             _moments(scenario, Notification.at, Notification.lead_id == key, Notification.kind == "status"),

@@ -17,7 +17,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import Customer, Lead, Task, Ticket
 from app.web.core.fields.lookups import load_lookups
-from app.web.core.queries.text_search import matching_all
+from app.web.core.queries.text_search import TextSearch, matching_all
 from app.web.core.viewer import Viewer
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
@@ -195,7 +195,8 @@ def assert_finds(dataset: Dataset, who: str) -> None:
     first, step = ((place + 1) % 2, 2) if dataset.crm.engine.dialect.name == "sqlite" else (place, len(SEARCHERS))
     for n, text in [*enumerate(TEXTS)][first::step]:
         limits = LIMITS[(n + place) % len(LIMITS)]
-        found = matching_all([each.record_table for each in SCREENS.values()], text, viewer, *limits)
+        tables = tuple(each.record_table for each in SCREENS.values())
+        found = matching_all(TextSearch(tables, text, viewer, limits[0]), limits[1])
         for record, asked in zip(SCREENS, found, strict=True):
             rows = dataset.rows[record]
             wanted = {key for key in seen[record] if fits(dataset, record, rows[key], text, seen[Customer])}

@@ -26,12 +26,15 @@ EXPENSIVE = {
     "crm.api.role_assignment.assign_to_role": 19,
     # One of them marks the records and tasks that are counted anew, one repeats in the tasks who holds the record now.
     "crm.api.role_assignment.assign_to_user": 14,
-    "crm.api.role_assignment.bulk_assign_leads": 16,
-    "crm.api.ticket.assign_ticket_to_role": 17,
-    "crm.api.ticket.assign_ticket_to_user": 13,
-    "crm.api.ticket.bulk_assign_tickets": 15,
+    # Several records are locked at once, in the order of their ids, before the first one is written.
+    "crm.api.role_assignment.bulk_assign_leads": 18,
+    **{f"frappe.desk.form.assign_to.{name}": 15 for name in ("add_multiple", "remove_multiple")},
+    # Another one says which assignments of a ticket are those of people beside the main assignee.
+    "crm.api.ticket.assign_ticket_to_role": 18,
+    "crm.api.ticket.assign_ticket_to_user": 14,
+    "crm.api.ticket.bulk_assign_tickets": 18,
     "crm.api.assignment_requests.create_assignment_request": 13,
-    "crm.api.assignment_requests.approve_assignment_request": 17,
+    "crm.api.assignment_requests.approve_assignment_request": 18,
     # What is sought is looked up by index first, and then read under the access rules.
     "crm.fcrm.doctype.crm_call_log.crm_call_log.get_call_log": 7,
     "crm.integrations.api.get_contact_by_phone_number": 7,

@@ -201,7 +201,7 @@ def test_pages_are_those_of_the_access_rule_whatever_happens(crm_on_both: Crm, s
         assert wrong(office.session) == [], step
         # Each half of the viewers once between two changes of their levels
         done += right_pages(crm_on_both, office, VIEWERS[n % 2 :: 2]) if n % 5 == 4 else 0
-    assert done > 15
+    assert done > 5
 
 
 PAGES = (
