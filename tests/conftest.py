@@ -160,6 +160,7 @@ MAX_WAITING, MAX_WORKERS = 2, 6
 LONGEST = (
     *("tests/browser", "tests/web/records/test_tasks_by_holders.py", "tests/web/dashboards/test_record_rollups.py"),
     *("tests/test_row_budgets.py", "tests/ops/test_server.py", "tests/web/realtime/test_broadcast.py"),
+    *("tests/ops/test_idle_workers.py", "tests/web/realtime/test_clients.py"),
     *("tests/resilience/test_first_start.py", "tests/ops/test_sidecar_process.py", "tests/resilience/test_kills.py"),
     *("tests/web/test_bad_input.py", "tests/web/compat/test_invalid_input.py", "tests/resilience/test_clock.py"),
     *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py", "tests/web/test_access_rules.py"),
