@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.backups import files, retention
-from app.backups.database import Database, DatabaseContents, DatabaseFacts
+from app.backups.database_contents import Database, DatabaseContents, DatabaseFacts
 from app.backups.database_urls import open_database
 from app.backups.encryption import Encryption
 from app.backups.errors import BackupError, readable_disk_errors

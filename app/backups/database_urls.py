@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.backups.database import Database
+from app.backups.database_contents import Database
 from app.backups.errors import BackupError
 from app.backups.mariadb import MariaDBDatabase
 from app.backups.sqlite import SQLiteDatabase

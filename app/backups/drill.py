@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.backups.create import one_at_a_time
-from app.backups.database import Database
+from app.backups.database_contents import Database
 from app.backups.errors import BackupError, readable_disk_errors
 from app.backups.files import files_of
 from app.backups.folder import Backup

@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Any
 
-from app.backups.database import PASSING_TABLES, DatabaseContents, TableContents, references_in
+from app.backups.database_contents import PASSING_TABLES, DatabaseContents, TableContents, references_in
 from app.domain.persistence import file_references
 
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` (?:\([^)]*\) )?VALUES\n?")

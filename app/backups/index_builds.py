@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection
 
-from app.backups.database import Beat
+from app.backups.database_contents import Beat
 from app.backups.dump_rewriter import TableDefinition
 from app.backups.errors import BackupError
 

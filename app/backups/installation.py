@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.backups.database import Beat, ignore
+from app.backups.database_contents import Beat, ignore
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
 from app.extensions import migrate

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.backups.database import PASSING_TABLES, Beat, DatabaseContents, DatabaseFacts, ignore
+from app.backups.database_contents import PASSING_TABLES, Beat, DatabaseContents, DatabaseFacts, ignore
 from app.backups.dump_reader import DumpReader
 from app.backups.dump_rewriter import DumpRewriter
 from app.backups.encryption import ProgramFailed, find_program, running, stream_of

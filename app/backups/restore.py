@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from app.backups import after_restore, files, s3_copy
 from app.backups.create import one_at_a_time
-from app.backups.database import Database
+from app.backups.database_contents import Database
 from app.backups.database_urls import open_database, same_database
 from app.backups.errors import BackupError, readable_disk_errors
 from app.backups.folder import Backup

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from app.backups.database import (
+from app.backups.database_contents import (
     PASSING_TABLES,
     Beat,
     DatabaseContents,
