@@ -7,11 +7,10 @@ import threading
 
 from flask import Flask
 
-from app.cli import worker_group
+from app.cli import end_child, worker_group
 from app.job_scheduler import Scheduler
 from app.ops.database import connections
 from app.ops.queues.worker_group import ChildFunction, WorkerGroup
-from app.web.realtime import live_events
 
 
 def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
@@ -23,7 +22,7 @@ def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
     functions: list[ChildFunction] = [lambda: _run_schedule(schedule)] if schedule is not None else []
     if app.config["CRM"].run_workers:
         return worker_group(app, (), functions)
-    return WorkerGroup(functions, live_events.flush)
+    return WorkerGroup(functions, lambda: end_child(app))
 
 
 def _run_schedule(schedule: Scheduler) -> None:

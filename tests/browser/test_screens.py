@@ -42,6 +42,15 @@ def test_nothing_is_cut_off_on_a_telephone_in_hindi(open_browser: OpenBrowser) -
     assert {path: texts for path, texts in cut.items() if texts} == {}
 
 
+def test_names_of_reports_are_whole_on_a_telephone(open_browser: OpenBrowser) -> None:
+    """Also of one that is sent by email, which is said behind its name."""
+    browser = open_browser(MANAGER, viewport={"width": 390, "height": 844})
+    browser.go("/reports/")
+    names = browser.page.locator("tbody .first")
+    assert any("by email" in each for each in names.all_inner_texts())
+    assert names.evaluate_all("all => all.map((each) => each.scrollWidth > each.clientWidth)").count(True) == 0
+
+
 def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(open_browser: OpenBrowser) -> None:
     browser = open_browser(MANAGER)
     browser.go("/leads/?q=a")

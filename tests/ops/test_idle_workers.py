@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event, text
 
+from app import cli
+from app.extensions import db
 from app.ops.queues import queue, redis_queue
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
@@ -84,3 +87,21 @@ def test_idle_workers_are_started_after_redis_was_away(workers: Workers, redis_s
     eventually(lambda: {*NAMES} <= {*named()}, "the workers aren't known any more")
     assert queue.enqueue("long", queue_functions.write_line, str(trace), "ran")
     eventually(lambda: queue_functions.lines(trace) == ["ran"], "the call was not run")
+
+
+def test_a_worker_that_ends_signs_off_from_the_database(maria: Crm) -> None:
+    signed_off: list[bool] = []
+
+    def note(*_args: object) -> None:
+        signed_off.append(True)
+
+    maria.session.execute(text("SELECT 1"))
+    maria.session.rollback()
+    with maria.app.app_context():
+        engine = db.engine
+    event.listen(engine, "close", note)
+    try:
+        cli.end_child(maria.app)
+    finally:
+        event.remove(engine, "close", note)
+    assert signed_off

@@ -133,6 +133,8 @@ def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], N
     except Exception:
         log.exception("a worker broke down")
     finally:
-        before_exit()
-        logging.shutdown()
-        os._exit(status)
+        try:
+            before_exit()
+        finally:
+            logging.shutdown()
+            os._exit(status)

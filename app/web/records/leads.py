@@ -288,6 +288,10 @@ class LeadScreen(RevealActions, AssignableScreen):
             return [*([undo] if viewer.person.is_manager else []), *consents_action("lead", row, viewer)]
         return consents_action("lead", row, viewer)
 
+    def may_leave_status(self, meaning: str, viewer: Viewer) -> bool:
+        """A closed lead is reopened by managers only."""
+        return meaning not in leads.TERMINAL or viewer.person.is_manager
+
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
         """Convert, once the account is activated."""
         meaning = viewer.lookups.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")

@@ -50,7 +50,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
         | _addresses(screen, wire, cells, viewer)
         | {
             "moves": _other_statuses(screen, wire, related, viewer)
-            if _may_edit(screen, viewer) and screen.status_picklist
+            if _may_edit(screen, viewer) and screen.status_picklist and _may_leave_status(screen, wire, viewer)
             else [],
             "conflict": None,
         }
@@ -115,7 +115,10 @@ def _body(
     """The values, the next steps, the related rows and the composer."""
     labels = _labels_of(screen.record_table)
     steps = next_steps.context(screen, wire, related, viewer)
-    sections = _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer))
+    editable_names = inline_edit_fields.names_on_page(screen, wire["id"], viewer)
+    if screen.status_picklist and not _may_leave_status(screen, wire, viewer):
+        editable_names -= {"status"}
+    sections = _sections(screen, cells, editable_names)
     return {
         "strip": [{"name": name, "label": labels[name], "cell": cells[name]} for name in _strip_names(screen, cells)],
         "texts": _take_texts(screen, sections),
@@ -216,6 +219,12 @@ def _other_statuses(
         }
         for key in offered
     ]
+
+
+def _may_leave_status(screen: Any, wire: dict[str, Any], viewer: Viewer) -> bool:
+    """Whether the viewer may change the record's status, as far as that depends on what it is now."""
+    now = (wire.get("status") or {}).get("id")
+    return bool(screen.may_leave_status(viewer.lookups.meanings[screen.status_picklist].get(now, ""), viewer))
 
 
 def _has_required_inputs(screen: Any, meaning: str) -> bool:

@@ -299,6 +299,10 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
         """The main action of the record page: {label, icon, url, method}."""
         return None
 
+    def may_leave_status(self, meaning: str, viewer: Viewer) -> bool:
+        """Whether this person may give another status to a record whose status means this."""
+        return True
+
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """Keys of the context of records/record.html to override."""
         return {}

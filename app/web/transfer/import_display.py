@@ -103,7 +103,7 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "tiles": _tiles(figures, run.outcome),
         "has_figures": bool(figures),
         "count": figures.get("wrong", 0),
-        "remarks": _remarks(session, run, is_trial),
+        "remarks": _remarks(session, run, is_trial, viewer),
         "made": [] if is_trial else import_results.made(session, run, viewer),
         "again_url": f"/imports/new?kind={run.kind}",
         "works": _would_write(run) if is_trial else 0,
@@ -144,7 +144,7 @@ def _recipients(run: ImportRun, viewer: Viewer) -> str:
     return _("Whoever imports the records gets them.")
 
 
-def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str, Any]]:
+def _remarks(session: Session, run: ImportRun, is_trial: bool, viewer: Viewer) -> list[dict[str, Any]]:
     """The rows with remarks by result: a heading, the first rows, and the URL of the file with all of them."""
     whole = (_("Rows with remarks"), _("Download the rows with remarks"))
     words = {
@@ -163,11 +163,14 @@ def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str,
         if found:
             url = f"/imports/{run.id}/problems.csv" + (f"?{query}" if query else "")
             shown = {"title": title, "action": action, "url": url, "rows": [_remark(run, row) for row in found]}
-            made.append(shown | {"is_wrong": result == "wrong"})
+            links = import_results.kept(session, run, viewer) if result == "kept" else {}
+            for each in shown["rows"]:
+                each["record"] = links.get(each["line"])
+            made.append(shown | {"is_wrong": result == "wrong", "is_kept": result == "kept"})
     return made
 
 
-def _remark(run: ImportRun, row: Any) -> dict[str, str]:
+def _remark(run: ImportRun, row: Any) -> dict[str, Any]:
     line, _result, problem, cells = row
     shown = ", ".join(filter(None, cells or ()))[:200]
     return {"line": grouped(import_runs.row_number(run, line)), "problem": problem or "", "cells": shown}

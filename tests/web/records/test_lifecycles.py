@@ -99,6 +99,14 @@ def test_only_managers_reopen_what_has_ended(crm: Crm, label: str, who: str, cod
     assert crm.stored(lead)["status_id"] == crm.lead_status[label if code == 422 else "Contacted"]
 
 
+def test_only_managers_are_offered_to_reopen_what_has_ended(crm: Crm) -> None:
+    lead = crm.make.lead("ana", status="Junk")
+    for who, is_offered in (("ana", False), ("mia", True), ("root", True)):
+        page = crm.client(who).screen(f"/leads/{lead.number}").text
+        assert ("status-button" in page, f"/leads/edit/{lead.id}#f-status" in page) == (is_offered, is_offered), who
+        assert "Junk" in page and "#f-source" in page
+
+
 def _activated(crm: Crm) -> Any:
     lead = crm.make.lead("ana")
     assert over_rest(crm.client("ana"), "lead", lead, status="Account Activated", client_id="C1")[0] == 200

@@ -263,6 +263,21 @@ def test_a_refused_call_keeps_what_was_typed_and_leaves_nothing(crm: Crm) -> Non
     assert crm.client("ben").form(f"/calls/log/lead/{lead.id}", {"other": "x"}).status_code == 404
 
 
+def test_a_refused_call_on_its_own_page_still_names_the_record_and_can_be_canceled(crm: Crm) -> None:
+    lead, client, htmx = crm.make.lead("ana", first_name="Mina", task={}), crm.client("ana"), {"HX-Request": "true"}
+    path, typed = f"/calls/log/lead/{lead.id}", {"other": "Fine", "follow_up_on": "2020-01-01T10:00"}
+    page = client.screen(path).text
+    sent = dict(re.findall(r'<input type="hidden" name="(?!csrf)(\w+)" value="([^"]*)"', page))
+    refused = client.form(path, sent | typed, headers=htmx)
+    assert refused.status_code == 422 and "<html" not in refused.text
+    for part in ("outcome-about", "Mina", "data-cancel"):
+        assert part in page and part in refused.text
+    again = dict(re.findall(r'<input type="hidden" name="(?!csrf)(\w+)" value="([^"]*)"', refused.text))
+    assert again == sent
+    in_dialog = client.form(path, typed, headers=htmx).text
+    assert "outcome-about" not in in_dialog and "data-cancel" not in in_dialog
+
+
 def test_nobody_reached_is_no_completed_call(crm: Crm) -> None:
     lead, client = crm.make.lead("ana", task={}), crm.client("ana")
     for direction, status in (("Outgoing", "No Answer"), ("Incoming", "Missed Call")):

@@ -190,6 +190,7 @@ def test_the_page_of_a_reverted_import_says_what_was_undone(crm: Crm, mia: Impor
     page = mia.client.screen(f"/imports/{run.id}/").text
     tiles = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page)
     assert tiles == [("Reverted", "2"), ("Stay as they are", "1"), ("With errors", "0")]
+    assert f'<a href="/leads/show/{ravi.id}">{ravi.number}</a>' in page
     row = mia.client.screen("/imports/").text.partition("<tbody>")[2].partition("</tr>")[0]
     assert row.count('<span class="figure">–</span>') == 2
 

@@ -71,14 +71,15 @@ def _values(kind: str, row: Any, outcome: CallOutcome, viewer: Viewer) -> dict[s
 
 def _form(kind: str, row: Any, raw: Any, refused: Refusal = NOT_REFUSED) -> str:
     viewer, has_place = current_viewer(), kind in ("lead", "ticket")
-    is_part = bool(request.headers.get("HX-Request"))
+    is_htmx = bool(request.headers.get("HX-Request"))
     page_url = f"{PAGES[kind]}{row.id}"
     planned = CallLog(employee_id=viewer.person.id, **{f"{kind}_id": row.id})  # never saved
     with db.session.no_autoflush:
         replaced = call_outcomes.replaced(planned, raw, viewer) if has_place else None
     context = {
         "key": "call-log",
-        "is_part": is_part,
+        # a form of the page of its own says so; those in a box of the record's page stand below its name
+        "is_part": is_htmx and not request.form.get("page"),
         "action": f"/calls/log/{kind}/{row.id}",
         "title": _("Log a call"),
         "about": {"kind": "text", "text": getattr(row, "name", "") or row.number},
@@ -96,4 +97,4 @@ def _form(kind: str, row: Any, raw: Any, refused: Refusal = NOT_REFUSED) -> str:
         "back": local_path(request.values.get("back")) or page_url,
         "call_url": page_url,
     }
-    return render_template("records/_call_outcome.html" if is_part else "records/call_outcome.html", page=context)
+    return render_template("records/_call_outcome.html" if is_htmx else "records/call_outcome.html", page=context)
