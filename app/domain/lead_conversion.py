@@ -18,6 +18,7 @@ from app.domain.files.attachments import Attachment
 from app.domain.leads import Lead
 from app.domain.merging import merged_records
 from app.domain.messaging.messages import Message
+from app.domain.persistence import record_locks
 from app.domain.telephony.calls import CallLog
 from app.lib.batches import batched
 
@@ -111,6 +112,6 @@ def undo(session: Session, lead: Lead, stamp: Stamp) -> None:
     moved = _moved(session, lead)
     lead.converted_on = None
     lead.stamp(stamp)
-    session.flush()  # the lead is locked before what refers to it, as by a conversion
+    record_locks.write_first(session)  # the lead and its customer are locked before what refers to them
     _take_back(session, lead, moved)
     timeline.write(session, lead, "system", stamp, text="Conversion undone", what="unconverted")

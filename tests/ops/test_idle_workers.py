@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from rq.worker_registration import get_keys
+from sqlalchemy import event
+from sqlalchemy import text
 
 from app import cli
 from app.extensions import db
 from app.ops.queues import queue, redis_queue
+from app.ops.queues.idle_children import IdleChildren
+from app.ops.queues.workers import MAINTENANCE_SECONDS, IdleWorkers
+from app.ops.redis.redis_client import connect_worker
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.ops import queue_functions
@@ -105,3 +113,23 @@ def test_a_worker_that_ends_signs_off_from_the_database(maria: Crm) -> None:
     finally:
         event.remove(engine, "close", note)
     assert signed_off
+
+
+def test_idle_workers_stay_registered_when_the_clock_is_set_back(
+    app_with: AppMaker, redis_server: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Crm(app_with(CRM_REDIS_URL=redis_server.url))
+    ended = IdleChildren([lambda: None])
+    ended.note_end(ended._functions[0])
+    with connect_worker(redis_server.url) as redis, caplog.at_level(logging.INFO):
+        found = IdleWorkers([("long", 1)], ended, redis)
+        found.look()
+        (key,) = get_keys(connection=redis)
+        redis.expire(key, 20)
+        later, earlier = time.monotonic() + MAINTENANCE_SECONDS, datetime.now(UTC) - timedelta(hours=1)
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        monkeypatch.setattr("rq.worker.base.now", lambda: earlier)
+        found.look()
+        assert redis.ttl(key) > 2 * MAINTENANCE_SECONDS
+        found.unregister_all()
+    assert "cleaning registries" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect as python_inspect
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -336,3 +337,21 @@ def test_who_looks_for_a_column_while_another_does_finds_it() -> None:
     assert alias.corresponding_column(table.c.id) is alias.c.id
     assert found and all(each is alias.c.more for each in found)
     assert dict(columns._proxy_index).keys() == {table.c.id, table.c.name, table.c.more, *alias.c}
+
+
+def test_who_asks_for_the_columns_of_an_alias_while_another_does_gets_the_same() -> None:
+    internals.find_columns_at_once()
+    alias: Any = Pair.__table__.alias()
+    make, found = alias._populate_column_collection, list[Any]()
+    other = threading.Thread(target=lambda: found.append(alias.c.id))
+
+    def interrupted(**collections: Any) -> None:
+        if other.ident is None:
+            other.start()
+            other.join(0.5)  # without a lock it makes columns of its own meanwhile
+        make(**collections)
+
+    alias._populate_column_collection = interrupted
+    mine = alias.c.id
+    other.join()
+    assert mine is alias.c.id and found[0] is mine

@@ -105,3 +105,43 @@ def test_nobody_deadlocks_with_others_at_the_same_records(
     # 409: somebody else has saved a newer version; that is said at once.
     assert {reply.status for reply in replies} <= {200, 201, 409}, [each for each in replies if each.status > 409]
     assert any(reply.status in (200, 201) for reply in replies)
+
+
+def test_nobody_deadlocks_with_who_changes_the_contact_data_of_many_leads(hall: RunningProduct) -> None:
+    """These are their customers', who come before the leads."""
+    desk = Desk(hall)
+    for lead in desk.records["lead"]:
+        opened = {"status": "Account Opened", "client_id": f"LCK{lead.id}"}
+        assert desk.ask("PUT", f"v1/lead/{lead.id}", opened).status == 200
+
+    def save(writer: int) -> list[Reply]:
+        doors = (Desk.change_all, Desk.assign)
+        return [doors[writer % 2](desk, "lead", writer + turn) for turn in range(SAVES)]
+
+    replies = [reply for several in at_once([partial(save, n) for n in range(WRITERS)]) for reply in several]
+    assert {reply.status for reply in replies} <= {200, 409}, [each for each in replies if each.status > 409]
+    assert any(reply.status == 200 for reply in replies)
+
+
+def test_nobody_deadlocks_with_who_merges_into_a_customers_lead(hall: RunningProduct) -> None:
+    """A merge writes about the customer, too, and locks them before the lead."""
+    desk = Desk(hall)
+    kept = desk.records["lead"][0].id
+    opened = {"status": "Account Opened", "client_id": f"MRG{kept}"}
+    assert desk.ask("PUT", f"v1/lead/{kept}", opened).status == 200
+    merged = [[desk.scenario.crm.make.lead("ana").id for _ in range(3)] for _ in range(3)]
+
+    def merge(several: list[int]) -> list[Reply]:
+        return [desk.ask("POST", f"v1/lead/{kept}/merge", {"with": [key]}) for key in several]
+
+    def rename(writer: int) -> list[Reply]:
+        return [
+            desk.ask(
+                "PUT", f"v1/lead/{kept}", {"first_name": f"New {writer} {turn}", "description": f"{writer} {turn}"}
+            )
+            for turn in range(SAVES)
+        ]
+
+    acts = [*(partial(merge, several) for several in merged), *(partial(rename, n) for n in range(4))]
+    replies = [reply for several in at_once(acts) for reply in several]
+    assert {reply.status for reply in replies} <= {200, 409}, [each for each in replies if each.status > 409]

@@ -29,7 +29,7 @@ from app.domain.merging.merged_records import (
     from_json,
 )
 from app.domain.merging.record_merge import RECORDS
-from app.domain.persistence import change_events, parent_holders, recount_marks
+from app.domain.persistence import change_events, parent_holders, record_locks, recount_marks
 from app.domain.tickets import Ticket
 from app.lib.batches import batched
 
@@ -63,6 +63,7 @@ def undo(session: Session, key: int, context: ChangeContext) -> UndoResult:
         made = _lock(session, key)
         _refuse_too_late(made, context)
         record = RECORDS[made.kind]
+        record_locks.lock_customers(session, record, [made.kept_id])
         kept = session.scalars(
             select(record).where(record.id == made.kept_id).with_for_update(),
             execution_options={"populate_existing": True},

@@ -21,7 +21,7 @@ from app.domain.merging import duplicate_pairs, merge_fields, merge_rows
 from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merging.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
-from app.domain.persistence import change_events, parent_holders, recount_marks
+from app.domain.persistence import change_events, parent_holders, record_locks, recount_marks
 from app.domain.picklists import LeadStatus, TicketSubject
 from app.domain.tickets import Ticket, ticket_subjects
 
@@ -48,6 +48,7 @@ def lock(session: Session, record: Any, ids: Sequence[int]) -> list[Any]:
         raise RuleBroken("Please choose at least two different records to merge.")
     if len(set(ids)) > MOST:
         raise RuleBroken(translatable("At most %(most)s records can be merged at once.", most=MOST))
+    record_locks.lock_customers(session, record, ids)
     query = select(record).where(record.id.in_(sorted(set(ids)))).order_by(record.id)
     found = {
         row.id: row

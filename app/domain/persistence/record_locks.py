@@ -12,9 +12,10 @@ Whoever changes a record as an object therefore lets it be flushed before the ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.persistence import row_updates
@@ -42,9 +43,23 @@ def lock(session: Session, records: Iterable[tuple[str, int]], mode: str = EXCLU
     return found
 
 
-def lock_rows(session: Session, rows: Iterable[Any]) -> None:
-    """Lock these records, of tasks their leads and tickets, before the first of them is written."""
-    lock(session, {place for row in rows for place in _places_of(row)})
+def lock_rows(session: Session, rows: Collection[Any], has_contacts: bool = False) -> None:
+    """Lock these records before the first of them is written; in place of tasks, their leads and tickets.
+
+    `has_contacts`: contact data is written, too, which leads and tickets have from their customers.
+    """
+    places = {place for row in rows for place in _places_of(row)}
+    if has_contacts:
+        customers = [getattr(row, "customer_id", None) for row in rows if row.__tablename__ in PARENTS]
+        places |= {("customer", key) for key in customers if key is not None}
+    lock(session, places)
+
+
+def lock_customers(session: Session, record: Any, ids: Iterable[int]) -> None:
+    """Lock the customers of these leads or tickets, which are locked next; no effect for other records."""
+    if record.__tablename__ in PARENTS:
+        query = select(record.customer_id).where(record.id.in_(ids), record.customer_id.is_not(None))
+        lock(session, {("customer", key) for key in session.scalars(query)})
 
 
 def _places_of(row: Any) -> list[tuple[str, int]]:

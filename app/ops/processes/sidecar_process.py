@@ -41,13 +41,18 @@ class SidecarProcess:
         if self._handle >= 0:
             log.warning("the queue's workers ended; others take their place")
             os.close(self._handle)
+            self._handle = -1
         self._started_at = time.monotonic()
         signal.pthread_sigmask(signal.SIG_BLOCK, Arbiter.SIGNALS)  # the parent's handlers must not run in the child
-        parent, pid = os.getpid(), os.fork()
-        if pid == 0:
-            self._run(parent, open_here)
-        self._handle = os.pidfd_open(pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, Arbiter.SIGNALS)
+        try:
+            parent, pid = os.getpid(), os.fork()
+            if pid == 0:
+                self._run(parent, open_here)
+            self._handle = os.pidfd_open(pid)
+        except OSError as error:  # gunicorn would end the server
+            log.error("no process can be started for the queue's workers (%s); it is tried again", error.strerror)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, Arbiter.SIGNALS)
 
     def stop(self) -> None:
         """Tell it to stop, without waiting."""

@@ -48,7 +48,7 @@ class WorkerGroup:
         self.functions, self.before_exit, self._idle = functions, before_exit, idle or IdleChildren([])
         #: pid -> (its function, when it started)
         self._children: dict[int, tuple[ChildFunction, float]] = {}
-        self._stopping = False
+        self._stopping = self._lacks_room = False
 
     def run(self) -> None:
         """Start all children, and keep them running until SIGTERM or Ctrl+C."""
@@ -59,24 +59,48 @@ class WorkerGroup:
         self._idle.parent = os.getpid()
         prefork.settle_memory()
         for function in self.functions:
-            self._start(function)
+            self._keep_starting(function)
         while self._children:
             pid, status = os.waitpid(-1, 0)
             self._on_exit(pid, status)
 
-    def _start(self, function: ChildFunction) -> None:
+    def _start(self, function: ChildFunction) -> bool:
+        """Start a child, unless all are to stop. False if the machine has no room for another process."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a new child must not run the parent's handlers
-        parent, pid = os.getpid(), os.fork()
-        if pid == 0:
-            _run_child(function, parent, self.before_exit)
-        self._children[pid] = (function, time.monotonic())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        try:
+            if self._stopping:  # the signal to stop didn't reach a child that begins after it
+                return True
+            parent, pid = os.getpid(), os.fork()
+            if pid == 0:
+                _run_child(function, parent, self.before_exit)
+            self._children[pid] = (function, time.monotonic())
+        except OSError as error:
+            self._note_lack_of_room(error)
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        self._lacks_room = False
+        return True
+
+    def _note_lack_of_room(self, error: OSError) -> None:
+        """Log once that no process can be started; it is tried again each second."""
+        if not self._lacks_room:
+            log.error("no process can be started for a worker (%s); it is tried again", error.strerror)
+        self._lacks_room = True
+
+    def _keep_starting(self, function: ChildFunction) -> None:
+        """Start a child that always runs, as soon as there is room for it. The others work on meanwhile."""
+        while not self._start(function):
+            time.sleep(RESTART_SECONDS)
 
     def _start_wanted(self, *_signal: Any) -> None:
-        """Start the idle children that somebody wants."""
-        if not self._stopping:
-            for function in self._idle.take_wanted():
-                self._start(function)
+        """Start the idle children that somebody wants; those for which there is no room are asked for again."""
+        if self._stopping:
+            return
+        for function in self._idle.take_wanted():
+            is_there = function in [each for each, _started in self._children.values()]  # it was asked for twice
+            if not is_there and not self._start(function):
+                self._idle.note_end(function)
 
     def _on_exit(self, pid: int, status: int) -> None:
         function, started = self._children.pop(pid, (None, 0.0))
@@ -90,8 +114,7 @@ class WorkerGroup:
             log.warning("worker %s ended with %s; another takes its place", pid, code)
         if time.monotonic() - started < RESTART_SECONDS:
             time.sleep(RESTART_SECONDS)
-        if not self._stopping:
-            self._start(function)
+        self._keep_starting(function)
 
     def _stop(self, *_signal: Any) -> None:
         """Let running calls finish."""

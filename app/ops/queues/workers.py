@@ -65,6 +65,8 @@ class QueueWorker(SimpleWorker):
     #: Whether it has ended because it was idle.
     is_idle = False
     _was_away = False
+    #: When maintenance is due, on a clock that nobody sets; else none is done for as long as the clock was set back.
+    _maintenance_at = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -122,11 +124,17 @@ class QueueWorker(SimpleWorker):
             except (ValueError, TypeError):
                 log.error("the queue held something that is not the id of a job; it was dropped")
 
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Whether MAINTENANCE_SECONDS have passed since the last time."""
+        return time.monotonic() >= self._maintenance_at
+
     def run_maintenance_tasks(self) -> None:
         """RQ's maintenance; unreadable data is left alone.
 
         A Redis that has lost its data gets to know this worker again.
         """
+        self._maintenance_at = time.monotonic() + MAINTENANCE_SECONDS
         worker_registration.register(self)
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
@@ -265,6 +273,7 @@ class IdleWorkers:
 
     def __init__(self, places: Sequence[tuple[str, int]], idle: IdleChildren, redis: Redis) -> None:
         """`places` are queue and number of each worker in `idle`."""
+        logging.getLogger("rq.worker").setLevel(logging.CRITICAL)  # as `work` does
         self._places, self._idle, self._redis = places, idle, redis
         #: Place -> the worker that is registered.
         self._registered: dict[int, QueueWorker] = {}

@@ -6,10 +6,11 @@ pinned; `tests/ops/test_sqlalchemy_internals.py` reports parts that a new versio
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Dialect, inspect
+from sqlalchemy import Connection, Dialect, inspect, util
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE, instance_state
 from sqlalchemy.orm.session import SessionTransactionState
@@ -192,7 +193,12 @@ def find_columns_at_once() -> None:
     An alias finds its columns by an index that SQLAlchemy fills at the first search, entry by entry. Another thread
     that searches meanwhile misses columns; it then takes those of the table, and the alias keeps them: until the
     process ends, statements join the table beside its alias, or are refused by the database.
+
+    Two threads that are the first to ask for an alias's columns each make them, and one keeps those that are not the
+    alias's: until the process ends, joins on these are refused. SQLAlchemy's lock against that does nothing in a Python
+    with a GIL, which lets other threads in, too.
     """
+    util.mini_gil = threading.RLock()  # `_setup_collections` of aliases holds it
     WriteableColumnCollection._init_proxy_index = _fill_proxy_index  # type: ignore[method-assign]
 
 

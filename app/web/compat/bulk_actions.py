@@ -40,7 +40,7 @@ def apply_to_each(
     A record that is not visible fails like one that does not exist. Raises Denied without the verb "bulk".
     """
     current_viewer().person.refuse_unless(doctype.module, "bulk")
-    client.lock_records(doctype, names)
+    client.lock_records([(doctype, names)])
     records = client.find_records(doctype, names, verb)
     result: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}
     with one_notice_each(db.session(), current_viewer().now) as notices:

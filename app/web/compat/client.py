@@ -245,9 +245,7 @@ def _lock_documents(docs: list[dict[str, Any]]) -> None:
     names: dict[str, list[str]] = {}
     for doc in docs:
         names.setdefault(str(doc.get("doctype")), []).append(str(doc.get("docname") or doc.get("name")))
-    for name, doctype in sorted(DOCTYPES.items()):
-        if name in names:
-            lock_records(doctype, names[name])
+    lock_records([(doctype, names[name]) for name, doctype in DOCTYPES.items() if name in names], True)
 
 
 def bulk_update(arguments: Arguments) -> dict[str, Any]:
@@ -307,14 +305,17 @@ def find_records(doctype: DocType, names: list[str], verb: str) -> dict[str, Any
     return {document_name(doctype, row): row for row in records}
 
 
-def lock_records(doctype: DocType, names: list[str]) -> None:
+def lock_records(named: list[tuple[DocType, list[str]]], has_contacts: bool = False) -> None:
     """Lock the records with these names that the person sees, and forget what was read of them.
 
-    For many of one transaction, which would otherwise lock them in the order of the request.
+    For many of one transaction, which would otherwise lock them in the order of the request; `has_contacts` as in
+    `record_locks.lock_rows`.
     """
-    conditions = parse_filters({"name": ["in", names]}, doctype, current_viewer())
-    records = list(db.session.scalars(select(doctype.record_table.record).where(*conditions)))
-    record_locks.lock_rows(db.session(), records)
+    records: list[Any] = []
+    for doctype, names in named:
+        conditions = parse_filters({"name": ["in", names]}, doctype, current_viewer())
+        records += db.session.scalars(select(doctype.record_table.record).where(*conditions))
+    record_locks.lock_rows(db.session(), records, has_contacts)
     for row in records:
         db.session.expire(row)
 
