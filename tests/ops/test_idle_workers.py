@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from redis import Redis as Client
 
 from app.ops.queues import queue, redis_queue
 from tests.app_fixtures import Crm
@@ -83,3 +85,26 @@ def test_idle_workers_are_started_after_redis_was_away(workers: Workers, redis_s
     eventually(lambda: {*NAMES} <= {*named()}, "the workers aren't known any more")
     assert queue.enqueue("long", queue_functions.write_line, str(trace), "ran")
     eventually(lambda: queue_functions.lines(trace) == ["ran"], "the call was not run")
+
+
+#: Keys of RQ, of which each process reads some.
+KEYS = ("queue:crm-short", "queue:crm-long", "workers", "workers:crm-default", "scheduled:crm-short", "wip:crm-long")
+
+
+def test_what_a_stranger_writes_under_rqs_names_stops_no_queue(
+    workers: Workers, redis_server: Redis, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    eventually(lambda: named() == NAMES, "the workers that have ended aren't known")
+    with closing(Client.from_url(redis_server.url)) as redis:
+        (scheduler,) = redis.scan_iter("{crm}rq:scheduler:*")
+        for key in (scheduler, *(f"{{crm}}rq:{each}" for each in KEYS)):
+            redis.set(key, "x")
+
+    def ran() -> set[str]:
+        for name in ("short", "default", "long"):
+            queue.try_again()
+            queue.enqueue(name, queue_functions.write_line, str(trace), name)
+        return {*queue_functions.lines(trace)}
+
+    eventually(lambda: ran() == {"short", "default", "long"}, "a queue stands still", 40)
