@@ -68,6 +68,8 @@ NO_CALLS = {
     "app/lib/deadline.py": "is what the others call through; tried below",
     "app/ops/redis/redis_client.py": "is what the others call through",
     "app/ops/redis/redis_tls.py": "is how redis_client connects over TLS; tried by tests/ops/test_tls.py",
+    "app/ops/queues/queue_keys.py": "asks through the connection of its worker",
+    "app/ops/queues/signed_job.py": "names errors",
     "app/ops/queues/worker_group.py": "names errors",
     "app/ops/queues/workers.py": "a worker waits for Redis all its life; RQ sets its time-outs",
 }

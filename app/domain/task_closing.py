@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
+from app.domain.assignment import Assignment
 from app.domain.base import RECORD_COLUMNS, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.tasks import Task
@@ -76,8 +77,9 @@ def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeCon
 def open_again(session: Session, record: Any, closed_on: datetime, context: ChangeContext) -> None:
     """Open the tasks again that were canceled when the record was closed at `closed_on`, unless changed since.
 
-    Those whose due time has passed are due now, so that their assignees have the grace time. Tasks that stayed open are
-    reminded of again.
+    Those whose due time has passed are due now, so that their assignees have the grace time. Those of a former assignee
+    of the record go to its present one, as they would have, had they been open. Tasks that stayed open are reminded of
+    again.
     """
     parent = getattr(Task, RECORD_COLUMNS[record.__tablename__]) == record.id
     for task in session.scalars(select(Task).where(parent, Task.status.in_((*tasks.OPEN, "Canceled")))):
@@ -85,8 +87,18 @@ def open_again(session: Session, record: Any, closed_on: datetime, context: Chan
             task.schedule_reminder(context.reminder_minutes, context.now)
         elif task.changed_on == closed_on:
             due_on = max(task.due_on, context.now) if task.due_on else None
-            values = {"status": "Todo", "due_on": due_on}
+            values = {"status": "Todo", "due_on": due_on, "assignee_id": _holder(session, task, record, closed_on)}
             tasks.change(session, task, values, context, reason="record reopened")
+
+
+def _holder(session: Session, task: Task, record: Any, closed_on: datetime) -> int | None:
+    """Who has the task when its record is open again."""
+    if record.assignee_id in (None, task.assignee_id):
+        return task.assignee_id
+    parent = getattr(Assignment, RECORD_COLUMNS[record.__tablename__]) == record.id
+    ended = (parent, Assignment.user_id == task.assignee_id, Assignment.ended_on >= closed_on)
+    is_former = session.scalars(select(Assignment.id).where(*ended).limit(1)).first() is not None
+    return record.assignee_id if is_former else task.assignee_id
 
 
 def replaced_by_follow_up(session: Session, parent: Any, users: Sequence[int | None], until: datetime) -> list[Task]:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import leads, tasks, tickets
+from app.domain.assignment import NewAssignee, assign
 from app.domain.automation.expiry import expire_leads
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
@@ -200,3 +201,19 @@ def test_what_somebody_has_canceled_stays_canceled(db: Session, ana: Any) -> Non
     move(db, lead, "junk", NOW + 2 * MINUTE)
     move(db, lead, "working", NOW + HOUR)
     assert statuses(db) == ["Canceled", "Todo"]
+
+
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_the_follow_up_of_a_lead_given_to_somebody_while_it_was_closed_is_theirs(
+    db: Session, ana: Any, goes_back: bool
+) -> None:
+    """As it would be, had the lead been open: its former assignee may not even see the lead any more."""
+    ben, cleo, lead = factories.user(db, "ben"), factories.user(db, "cleo"), lead_with_tasks(db, ana)
+    factories.task(db, lead, cleo, title="Follow up: papers")
+    move(db, lead, "junk", NOW + MINUTE)
+    for minute, user in enumerate([ben, ana] if goes_back else [ben], 2):
+        assign(db, lead, NewAssignee(user.id, "direct"), Stamp(None, NOW + minute * MINUTE))
+    move(db, lead, "working", NOW + HOUR)
+    first = ana if goes_back else ben
+    assert statuses(db) == ["Todo", "Todo", "Todo"]
+    assert list(db.scalars(select(Task.assignee_id).order_by(Task.id))) == [first.id, first.id, cleo.id]

@@ -126,9 +126,10 @@ def test_a_worker_runs_signed_calls_only_and_survives_all_others(
     put(redis, [PATH, None, other, {}], status="nonsense")
     put(redis, [PATH, None, other, {}], created_at="yesterday", timeout="x", retry_intervals="{", dependency_ids="{")
     redis.hset("{crm}rq:job:bare", mapping={"x": "y"})
-    for wrong in ("bare", "missing", b"\xff\xfe", "a" * 100_000):
+    redis.set("{crm}rq:job:text", "x")
+    for wrong in ("bare", "text", "missing", b"\xff\xfe", "a" * 100_000):
         redis.rpush("{crm}rq:queue:crm-short", wrong)
-    redis.zadd("{crm}rq:scheduled:crm-short", {b"\xff": 1, "bare": 1, "missing": 1})
+    redis.zadd("{crm}rq:scheduled:crm-short", {b"\xff": 1, "bare": 1, "text": 1, "missing": 1})
     redis.set("{crm}rq:suspended", 1)
     start("short")
     assert queue.enqueue("short", queue_functions.write_line, str(trace), "done")

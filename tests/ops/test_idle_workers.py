@@ -7,13 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from redis import Redis as Client
 from rq.worker_registration import get_keys
-from sqlalchemy import event
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app import cli
 from app.extensions import db
@@ -133,3 +134,26 @@ def test_idle_workers_stay_registered_when_the_clock_is_set_back(
         assert redis.ttl(key) > 2 * MAINTENANCE_SECONDS
         found.unregister_all()
     assert "cleaning registries" not in caplog.text
+
+
+#: Keys of RQ, of which each process reads some.
+KEYS = ("queue:crm-short", "queue:crm-long", "workers", "workers:crm-default", "scheduled:crm-short", "wip:crm-long")
+
+
+def test_what_a_stranger_writes_under_rqs_names_stops_no_queue(
+    workers: Workers, redis_server: Redis, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    eventually(lambda: named() == NAMES, "the workers that have ended aren't known")
+    with closing(Client.from_url(redis_server.url)) as redis:
+        (scheduler,) = redis.scan_iter("{crm}rq:scheduler:*")
+        for key in (scheduler, *(f"{{crm}}rq:{each}" for each in KEYS)):
+            redis.set(key, "x")
+
+    def ran() -> set[str]:
+        for name in ("short", "default", "long"):
+            queue.try_again()
+            queue.enqueue(name, queue_functions.write_line, str(trace), name)
+        return {*queue_functions.lines(trace)}
+
+    eventually(lambda: ran() == {"short", "default", "long"}, "a queue stands still", 40)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from redis.exceptions import ResponseError
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
@@ -82,6 +83,14 @@ class SignedJob(Job):
     def age(self) -> timedelta:
         """How long ago it was queued first."""
         return datetime.now(UTC) - self.created_at
+
+    def refresh(self) -> None:
+        """Load the job from Redis. Raises NoSuchJobError for anything that isn't one of our calls."""
+        try:
+            super().refresh()  # type: ignore[no-untyped-call]
+        except ResponseError:
+            log.error("the queue held a job that is not one of our calls; it was dropped")
+            raise NoSuchJobError("Not one of our calls.") from None
 
     def restore(self, raw_data: Any) -> None:
         """Load the job from its Redis data. Raises NoSuchJobError for anything that isn't one of our calls."""

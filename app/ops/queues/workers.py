@@ -22,7 +22,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 import server_urls
-from app.ops.queues import queue
+from app.ops.queues import queue, queue_keys
 from app.ops.queues.idle_children import EndedIdle, IdleChildren
 from app.ops.queues.queue import is_known
 from app.ops.queues.redis_queue import handle_exception, open_queue, worker_name
@@ -234,6 +234,7 @@ def run_worker(name: str, number: int, url: str, hooks: WorkerHooks) -> None:
     worker.on_return = on_answer
     hooks.on_start(name)
     longest = None if is_always_running(name, number) else IDLE_SECONDS
+    queue_keys.drop_foreign(worker.connection)
     # `handle_exception` logs failures, without values.
     worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS, max_idle_time=longest)
     if worker.is_idle:
@@ -319,6 +320,7 @@ def run_scheduler(identity: str, url: str, on_demand: OnDemand, hooks: WorkerHoo
     queues = [PREFIX + name for name in queue.TIMEOUT_SECONDS]
     redis = redis_client.connect_worker(url)
     scheduler: Any = DelayedCalls(queues, redis, logging_level="CRITICAL", serializer=JSONSerializer, name=identity)
+    queue_keys.drop_foreign(redis, scheduler.key)
     workers = IdleWorkers(on_demand.places, on_demand.children, redis)
     for name in workers.queues():
         hooks.on_return(name)  # Redis was away, or the process before it was killed; nobody else notices

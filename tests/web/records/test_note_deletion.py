@@ -8,10 +8,11 @@ from html import unescape
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.domain.bulk_undo import BulkChange
 from app.models import Activity, AuditEntry, LegalHold, NoteText
+from app.web.records import notes
 from tests.app_fixtures import Crm
 
 
@@ -138,3 +139,27 @@ def test_a_note_of_a_record_that_is_gone_does_not_come_back(crm: Crm) -> None:
     assert crm.client("root").rest("DELETE", f"lead/{lead.id}").status_code == 200
     assert "This note doesn't exist" in undo(crm, "ana", change)
     assert texts(crm) == []
+
+
+@pytest.mark.parametrize("door", ["page", "REST", "predecessor's API"])
+def test_of_two_who_delete_a_note_at_once_one_has_deleted_it(
+    maria: Crm, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    """A second deletion would be in the audit, too, and could be undone: the note would come back twice."""
+    _lead, note = noted(maria)
+    key, client, may_delete = note.id, maria.client("ana"), notes.may_delete
+
+    def overtaken(line: Any, viewer: Any) -> bool:
+        with maria.engine.begin() as other:
+            other.execute(delete(NoteText.__table__))
+            other.execute(delete(Activity.__table__).where(Activity.__table__.c.id == key))
+        return may_delete(line, viewer)
+
+    monkeypatch.setattr(notes, "may_delete", overtaken)
+    maria.session.rollback()
+    if door == "page":
+        status = client.form(f"/notes/{key}/delete").status_code
+    else:
+        path = f"activity/{key}" if door == "REST" else f"/api/resource/FCRM Note/{key}"
+        status = client.rest("DELETE", path).status_code
+    assert (status, maria.count(BulkChange), maria.count(AuditEntry, AuditEntry.event == "deletion")) == (404, 0, 0)

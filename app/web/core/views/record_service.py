@@ -7,13 +7,13 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from flask_babel import gettext as _
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
 from app.domain import business_settings, timeline
 from app.domain.audit_log import audit
-from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
+from app.domain.base import NotFound, RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.people.permissions import mask_of
 from app.domain.persistence import history_rows
 from app.extensions import db
@@ -112,7 +112,11 @@ class RecordService:
             timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
-        """Delete it, with an audit entry; a generic record's timeline goes too, because a new row may get its id."""
+        """Delete it, with an audit entry; a generic record's timeline goes too, because a new row may get its id.
+
+        Raises NotFound if somebody else has deleted it meanwhile.
+        """
+        _refuse_gone(session, row)
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
         with access.as_system(session):  # an audit entry is chained to the last one, which the person may not see
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
@@ -150,6 +154,14 @@ class RecordService:
     def setting(session: Session, key: str) -> Any:
         """The value of a business setting."""
         return business_settings.value_of(session, key)
+
+
+def _refuse_gone(session: Session, row: Any) -> None:
+    """Lock a row without a version, of which a second deletion would succeed, too."""
+    if not hasattr(row, "version"):
+        key = type(row).__table__.c.id
+        if session.execute(select(key).where(key == row.id).with_for_update()).first() is None:
+            raise NotFound(_("This record doesn't exist."))
 
 
 def _refuse_unwritable(related: set[Any], viewer: Viewer) -> None:
