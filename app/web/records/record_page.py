@@ -223,7 +223,7 @@ def _other_statuses(
 
 def _may_leave_status(screen: Any, wire: dict[str, Any], viewer: Viewer) -> bool:
     """Whether the viewer may change the record's status, as far as that depends on what it is now."""
-    now = (wire.get("status") or {}).get("id")
+    now = (wire.get("status") or {}).get("id") or 0
     return bool(screen.may_leave_status(viewer.lookups.meanings[screen.status_picklist].get(now, ""), viewer))
 
 
