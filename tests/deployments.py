@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import Flask
 
+from app.ops.database import connections
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
 from tests.raw_sockets import EventListener
 from tests.servers import LiveServer, Redis, eventually
@@ -32,8 +33,16 @@ class Deployment:
         self._ears: list[EventListener] = []
 
     def somebody(self, role: str = "Sales User") -> str:
-        """Add a user and return their name."""
-        return str(self.crm.make.user(f"p{next(_serial)}", role).username)
+        """Add a user and return their name.
+
+        On SQLite, the transaction writes from its begin on: what it has read must not be written by a server meanwhile.
+        """
+        self.crm.session.rollback()
+        token = connections.WRITES.set(True)
+        try:
+            return str(self.crm.make.user(f"p{next(_serial)}", role).username)
+        finally:
+            connections.WRITES.reset(token)
 
     def lead(self, who: str) -> Any:
         """A lead created by root and assigned to this user."""

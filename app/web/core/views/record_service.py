@@ -159,7 +159,7 @@ class RecordService:
 def _refuse_gone(session: Session, row: Any) -> None:
     """Lock a row without a version, of which a second deletion would succeed, too."""
     if not hasattr(row, "version"):
-        key = type(row).__table__.c.id
+        key = type(row).id
         if session.execute(select(key).where(key == row.id).with_for_update()).first() is None:
             raise NotFound(_("This record doesn't exist."))
 
