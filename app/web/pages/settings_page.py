@@ -4,15 +4,19 @@ change them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from flask import request
+from flask import flash, redirect, request
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.base import Conflict
-from app.web.core.fab_access import ModulePermissions, content_hash, current_viewer
+from app.domain.base import Conflict, RuleBroken
+from app.web.core.fab_access import NOT_REFUSED, ModulePermissions, Refusal, content_hash, current_viewer, refusal
+from app.web.core.request_transaction import request_transaction
+from app.web.pages.routes import page_route
 
 
 class SettingsPage(ModulePermissions, BaseView):
@@ -20,6 +24,37 @@ class SettingsPage(ModulePermissions, BaseView):
 
     module = "Settings"
     default_view = "index"
+
+
+class SettingsFormPage(SettingsPage):
+    """A page with one form, shown and posted at its `route_base`; a subclass stores what was posted, and draws it."""
+
+    VERBS = {"index": "read", "save": "write"}
+
+    @page_route("/")
+    def index(self) -> Any:
+        """The form with the stored values."""
+        return self._page({})
+
+    @page_route("/", methods=["POST"])
+    def save(self) -> Any:
+        """Store what was posted, or show the errors by field."""
+        try:
+            with request_transaction() as session:
+                self._save(session)
+        except RuleBroken as broken:
+            refused = refusal(broken)
+            return self._page(request.form, refused), refused.status
+        flash(_("Settings saved."), "success")
+        return redirect(f"{self.route_base}/")
+
+    def _save(self, session: Session) -> None:
+        """Store what was posted, unless it was based on other values. Raises RuleBroken."""
+        raise NotImplementedError
+
+    def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
+        """The page with the stored values, or with those that were posted and refused."""
+        raise NotImplementedError
 
 
 def refuse_all_but_admins(sentence: str) -> None:

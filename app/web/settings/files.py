@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import current_app, flash, redirect, request
+from flask import current_app, request
 from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -21,9 +21,7 @@ from app.models import Attachment, BusinessSetting
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
 from app.web.core.fields.reference_fields import person_card
-from app.web.core.request_transaction import request_transaction
-from app.web.pages.routes import page_route
-from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
+from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings_form
 
 #: People that are listed: those with the most bytes.
 MOST = 50
@@ -32,29 +30,14 @@ MAX_MB = 100_000_000
 _RULES = ("refuse", "accept")
 
 
-class FileSettingsView(SettingsPage):
+class FileSettingsView(SettingsFormPage):
     """/settings/files/"""
 
     route_base = "/settings/files"
-    VERBS = {"index": "read", "save": "write"}
 
-    @page_route("/")
-    def index(self) -> Any:
-        """The form with the quotas, and the usage."""
-        return self._page({})
-
-    @page_route("/", methods=["POST"])
-    def save(self) -> Any:
-        """Store the quotas, or show the errors by field."""
-        try:
-            with request_transaction() as session:
-                refuse_stale(_stored(session))
-                _store(session, _posted())
-        except RuleBroken as broken:
-            refused = fab_access.refusal(broken)
-            return self._page(request.form, refused), refused.status
-        flash(_("Settings saved."), "success")
-        return redirect("/settings/files/")
+    def _save(self, session: Session) -> None:
+        refuse_stale(_stored(session))
+        _store(session, _posted())
 
     def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         stored = _stored(db.session())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import current_app, flash, redirect, request
+from flask import current_app, request
 from flask_babel import force_locale
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -24,9 +24,7 @@ from app.notice_texts import EVENTS
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal
 from app.web.core.localization.languages import translate_text
-from app.web.core.request_transaction import request_transaction
-from app.web.pages.routes import page_route
-from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
+from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings_form
 
 NAMES = {"sms": "SMS", "whatsapp": "WhatsApp"}
 #: A record and a number as long as any, with which a template is tried out before it is stored.
@@ -34,29 +32,14 @@ LONG_RECORD, INDIAN_NUMBER = "CRM-CUSTOMER-2026-0000000", "+919800000000"
 Ways = dict[str, dict[str, int]]
 
 
-class NoticeChannelsView(SettingsPage):
+class NoticeChannelsView(SettingsFormPage):
     """/settings/notice-channels/"""
 
     route_base = "/settings/notice-channels"
-    VERBS = {"index": "read", "save": "write"}
 
-    @page_route("/")
-    def index(self) -> Any:
-        """The form with the stored accounts and templates."""
-        return self._page({})
-
-    @page_route("/", methods=["POST"])
-    def save(self) -> Any:
-        """Store them, or show the errors by field."""
-        try:
-            with request_transaction() as session:
-                refuse_stale(_stored(session))
-                _store(session, _posted(session))
-        except RuleBroken as broken:
-            refused = fab_access.refusal(broken)
-            return self._page(request.form, refused), refused.status
-        flash(_("Settings saved."), "success")
-        return redirect("/settings/notice-channels/")
+    def _save(self, session: Session) -> None:
+        refuse_stale(_stored(session))
+        _store(session, _posted(session))
 
     def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         session = db.session()
