@@ -269,9 +269,9 @@ def change_status(session: Session, lead: Lead, values: dict[str, Any], context:
     old, since = lead.status, lead.status_on
     _set_status(session, lead, values, context)
     was_closed, is_closed = old.meaning in TERMINAL, lead.status.meaning in TERMINAL
-    if is_closed > was_closed and values.get("close_tasks") is None:
+    if is_closed and not was_closed and values.get("close_tasks") is None:
         task_closing.close_with_leads(session, [lead], context)
-    if was_closed > is_closed:
+    if was_closed and not is_closed:
         task_closing.open_again(session, lead, since, context)
     lead_requirements.add_task(session, lead, values, context)
 
