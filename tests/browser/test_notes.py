@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 from tests.browser.test_journeys import bell, new_lead
@@ -27,16 +27,20 @@ def open_form(page: Any) -> Any:
     return area
 
 
+def assert_on_its_line(note: Locator, shown: str) -> None:
+    """What is seen when one points at the note stands within its text."""
+    note.hover()
+    text, button = note.locator(".entry-text").bounding_box(), note.locator(shown).bounding_box()
+    assert text is not None and button is not None
+    assert text["y"] <= button["y"] and button["y"] + button["height"] <= text["y"] + text["height"]
+    assert button["x"] + button["width"] <= text["x"] + text["width"]
+
+
 def test_a_note_leaves_no_empty_line_for_what_is_seen_when_one_points_at_it(open_browser: OpenBrowser) -> None:
     rohan = open_browser(SELLER)
     new_lead(rohan, "Eckenwala", "9825012409")
     write(rohan.page, "Documents are with the branch.")
-    note = rohan.page.locator(".entry-note").first
-    note.hover()
-    text, edit = note.locator(".entry-text").bounding_box(), note.locator("a.note-edit").bounding_box()
-    assert text is not None and edit is not None
-    assert text["y"] <= edit["y"] and edit["y"] + edit["height"] <= text["y"] + text["height"]
-    assert edit["x"] + edit["width"] <= text["x"] + text["width"]
+    assert_on_its_line(rohan.page.locator(".entry-note").first, "a.note-edit")
 
 
 def test_a_note_is_deleted_and_comes_back(open_browser: OpenBrowser) -> None:
@@ -44,11 +48,7 @@ def test_a_note_is_deleted_and_comes_back(open_browser: OpenBrowser) -> None:
     new_lead(rohan, "Mitanewali", "9825012419")
     write(rohan.page, "Written on the wrong lead.")
     note = rohan.page.locator(".entry-note").first
-    note.hover()
-    text, bin_ = note.locator(".entry-text").bounding_box(), note.locator("form.note-edit").bounding_box()
-    assert text is not None and bin_ is not None
-    assert text["y"] <= bin_["y"] and bin_["y"] + bin_["height"] <= text["y"] + text["height"]
-    assert bin_["x"] + bin_["width"] <= text["x"] + text["width"]
+    assert_on_its_line(note, "form.note-edit")
     note.get_by_role("button", name="Delete note").click()
     expect(rohan.page.locator(".notes")).to_contain_text("Note deleted.")
     expect(rohan.page.locator(".entry-note")).to_have_count(0)
