@@ -1,16 +1,16 @@
-"""The next step with a lead or ticket: what a follow-up must have, and the lead's column that names the next one."""
+"""The next step with a lead or ticket: what a follow-up must have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, literal, or_, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.domain.base import RuleBroken, UtcDateTime, join_texts
+from app.domain.base import RuleBroken, join_texts
 from app.domain.leads import Lead
+from app.domain.next_follow_up import PlannedTask, moved
 
 _IN_THE_PAST = "The next follow-up is in the past. Please choose a later time."
 
@@ -34,17 +34,11 @@ def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
         raise RuleBroken(join_texts(text for texts in errors.values() for text in texts), errors=errors)
 
 
-def set_follow_up(
-    session: Session, lead_id: int, due_on: datetime, before: datetime, replaced: Sequence[datetime] = ()
-) -> None:
-    """Set the lead's next follow-up, unless it already has one between `before` and `due_on`.
+def set_follow_up(session: Session, lead_id: int, planned: PlannedTask) -> None:
+    """Move the lead's next follow-up to the planned task, unless another comes first.
 
-    `replaced`: due times, UTC, of the tasks that the new one replaces; a follow-up at one of them doesn't
-    count. A lead that the session's user may not see stays unchanged. The lead is locked in any case, before what the
-    caller adds about it (`record_locks`): so the condition stands in the value.
+    A lead that the session's user may not see stays unchanged. The lead is locked in any case.
     """
-    stored = Lead.next_follow_up_on
-    is_outdated = or_(stored.is_(None), stored <= before, stored > due_on, stored.in_(replaced))
-    moved = case((is_outdated, literal(due_on, UtcDateTime)), else_=stored)
-    statement = update(Lead).where(Lead.id == lead_id).values(next_follow_up_on=moved)
-    session.execute(statement, execution_options={"synchronize_session": False})
+    moved_to = moved(Lead.next_follow_up_on, len(planned.replaced))
+    statement = update(Lead).where(Lead.id == lead_id).values(next_follow_up_on=moved_to)
+    session.execute(statement, planned.parameters, execution_options={"synchronize_session": False})

@@ -12,6 +12,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import Customer
+from app.domain.next_follow_up import PlannedTask
 from app.domain.picklists import LeadStatus
 
 #: Meaning -> the field that a lead must have for a status of this meaning.
@@ -60,9 +61,9 @@ def add_task(session: Session, lead: Any, values: dict[str, Any], context: Chang
     """
     if values.get("task"):
         task = values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
-        due, stored = task.get("due_on"), lead.next_follow_up_on
-        if due is not None and not (stored is not None and context.now < stored <= due):
-            lead.next_follow_up_on = due
+        if task.get("due_on") is not None:
+            planned = PlannedTask(task["due_on"], context.now)
+            lead.next_follow_up_on = planned.next_after(lead.next_follow_up_on)
         tasks.create(session, task, context)
 
 
@@ -120,9 +121,7 @@ def find_or_create_customer(session: Session, lead: Any, context: ChangeContext)
 
 
 def _require_open_task(session: Session, transition: LeadTransition) -> None:
-    """Set the follow-up of the task that comes with the status, or raise RuleBroken if the lead has no open one."""
+    """Raise RuleBroken if no task comes with the status and the lead has no open one."""
     lead = transition.lead
-    if transition.values.get("task"):
-        lead.next_follow_up_on = transition.values["task"].get("due_on")
-    elif not (lead.id and tasks.open_tasks(session, lead_id=lead.id)):
+    if not (transition.values.get("task") or (lead.id and tasks.open_tasks(session, lead_id=lead.id))):
         raise tasks.missing_open_task(transition.new.label)

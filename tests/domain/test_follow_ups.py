@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import follow_ups
 from app.domain.base import RuleBroken
+from app.domain.next_follow_up import PlannedTask
 from tests import factories
 from tests.factories import DAY, HOUR, MINUTE, NOW
 
@@ -33,7 +34,7 @@ def test_the_leads_follow_up_is_the_next_one(session: Session, stored: Any, expe
     lead = factories.lead(session, factories.user(session, "ana", "Sales User"))
     lead.next_follow_up_on = stored
     session.flush()
-    follow_ups.set_follow_up(session, lead.id, NOW + DAY, NOW)
+    follow_ups.set_follow_up(session, lead.id, PlannedTask(NOW + DAY, NOW))
     session.refresh(lead)
     assert lead.next_follow_up_on == expected
 
@@ -67,6 +68,16 @@ def test_a_follow_up_has_a_title_and_a_time_ahead(values: Any, errors: Any) -> N
 )
 def test_a_follow_up_at_the_boundaries(session: Session, stored: Any, expected: datetime) -> None:
     rows = [factories.lead(session, next_follow_up_on=stored) for _ in range(2)]
-    follow_ups.set_follow_up(session, rows[0].id, NOW + DAY, NOW)
+    follow_ups.set_follow_up(session, rows[0].id, PlannedTask(NOW + DAY, NOW))
     session.expire_all()
     assert [each.next_follow_up_on for each in rows] == [expected, stored]
+
+
+@pytest.mark.parametrize("replaced", [(), (NOW + HOUR,), (NOW + 2 * DAY, NOW + HOUR)])
+@pytest.mark.parametrize("stored", [None, NOW - DAY, NOW, NOW + HOUR, NOW + 2 * HOUR, NOW + DAY, NOW + 2 * DAY])
+def test_a_row_in_memory_and_an_update_move_alike(session: Session, stored: Any, replaced: Any) -> None:
+    planned = PlannedTask(NOW + DAY, NOW, replaced)
+    lead = factories.lead(session, next_follow_up_on=stored)
+    follow_ups.set_follow_up(session, lead.id, planned)
+    session.expire_all()
+    assert lead.next_follow_up_on == planned.next_after(stored)

@@ -15,6 +15,7 @@ from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
+from app.domain.next_follow_up import PlannedTask
 from app.domain.picklists import TicketSubject
 from app.domain.tasks import Task
 from app.domain.telephony import call_cards
@@ -78,7 +79,7 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
     replaced = _replaced(session, call, outcome, context)
     if call.lead_id and outcome.follow_up_on is not None:  # before the note and the tasks share a lock of the lead
         due_times = [each.due_on for each in replaced if each.due_on is not None]
-        follow_ups.set_follow_up(session, call.lead_id, outcome.follow_up_on, context.now, due_times)
+        follow_ups.set_follow_up(session, call.lead_id, PlannedTask(outcome.follow_up_on, context.now, due_times))
     _write_note(session, call, outcome.note, context)
     if outcome.follow_up_on is None:
         return None

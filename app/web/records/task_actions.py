@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 
 from app.domain import follow_ups, task_actions
 from app.domain.base import Conflict
+from app.domain.next_follow_up import PlannedTask
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.generated_titles import shown_title
@@ -110,7 +111,7 @@ class TaskActions(Screen):
         self.service.change(session, row, {"status": "Done"}, viewer)
         if row.lead_id is not None:  # before the task is written and new rows refer to the lead, as in the service
             with session.no_autoflush:
-                follow_ups.set_follow_up(session, row.lead_id, values["due_on"], before)
+                follow_ups.set_follow_up(session, row.lead_id, PlannedTask(values["due_on"], before))
         if note:
             viewer.person.refuse_unless("Notes", "create")
             write_note(session, row, note, viewer)

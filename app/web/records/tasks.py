@@ -9,12 +9,13 @@ from flask import request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Integer, bindparam, case, update
+from sqlalchemy import Integer, bindparam, update
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import assignment, tasks
-from app.domain.base import RuleBroken, UtcDateTime
+from app.domain.base import RuleBroken
+from app.domain.next_follow_up import PlannedTask, moved
 from app.domain.notifications import notices
 from app.domain.notifications.reminder_preferences import REMINDER_MINUTES
 from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
@@ -101,8 +102,7 @@ class TaskService(RecordService):
         if lead and due:
             # Before anything refers to the lead: each new row would share a lock of the lead until the commit, so that
             # two people who plan tasks for it would wait for each other.
-            question = access.CachedStatement("follow up of a lead", partial(_earlier_follow_up, viewer.person))
-            access.change(session, question, {"lead": lead, "due": due})
+            _move_follow_up(session, lead, PlannedTask(due, viewer.now), viewer)
         task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._notify_assignee(session, task, viewer)
         return task
@@ -114,10 +114,10 @@ class TaskService(RecordService):
             self._refuse_assignee(session, values, viewer)
         offsets = reminder_offsets(viewer, row.assignee_id)
         tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets))
-        if row.lead_id and due and row.due_on not in (None, due):
-            question = access.CachedStatement("moved follow up of a lead", partial(_moved_follow_up, viewer.person))
+        if row.lead_id and row.due_on is not None and row.due_on != due:
+            planned = PlannedTask(row.due_on, viewer.now, () if due is None else (due,))
             with session.no_autoflush:  # the lead is locked before its tasks, as by who assigns it
-                access.change(session, question, {"lead": row.lead_id, "due": row.due_on, "former": due})
+                _move_follow_up(session, row.lead_id, planned, viewer)
         if row.assignee_id != before:
             self._notify_assignee(session, row, viewer)
 
@@ -145,24 +145,20 @@ def reminder_offsets(viewer: Viewer, user_id: int | None) -> tuple[int, ...]:
     return REMINDER_MINUTES if user_id is None else viewer.lookups.reminders.get(user_id, REMINDER_MINUTES)
 
 
-def _earlier_follow_up(person: access.Person) -> Any:
-    """The UPDATE of the next follow-up of a `lead` that the person sees, if it has none before `due`."""
-    table, due = Lead.__table__, bindparam("due", type_=UtcDateTime)
-    earlier = table.c.next_follow_up_on.is_(None) | (table.c.next_follow_up_on > due)
+def _move_follow_up(session: Session, lead_id: int, planned: PlannedTask, viewer: Viewer) -> None:
+    """As `follow_ups.set_follow_up`, by a statement that is compiled once for the viewer."""
+    replaced = len(planned.replaced)
+    make = partial(_follow_up_statement, viewer.person, replaced)
+    statement = access.CachedStatement(("next follow-up of a lead", replaced), make)
+    access.change(session, statement, {"lead": lead_id, **planned.parameters})
+
+
+def _follow_up_statement(person: access.Person, replaced: int) -> Any:
+    """The UPDATE of the next follow-up of a `lead` that the person sees."""
+    table = Lead.__table__
     of_lead = table.c.id == bindparam("lead", type_=Integer)
-    return update(table).where(of_lead, access.visible(person, Lead), earlier).values(next_follow_up_on=due)
-
-
-def _moved_follow_up(person: access.Person) -> Any:
-    """The UPDATE of the next follow-up of a `lead` that the person sees, if it was at the time of the task.
-
-    The condition stands in the value: in the WHERE, MariaDB would use its index, and lock that before the lead.
-    """
-    table, due = Lead.__table__, bindparam("due", type_=UtcDateTime)
-    of_lead = table.c.id == bindparam("lead", type_=Integer)
-    stored = table.c.next_follow_up_on
-    moved = case((stored == bindparam("former", type_=UtcDateTime), due), else_=stored)
-    return update(table).where(of_lead, access.visible(person, Lead)).values(next_follow_up_on=moved)
+    moved_to = moved(table.c.next_follow_up_on, replaced)
+    return update(table).where(of_lead, access.visible(person, Lead)).values(next_follow_up_on=moved_to)
 
 
 class TaskResource(Resource):
