@@ -24,7 +24,7 @@ from app.web.records import (
     dial_targets,
     inline_edit_fields,
     legal_hold_action,
-    next_steps,
+    open_tasks,
     record_form,
     related_lists,
     reveals,
@@ -114,7 +114,7 @@ def _body(
 ) -> dict[str, Any]:
     """The values, the next steps, the related rows and the composer."""
     labels = _labels_of(screen.record_table)
-    steps = next_steps.context(screen, wire, related, viewer)
+    steps = open_tasks.context(screen, wire, related, viewer)
     editable_names = inline_edit_fields.names_on_page(screen, wire["id"], viewer)
     if screen.status_picklist and not _may_leave_status(screen, wire, viewer):
         editable_names -= {"status"}
@@ -123,7 +123,7 @@ def _body(
         "strip": [{"name": name, "label": labels[name], "cell": cells[name]} for name in _strip_names(screen, cells)],
         "texts": _take_texts(screen, sections),
         "sections": sections,
-        "next_steps": steps,
+        "open_tasks": steps,
         "related": [part for part in related if steps is None or "open_tasks" not in part],
         "composer": composer.context(screen, wire, viewer),
     }

@@ -23,7 +23,7 @@ from app.web.records.lists.grouped_rows import GroupedList
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_groups import ListGroup
 from app.web.records.lists.list_page import count_url, list_page, title_of, url
-from app.web.records.next_steps import OVER
+from app.web.records.open_tasks import OVER
 
 #: Kinds that need a label on a card, because their value alone is not clear.
 _TITLED = ("moment", "date", "number")

@@ -1,4 +1,4 @@
-"""The next steps of a lead or ticket: its open tasks, shown above its timeline."""
+"""The open tasks of a lead or ticket, shown above its timeline: its next steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 4
 
 
 def context(screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any] | None:
-    """{tasks, has_more, is_missing} for records/_next_steps.html; None for records that have no open tasks.
+    """{tasks, has_more, is_missing} for records/_open_tasks.html; None for records that have no open tasks.
 
     `is_missing`: whether an open record has none, and the viewer could add one.
     """
