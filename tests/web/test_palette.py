@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.access import compiled_statements
 from app.models import SupportPage
-from app.web.workday import near_names
+from app.web.workday import mistyped_names
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.factories import NOW
@@ -90,7 +90,7 @@ def test_a_name_is_found_with_one_letter_mistyped(named: Crm, typed: str, title:
 
 def test_only_letters_that_are_taken_for_the_first_one_are_tried(named: Crm) -> None:
     with named.app.app_context():
-        found = [near_names.corrected(named.session, typed) for typed in ("benkataragh", "kenkataragh", "xyzzyx")]
+        found = [mistyped_names.corrected(named.session, typed) for typed in ("benkataragh", "kenkataragh", "xyzzyx")]
     assert found == ["venkataraghavan", "", ""]
 
 

@@ -42,7 +42,7 @@ from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import file_search
 from app.web.records.timelines import note_search
 from app.web.settings import settings_menu
-from app.web.workday import near_names
+from app.web.workday import mistyped_names
 from app.web.workday.sidebar import may_open
 
 #: Hits per group, and characters of a hit's title.
@@ -106,7 +106,7 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     if len(text) < _LEAST:
         return []
     groups = _groups(text, viewer)
-    other = near_names.corrected(db.session(), text) if not groups else ""
+    other = mistyped_names.corrected(db.session(), text) if not groups else ""
     return _groups_of_common(other, viewer) if other else groups
 
 
