@@ -29,6 +29,8 @@ KINDS = (
     "system",
     "proposal",
 )
+#: Characters of a note.
+MAX_NOTE_LENGTH = 20_000
 #: A note keeps all its earlier texts, so the number of edits is limited.
 MAX_EDITS = 20
 _BIG = BigInteger().with_variant(Integer, "sqlite")

@@ -14,6 +14,7 @@ from flask_appbuilder.security.sqla.models import Role, User
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain import timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.people.permissions import ModulePermission
 from app.domain.people.users import absence, available, has_role, is_on_leave
@@ -25,7 +26,6 @@ from app.domain.working_time import office_hours, office_schedule
 LASTS = timedelta(hours=12)
 #: The most people who are shown a call of an unknown number.
 MAX_PEOPLE = 50
-MAX_NOTE_LENGTH = 20_000
 
 
 class CallCard(Record):
@@ -91,7 +91,7 @@ def mark_changed(session: Session, call_id: int) -> None:
 
 def write_note(session: Session, card: CallCard, note: str, stamp: Stamp) -> None:
     """Store the note written so far. Raises RuleBroken for a text that is too long."""
-    if len(note) > MAX_NOTE_LENGTH:
+    if len(note) > timeline.MAX_NOTE_LENGTH:
         raise RuleBroken("This note is too long. Please shorten it to 20,000 characters.", "note")
     card.note = note or None
     card.stamp(stamp)

@@ -8,6 +8,7 @@ from flask import Flask, g
 from flask_babel import get_locale
 
 from app.csrf import token_of_request
+from app.domain.timeline import MAX_NOTE_LENGTH
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import request_time
 from app.web.core.localization.day_and_month_names import format_local_date
@@ -33,7 +34,7 @@ def install(app: Flask, menu: Menu) -> None:
     pages.globals.update(
         static_url=static_url, parts_url=script_texts.parts_url, csrf_token=token_of_request, get_locale=get_locale
     )
-    pages.globals.update(grouped=grouped, written=format_local_date)
+    pages.globals.update(grouped=grouped, written=format_local_date, MAX_NOTE_LENGTH=MAX_NOTE_LENGTH)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": html_parts.icon}
     app.extensions[MENU] = menu
     app.context_processor(_context)

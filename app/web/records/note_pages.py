@@ -11,11 +11,11 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
+from app.domain.timeline import MAX_NOTE_LENGTH
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields.base import clean_text
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
@@ -55,7 +55,7 @@ class NotesView(ModulePermissions, BaseView):
         line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:
-            text = clean_text(typed, "text", entry_texts.MAX_NOTE_LENGTH, has_lines=True)
+            text = notes.clean_note(typed, "text")
             if not text:
                 raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
             notes.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
@@ -122,7 +122,7 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
         "action": f"/notes/{line.id}",
         "text": typed,
         "error": sentence,
-        "most": entry_texts.MAX_NOTE_LENGTH,
+        "most": MAX_NOTE_LENGTH,
         "stored": stored if sentence and stored != typed else None,
         "back_url": f"{_PAGES[column]}{key}",
         "edited_on": line.edited_on.isoformat() if line.edited_on else "",

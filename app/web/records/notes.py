@@ -13,10 +13,16 @@ from app import access
 from app.domain import mentions, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.models import Activity, Customer, Lead, Ticket
+from app.web.core.fields.base import clean_text
 from app.web.core.viewer import Viewer
 
 #: Records that take notes: name in a URL -> (record, its column in Activity).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
+
+
+def clean_note(raw: Any, name: str) -> str | None:
+    """The normalized text of a note, or None if empty. Raises RuleBroken, at this field."""
+    return clean_text(raw, name, timeline.MAX_NOTE_LENGTH, has_lines=True)
 
 
 def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:

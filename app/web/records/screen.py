@@ -17,7 +17,7 @@ from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.declarations import pretty
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Field, clean_text
+from app.web.core.fields.base import Field
 from app.web.core.fields.relation_fields import OFFERED, label_of
 from app.web.core.queries.record_table import COUNT_CAP
 from app.web.core.queries.replica_lists import from_replica
@@ -323,7 +323,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
         if not self.timeline_column:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         viewer.person.refuse_unless("Notes", "create")
-        text = clean_text(request.form.get("body"), "body", 20_000, has_lines=True)
+        text = notes.clean_note(request.form.get("body"), "body")
         if not text:
             raise RuleBroken(_("Please enter a text."), "body")
         line = notes.write_note(db.session(), row, text, viewer)

@@ -11,15 +11,15 @@ from app.domain import follow_ups, task_actions
 from app.domain.base import Conflict
 from app.domain.next_follow_up import PlannedTask
 from app.domain.tasks import OPEN, Task
+from app.domain.timeline import MAX_NOTE_LENGTH
 from app.extensions import db
 from app.generated_titles import shown_title
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
-from app.web.core.fields.base import clean_text
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records.notes import unnotified_people, write_note
+from app.web.records.notes import clean_note, unnotified_people, write_note
 from app.web.records.screen import Screen
 from app.web.records.suggested_times import next_follow_up
 
@@ -106,7 +106,7 @@ class TaskActions(Screen):
         session = db.session()
         values = self.record_table.parse({"title": raw["title"], "due_on": raw["due_on"]}, "add", viewer)
         follow_ups.refuse_invalid_follow_up(values, viewer.now)
-        note = clean_text(raw["note"], "note", 20_000, has_lines=True)
+        note = clean_note(raw["note"], "note")
         before = max(viewer.now, row.due_on or viewer.now)
         self.service.change(session, row, {"status": "Done"}, viewer)
         if row.lead_id is not None:  # before the task is written and new rows refer to the lead, as in the service
@@ -126,7 +126,7 @@ class TaskActions(Screen):
             "kind": "textarea",
             "value": raw.get("note", ""),
             "errors": errors.get("note", []),
-            "maxlength": 20_000,
+            "maxlength": MAX_NOTE_LENGTH,
             "placeholder": _("Optional"),
         }
         due = named["due_on"].form_input(raw["due_on"], errors.get("due_on", []), viewer)

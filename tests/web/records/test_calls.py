@@ -155,6 +155,16 @@ def test_a_calls_page_shows_the_earlier_ones_with_the_number(crm: Crm, ana: User
 # --- the outcome
 
 
+def test_a_note_of_several_lines_comes_with_the_outcome_over_rest(
+    crm: Crm, ana: UserClient, make: Make, lead: Any
+) -> None:
+    call = make.call("ana", lead_id=lead.id)
+    body = {"outcome": "Interested", "note": "Wants an SIP\nCalls back"}
+    assert ana.rest("POST", f"call_log/{call.id}/outcome", body).status_code == 200
+    (line,) = crm.rows(select(Activity).where(Activity.kind == "note"))
+    assert line.payload["text"] == "Wants an SIP\nCalls back"
+
+
 def test_outcome_note_and_follow_up_in_one_post(crm: Crm, ana: UserClient, make: Make, lead: Any) -> None:
     call = make.call("ana", lead_id=lead.id)
     typed = {"outcome": "Interested", "note": "Wants an SIP", "when": "tomorrow", "cold": "1"}

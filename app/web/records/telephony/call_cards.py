@@ -19,13 +19,13 @@ from app.lib import phone
 from app.models import CallCard, CallLog, CallRequest, Customer, Lead, Ticket
 from app.outbox.call_delivery import EXPIRED, NOT_KNOWN
 from app.web.core.fab_access import current_viewer, sentence_header
-from app.web.core.fields.base import clean_text
 from app.web.core.localization.durations import span
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import dial_targets
+from app.web.records.notes import clean_note
 
 #: The argument of the URL of a call that takes the place of one of which nobody knows whether it was made.
 INSTEAD = "instead"
@@ -70,7 +70,7 @@ class CallCardRoutes:
     @page_route("/card/<int:key>/note", methods=["POST"])
     def card_note(self, key: int) -> Any:
         """Store the note written so far."""
-        note = clean_text(request.form.get("note"), "note", call_cards.MAX_NOTE_LENGTH, has_lines=True)
+        note = clean_note(request.form.get("note"), "note")
         call_cards.write_note(db.session(), _card(key)[0], note or "", current_viewer().stamp)
         db.session.commit()
         return Response(status=204)

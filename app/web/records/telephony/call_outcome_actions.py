@@ -16,6 +16,7 @@ from app.web.core.fields.base import clean_text
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.viewer import Viewer
 from app.web.records.close_tasks_field import chosen_tasks
+from app.web.records.notes import clean_note
 from app.web.records.tasks import reminder_offsets
 
 DUE = DateTimeField("follow_up_on", "", ())
@@ -43,7 +44,7 @@ def outcome_from_json(raw: dict[str, Any], viewer: Viewer) -> CallOutcome:
     closing = raw.get("close_tasks")
     return CallOutcome(
         clean_text(raw.get("outcome"), "outcome", 1000) or "",
-        clean_text(raw.get("note"), "note", 20_000),
+        clean_note(raw.get("note"), "note"),
         DUE.parse(raw.get("follow_up_on"), viewer),
         clean_text(raw.get("title"), "title", 200),
         raw.get("cold"),

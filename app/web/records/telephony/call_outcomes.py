@@ -26,6 +26,7 @@ from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import record_form
 from app.web.records.close_tasks_field import chosen_tasks, tasks_input
+from app.web.records.notes import clean_note
 from app.web.records.screen import Screen
 from app.web.records.telephony import call_link_targets
 from app.web.records.telephony.call_outcome_actions import DUE, day_end, log_outcome
@@ -268,7 +269,7 @@ def parse_form(viewer: Viewer) -> CallOutcome:
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
     chosen = form.get("when") or ""
     moment = moment_of(chosen, viewer) if chosen else DUE.parse(form.get("follow_up_on"), viewer)
-    note = clean_text(form.get("note"), "note", 20_000, has_lines=True)
+    note = clean_note(form.get("note"), "note")
     title = clean_text(form.get("title"), "title", 200)
     if note:
         viewer.person.refuse_unless("Notes", "create")

@@ -19,8 +19,6 @@ from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.records import mentions, notes, sla_fields
 
-#: Characters.
-MAX_NOTE_LENGTH = 20_000
 ICONS = {
     "note": "note",
     "comment": "message",

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import timeline
 from app.domain.base import RuleBroken
-from app.domain.timeline import KINDS, Activity
+from app.domain.timeline import KINDS, MAX_NOTE_LENGTH, Activity
 from app.models import Customer, Lead, Ticket
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer
@@ -48,7 +48,7 @@ class NoteText(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.max_length = entry_texts.MAX_NOTE_LENGTH
+        self.max_length = MAX_NOTE_LENGTH
 
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
