@@ -65,7 +65,7 @@ from app.web.realtime import live_events
 from app.web.records.timelines import composer
 from app.web.security import cors, head_requests, rate_limits, security_manager, session_cookie
 from app.web.settings import queue_page, settings_menu
-from app.web.workday import first_steps, sidebar
+from app.web.workday import first_steps, sidebar, snooze_choices
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -86,7 +86,9 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         template_context.install(app, sidebar.menu)
         request_start.install(app)
         response_headers.install(app)
-        app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS | chart_html.GLOBALS)
+        app.jinja_env.globals.update(
+            first_steps.GLOBALS | composer.GLOBALS | chart_html.GLOBALS | snooze_choices.GLOBALS
+        )
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)

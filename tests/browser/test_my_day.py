@@ -99,7 +99,7 @@ def test_a_key_counts_while_news_settle(rohan: UserBrowser) -> None:
     page.evaluate(NEWS)
     expect(page.locator(".day-row:not([data-leaves])", has_text="Second of the day")).to_have_count(1)
     page.keyboard.press("s")
-    expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 minutes")
+    expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 min")
 
 
 def test_a_step_is_undone_on_another_page_too(rohan: UserBrowser) -> None:
@@ -116,7 +116,7 @@ def test_put_off_by_key(rohan: UserBrowser) -> None:
     page = rohan.page
     focus(page, "Second of the day")
     page.keyboard.press("s")
-    expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 minutes")
+    expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 min")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("[data-part=soon]")).to_contain_text("Second of the day")

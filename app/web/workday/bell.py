@@ -30,7 +30,7 @@ from app.web.pages import page_frame
 from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in
 from app.web.workday import notice_deliveries
-from app.web.workday.notice_preferences import KIND_LABELS
+from app.web.workday.notice_kinds import KINDS
 
 #: Notices in the panel, and per page of all notices.
 PANEL_ROWS, PAGE_ROWS = 30, 50
@@ -172,7 +172,7 @@ def _page() -> dict[str, Any]:
     more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
     filters = {name: value for name, value in (("show", show), ("kind", kind)) if value}
     older = "/bell/?" + urlencode(filters | {"before": rows[-1].id}) if more else None
-    kinds = [(each, KIND_LABELS[each]) for each in notices.KINDS if each in KIND_LABELS]
+    kinds = [(each, KINDS[each].label) for each in notices.KINDS if each in KINDS]
     return {
         "days": _days(session, rows, viewer),
         "show": show,

@@ -23,6 +23,7 @@ from app.web.pages.cached_fragments import placeholder
 from app.web.pages.html_parts import cell_html, icon
 from app.web.pages.static_files import SPRITE, static_url
 from app.web.workday.my_day_rows import DayRow, RowAction, RowContent
+from app.web.workday.snooze_choices import CHOICES
 
 #: Rows whose HTML a process keeps, of about 2 kB each.
 MAX_KEPT = 1_000
@@ -63,14 +64,13 @@ class _Words(NamedTuple):
 
 @lru_cache
 def _words(_language: tuple[str, str | None]) -> _Words:
-    offered = (("15m", _("15 minutes")), ("1h", _("1 hour")), ("tomorrow", _("Tomorrow, 9:00")))
     return _Words(
         call=escape(_("Call")),
         snooze=escape(_("Snooze")),
         done=escape(_("Done")),
         next=escape(_("Done and follow up")),
         follow_up=escape(_("Follow up")),
-        times=tuple((value, escape(label)) for value, label in offered),
+        times=tuple((value, escape(str(label))) for value, label in CHOICES.items()),
     )
 
 

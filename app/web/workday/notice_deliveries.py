@@ -1,4 +1,4 @@
-"""Icons of notices, and the deliveries of a notice by channel."""
+"""The icon of a notice, the values of its sentence, and its deliveries by channel."""
 
 from __future__ import annotations
 
@@ -16,47 +16,12 @@ from app.models import Delivery
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
-
-#: kind -> (icon, tone); a bell for any other kind.
-ICONS = {
-    "assigned": ("user-check", "blue"),
-    "unassigned": ("user-share", "gray"),
-    "task_assigned": ("checkbox", "blue"),
-    "task_taken": ("repeat", "gray"),
-    "task_due": ("alarm", "amber"),
-    "task_overdue": ("alarm", "red"),
-    "exhausted": ("alert-triangle", "red"),
-    "mention": ("at", "violet"),
-    "comment": ("message-2", "teal"),
-    "request": ("clipboard-check", "amber"),
-    "request_approved": ("circle-check", "green"),
-    "request_rejected": ("circle-x", "red"),
-    "request_expired": ("hourglass", "gray"),
-    "request_withdrawn": ("arrow-back-up", "gray"),
-    "link": ("link", "amber"),
-    "link_confirmed": ("link", "green"),
-    "rekyc": ("calendar-event", "amber"),
-    "sla_warning": ("clock-hour-4", "amber"),
-    "sla_breach": ("flag", "red"),
-    "sla_escalated": ("trending-up", "red"),
-    "missed_call": ("phone-x", "red"),
-    "message": ("message", "blue"),
-    "status": ("arrow-right", "slate"),
-    "job_lag": ("server", "red"),
-    "audit": ("shield-check", "red"),
-    "backup": ("database", "red"),
-    "health": ("heart-rate-monitor", "amber"),
-    "webhook": ("webhook", "red"),
-    "export": ("file-export", "blue"),
-    "import": ("file-import", "blue"),
-    "report": ("chart-pie", "amber"),
-    "security": ("shield-lock", "amber"),
-}
+from app.web.workday import notice_kinds
 
 
 def icon_of(row: Any) -> dict[str, str]:
     """{icon, tone} of a notice; a late reminder is red."""
-    icon, tone = ICONS.get(row.kind, ("bell", "gray"))
+    _label, icon, tone = notice_kinds.KINDS.get(row.kind, ("", "bell", "gray"))
     is_late = row.kind == "task_due" and int((row.payload or {}).get("minutes", 0)) < 0
     return {"icon": icon, "tone": "red" if is_late else tone}
 

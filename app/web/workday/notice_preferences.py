@@ -20,78 +20,8 @@ from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
 from app.web.security.sessions import signed_in
+from app.web.workday.notice_kinds import GROUPS
 
-#: kind -> label.
-KIND_LABELS = {
-    "assigned": _l("A lead or ticket is assigned to me"),
-    "unassigned": _l("One of my leads or tickets is reassigned"),
-    "task_assigned": _l("A task is assigned to me"),
-    "task_taken": _l("One of my overdue tasks is reassigned"),
-    "task_due": _l("One of my tasks is due soon"),
-    "task_overdue": _l("One of my tasks is overdue"),
-    "status": _l("The status of one of my records changes"),
-    "missed_call": _l("I missed a call"),
-    "message": _l("A customer writes in one of my conversations"),
-    "request": _l("A request is waiting for my decision"),
-    "request_approved": _l("A request is approved"),
-    "request_rejected": _l("A request is rejected"),
-    "request_expired": _l("One of my requests expires"),
-    "request_withdrawn": _l("A request is withdrawn"),
-    "link": _l("A record waits for its link to one of my customers"),
-    "link_confirmed": _l("One of my records is linked to its customer"),
-    "rekyc": _l("The KYC of one of my customers has to be renewed"),
-    "sla_warning": _l("A response or resolution is due soon"),
-    "sla_breach": _l("A response or resolution is overdue"),
-    "sla_escalated": _l("An overdue record in my team is escalated to me"),
-    "mention": _l("Someone mentions me in a note"),
-    "comment": _l("Someone adds a note to one of my records"),
-    "exhausted": _l("No one is available for an overdue task"),
-    "job_lag": _l("Background jobs are delayed"),
-    "audit": _l("The audit log was altered"),
-    "backup": _l("A backup or a restore drill failed or is late"),
-    "health": _l("A health limit is exceeded, or met again"),
-    "webhook": _l("A webhook was paused or turned off"),
-    "export": _l("An export of mine is ready, or failed"),
-    "report": _l("A report of mine couldn't be sent to somebody, or was paused"),
-    "security": _l("My two-factor sign-in changes, or a recovery code is used"),
-    "import": _l("An import of mine is finished, or one gives me records"),
-}
-#: (title, kinds), in display order; kinds in no group come last.
-GROUPS = (
-    (
-        _l("My work"),
-        (
-            "assigned",
-            "unassigned",
-            "task_assigned",
-            "task_taken",
-            "task_due",
-            "task_overdue",
-            "status",
-            "missed_call",
-            "message",
-            "rekyc",
-            "export",
-            "import",
-            "report",
-        ),
-    ),
-    (
-        _l("Requests"),
-        (
-            "request",
-            "request_approved",
-            "request_rejected",
-            "request_expired",
-            "request_withdrawn",
-            "link",
-            "link_confirmed",
-        ),
-    ),
-    (_l("Service levels"), ("sla_warning", "sla_breach", "sla_escalated")),
-    (_l("Notes"), ("mention", "comment")),
-    (_l("System"), ("security", "exhausted", "job_lag", "backup", "audit", "health", "webhook")),
-)
 #: channel -> (label, icon, description).
 CHANNELS = {
     "bell": (_l("Bell"), "bell", _l("counted as unread")),
@@ -153,20 +83,10 @@ class NoticePreferencesView(BaseView):
 
 
 def _groups(table: Table) -> list[dict[str, Any]]:
-    placed = {kind for _title, kinds in GROUPS for kind in kinds}
-    rest = (_l("Others"), tuple(kind for kind in notices.KINDS if kind not in placed))
-    made = [
-        {
-            "title": title,
-            "rows": [
-                {"kind": kind, "name": KIND_LABELS.get(kind, kind), "on": table[kind]}
-                for kind in kinds
-                if kind in table
-            ],
-        }
-        for title, kinds in (*GROUPS, rest)
+    return [
+        {"title": title, "rows": [{"kind": kind, "name": kinds[kind].label, "on": table[kind]} for kind in kinds]}
+        for title, kinds in GROUPS
     ]
-    return [group for group in made if group["rows"]]
 
 
 def _posted() -> Table:

@@ -19,8 +19,8 @@ from app.domain.notifications import notices
 from app.domain.notifications.notices import KINDS
 from app.models import Delivery, Notification
 from app.notice_texts import TEXTS, text_of
+from app.web.workday import notice_kinds
 from app.web.workday.bell import PAGE_ROWS, snooze_end
-from app.web.workday.notice_deliveries import ICONS
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
@@ -42,7 +42,7 @@ def said(kind: str, **more: object) -> str:
 
 @each_case("kind", KINDS)
 def test_every_kind_has_its_icon_and_names_the_actor(speaking: Any, kind: Any) -> None:
-    assert kind in ICONS
+    assert kind in notice_kinds.KINDS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
     assert named.endswith(".") and "%(" not in named
 
