@@ -25,8 +25,8 @@ from app.web.dashboards.widget_kinds import (
     Widget,
 )
 from app.web.records.call_fields import STATUS_WORDS
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.lists.figure_labels import LABELS
+from app.web.records.message_words import CHANNEL_WORDS, STATE_WORDS
 
 
 def _number(name: str, help_: Any = None) -> NumberWidget:

@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import ChannelAccount, Role, TicketSubject, User
 from app.web.core.fab_access import parse_integer
 from app.web.core.localization.languages import translate_text
-from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.message_words import CHANNEL_WORDS
 
 #: Prefix of the fields that are settings of the kind.
 PREFIX = "set."

@@ -19,8 +19,7 @@ from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fab_access import Refusal, parse_integer
 from app.web.core.fields.base import clean_text
 from app.web.core.fields.plain_inputs import PLAIN_INPUT
-from app.web.records.conversation_list import CHANNEL_WORDS
-from app.web.records.messages import PURPOSE_WORDS
+from app.web.records.message_words import CHANNEL_WORDS, PURPOSE_WORDS
 
 FIELD_WORDS = {
     "first_name": _l("First name"),

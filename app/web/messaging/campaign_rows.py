@@ -27,8 +27,8 @@ from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.messaging.campaign_form import accounts_named, first_account
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
-from app.web.records.messages import COLORS, PURPOSE_WORDS
+from app.web.records.message_words import CHANNEL_WORDS, PURPOSE_WORDS, STATE_WORDS
+from app.web.records.messages import COLORS
 
 #: Recipients of one page.
 PAGE = 50

@@ -36,8 +36,8 @@ from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route
 from app.web.records.call_fields import CallNumberField
-from app.web.records.conversation_list import CHANNEL_WORDS, shown_peer
-from app.web.records.messages import PURPOSE_WORDS
+from app.web.records.conversation_list import shown_peer
+from app.web.records.message_words import CHANNEL_WORDS, PURPOSE_WORDS
 from app.web.records.screen import Screen
 
 CONSENT_CHANNELS = {**CHANNEL_WORDS, "voice": _l("Calls")}

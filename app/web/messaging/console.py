@@ -29,7 +29,8 @@ from app.web.messaging.channel_accounts import find_account, refuse_non_admin
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.attachments.message_uploads import clean_name
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
+from app.web.records.conversation_list import shown_peer
+from app.web.records.message_words import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.messages import COLORS
 
 #: Messages that are shown.

@@ -24,7 +24,7 @@ from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.messaging import mail_composer, mail_display, reply_form
 from app.web.messaging.reply_form_parts import author_of, opt_out_warning, quote_of, reactions_of
-from app.web.records import conversation_list, dial_targets, message_files
+from app.web.records import conversation_list, dial_targets, message_files, message_words
 from app.web.records.timelines import message_entries
 
 #: Messages that a page shows at first; older ones are loaded on request.
@@ -41,8 +41,8 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "id": conversation.id,
         "url": f"/inbox/{conversation.id}",
         "name": name,
-        "icon": conversation_list.ICONS.get(conversation.channel, "message"),
-        "channel_label": conversation_list.channel_label(conversation.channel),
+        "icon": message_words.CHANNEL_ICONS.get(conversation.channel, "message"),
+        "channel_label": message_words.channel_label(conversation.channel),
         "peer": conversation_list.shown_peer(conversation.channel, conversation.peer, viewer),
         "account": account_name(session, conversation.account_id),
         "records": conversation_list.records_of(session, conversation),
@@ -252,8 +252,8 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
         "id": None,
         "url": f"/inbox/to/{kind}/{row.id}?channel={channel}",
         "name": name,
-        "icon": conversation_list.ICONS[channel],
-        "channel_label": conversation_list.channel_label(channel),
+        "icon": message_words.CHANNEL_ICONS[channel],
+        "channel_label": message_words.channel_label(channel),
         "peer": number,
         "records": [],
         "actions": [],

@@ -31,7 +31,7 @@ from app.web.core.views.record_service import RecordService
 from app.web.messaging import record_from_conversation
 from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
-from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.message_words import CHANNEL_WORDS
 from app.web.records.messages import MessageResource, seen_by
 
 #: Messages of a thread in one response.

@@ -23,7 +23,7 @@ from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
 from app.web.messaging import conversation_page, reply_form, reply_status
 from app.web.pages.routes import page_route
-from app.web.records import conversation_list
+from app.web.records import message_words
 from app.web.records.attachments import message_uploads
 from app.web.records.messages import peer_of_record, seen_by
 
@@ -64,7 +64,7 @@ class WriteRoutes:
                 status, sentence, _errors = refusal(broken)
                 more = {"typed": request.form, "files": files.kept, "error": sentence}
                 return _form(kind, record(kind, pk), channel, more), status
-        label = conversation_list.channel_label(channel)
+        label = message_words.channel_label(channel)
         flash(_("The message is on its way by %(channel)s.", channel=label), "success")
         target = local_path(request.form.get("back")) or f"{PAGES[kind]}{row.id}"
         if request.headers.get("HX-Request"):

@@ -30,7 +30,8 @@ from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.messaging.channel_accounts import refuse_non_admin
 from app.web.pages.routes import page_route
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
+from app.web.records.conversation_list import shown_peer
+from app.web.records.message_words import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.messages import COLORS
 
 #: Rows of each list.

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -24,49 +23,13 @@ from app.web.core.fields.contact_field_types import initials
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.viewer import Viewer
+from app.web.records.message_words import CHANNEL_ICONS, SIGNS, channel_label, state_label
 
 PAGE = 40
 #: The highest count of a folder.
 MAX_COUNTED = 100
 #: Characters of the newest message that a row shows.
 MAX_SNIPPET = 90
-#: Channel -> its label.
-CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _l("Email")}
-ICONS = {"whatsapp": "brand-whatsapp", "sms": "message-2", "email": "mail"}
-#: State of a message -> its label, on every page and over REST.
-STATE_WORDS = {
-    "noted": _l("Noted by hand"),
-    "queued": _l("Waiting to be sent"),
-    "sending": _l("Being sent"),
-    "unknown": _l("Unknown whether it arrived"),
-    "sent": _l("Sent"),
-    "delivered": _l("Delivered"),
-    "read": _l("Read"),
-    "failed": _l("Not sent"),
-    "canceled": _l("Canceled"),
-}
-#: State of an outgoing message -> (icon, tone) before its text.
-SIGNS = {
-    "noted": ("pencil", "teal"),
-    "queued": ("clock", "gray"),
-    "sending": ("clock", "gray"),
-    "unknown": ("question-mark", "orange"),
-    "sent": ("check", "gray"),
-    "delivered": ("checks", "gray"),
-    "read": ("checks", "blue"),
-    "failed": ("alert-circle", "red"),
-    "canceled": ("x", "gray"),
-}
-
-
-def channel_label(channel: str) -> str:
-    """The label of the channel."""
-    return str(CHANNEL_WORDS.get(channel, channel))
-
-
-def state_label(state: str) -> str:
-    """The label of a message's state."""
-    return str(STATE_WORDS.get(state, state))
 
 
 # --- folders
@@ -256,7 +219,7 @@ def _row(row: Any, name: str, viewer: Viewer, here: Any, chosen: dict[str, str])
         "url": f"/inbox/{conversation.id}?{urlencode(chosen)}",
         "name": name,
         "initials": initials(name) if any(sign.isalpha() for sign in name) else "#",
-        "icon": ICONS.get(conversation.channel, "message"),
+        "icon": CHANNEL_ICONS.get(conversation.channel, "message"),
         "channel_label": channel_label(conversation.channel),
         "at": moment_cell(conversation.last_message_on, viewer),
         "snippet": _snippet(message),

@@ -34,7 +34,7 @@ from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records import mails, message_text_search
 from app.web.records.call_fields import CallNumberField
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.message_words import CHANNEL_WORDS, PURPOSE_WORDS, STATE_WORDS
 from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
 
@@ -50,7 +50,6 @@ COLORS = {
     "canceled": "gray",
 }
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
-PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
 
 
 class VariablesField(Field):

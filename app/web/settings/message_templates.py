@@ -17,15 +17,10 @@ from app.models import MessageTemplate
 from app.web.core.fab_access import current_viewer
 from app.web.messaging import template_variables
 from app.web.pages.hardened_view import select_field
-from app.web.records.messages import PURPOSE_WORDS
+from app.web.records.message_words import CHANNEL_WORDS, PURPOSE_WORDS
 from app.web.settings.picklists import PicklistScreen
 
-_CHANNELS = [
-    ("whatsapp", "WhatsApp"),
-    ("sms", "SMS"),
-    ("email", lazy_gettext("Email")),
-    ("note", lazy_gettext("Note")),
-]
+_CHANNELS = [*CHANNEL_WORDS.items(), ("note", lazy_gettext("Note"))]
 
 
 def _with_example(body: str) -> str:

@@ -25,8 +25,8 @@ from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal
 from app.web.core.localization.languages import translate_text
 from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings_form
+from app.web.records.message_words import CHANNEL_WORDS
 
-NAMES = {"sms": "SMS", "whatsapp": "WhatsApp"}
 #: A record and a number as long as any, with which a template is tried out before it is stored.
 LONG_RECORD, INDIAN_NUMBER = "CRM-CUSTOMER-2026-0000000", "+919800000000"
 Ways = dict[str, dict[str, int]]
@@ -45,8 +45,11 @@ class NoticeChannelsView(SettingsFormPage):
         session = db.session()
         stored = _stored(session)
         sections = [
-            {"title": name, "fields": _fields(session, channel, stored.get(channel, {}), posted, refused.errors)}
-            for channel, name in NAMES.items()
+            {
+                "title": str(CHANNEL_WORDS[channel]),
+                "fields": _fields(session, channel, stored.get(channel, {}), posted, refused.errors),
+            }
+            for channel in notices.TEXT_CHANNELS
         ]
         title, version = _("Notifications by SMS and WhatsApp"), fab_access.content_hash(stored)
         form = settings_form(title, "/settings/notice-channels/", sections, version)
@@ -85,7 +88,7 @@ def _posted(session: Session) -> Ways:
     """The posted accounts and templates, of channels that have both. Raises RuleBroken."""
     ways: Ways = {}
     errors: dict[str, list[str]] = {}
-    for channel in NAMES:
+    for channel in notices.TEXT_CHANNELS:
         given = {part: request.form.get(f"{channel}_{part}", "").strip() for part in ("account", "template")}
         if not any(given.values()):
             continue

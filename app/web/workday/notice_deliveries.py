@@ -16,6 +16,7 @@ from app.models import Delivery
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
+from app.web.records.message_words import CHANNEL_ICONS, channel_label
 from app.web.workday import notice_kinds
 
 
@@ -57,8 +58,8 @@ def delivery_lines(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) ->
     ]
     set_up = viewer.lookups.business[business_settings.NOTICE_CHANNELS]
     return lines + [
-        {"icon": icon, "label": label} | _sent_line(deliveries.get(channel), viewer)
-        for channel, label, icon in (("sms", "SMS", "message"), ("whatsapp", "WhatsApp", "brand-whatsapp"))
+        {"icon": CHANNEL_ICONS[channel], "label": channel_label(channel)} | _sent_line(deliveries.get(channel), viewer)
+        for channel in notices.TEXT_CHANNELS
         if channel in set_up or channel in deliveries
     ]
 

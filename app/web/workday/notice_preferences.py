@@ -19,6 +19,7 @@ from app.extensions import db
 from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
+from app.web.records.message_words import CHANNEL_ICONS, CHANNEL_WORDS
 from app.web.security.sessions import signed_in
 from app.web.workday.notice_kinds import GROUPS
 
@@ -26,9 +27,8 @@ from app.web.workday.notice_kinds import GROUPS
 CHANNELS = {
     "bell": (_l("Bell"), "bell", _l("counted as unread")),
     "screen": (_l("On screen"), "device-desktop", _l("pops up")),
-    "email": (_l("Email"), "mail", _l("sent to my address")),
-    "sms": ("SMS", "message", _l("sent to my mobile")),
-    "whatsapp": ("WhatsApp", "brand-whatsapp", _l("sent to my mobile")),
+    "email": (CHANNEL_WORDS["email"], CHANNEL_ICONS["email"], _l("sent to my address")),
+    **{each: (CHANNEL_WORDS[each], CHANNEL_ICONS[each], _l("sent to my mobile")) for each in notices.TEXT_CHANNELS},
 }
 Table = dict[str, dict[str, bool]]
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from app.web.core.urls.record_references import RECORDS
 from app.web.core.viewer import Viewer
 from app.web.pages.cached_fragments import placeholder, render_cached
+from app.web.records.message_words import CHANNEL_ICONS, CHANNEL_WORDS
 
 #: Records whose pages have a composer -> their name in URLs.
 KINDS = {record: kind for kind, record in RECORDS.items()}
@@ -113,8 +114,8 @@ def _message_parts(kind: str, key: Any) -> list[dict[str, Any]]:
     return [
         {
             "name": "whatsapp",
-            "label": "WhatsApp",
-            "icon": "brand-whatsapp",
+            "label": CHANNEL_WORDS["whatsapp"],
+            "icon": CHANNEL_ICONS["whatsapp"],
             "key": "w",
             "url": f"{base}whatsapp",
             "part_url": f"{part}whatsapp",
@@ -122,8 +123,8 @@ def _message_parts(kind: str, key: Any) -> list[dict[str, Any]]:
         },
         {
             "name": "sms",
-            "label": "SMS",
-            "icon": "message-2",
+            "label": CHANNEL_WORDS["sms"],
+            "icon": CHANNEL_ICONS["sms"],
             "url": f"{base}sms",
             "part_url": f"{part}sms",
             "start": _("Write an SMS …"),

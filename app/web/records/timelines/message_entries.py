@@ -19,7 +19,7 @@ from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.viewer import Viewer
-from app.web.records import conversation_list, message_files
+from app.web.records import conversation_list, message_files, message_words
 
 #: Characters of a text that are shown at once, and after a click; the conversation has all of it.
 MAX_TEXT, MAX_REST = 1200, 20_000
@@ -100,7 +100,7 @@ def _line(row: Any, quote: str | None, files: list[dict[str, Any]], viewer: View
     return {
         "headline": _headline(row),
         "is_sentence": row.direction == "in",
-        "icon": conversation_list.ICONS.get(row.channel, "send"),
+        "icon": message_words.CHANNEL_ICONS.get(row.channel, "send"),
         "tone": sign["tone"] if sign and is_bad else "",
         "subject": row.subject,
         "body": "\n".join(part for part in (f"↩ {quote}" if quote else "", shown, reacted) if part),
@@ -153,7 +153,7 @@ def _mail_actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _headline(row: Any) -> str:
-    channel = conversation_list.channel_label(row.channel)
+    channel = message_words.channel_label(row.channel)
     if row.direction == "in" and (row.native or {}).get("automatic"):
         return _("%(channel)s received: an automatic reply", channel=channel)
     if row.direction == "in":
@@ -161,7 +161,7 @@ def _headline(row: Any) -> str:
     if row.state == "noted":
         return _("noted a sent message (%(channel)s)", channel=channel)
     by = channel.lower() if row.channel == "email" else channel
-    return _("wrote by %(channel)s · %(state)s", channel=by, state=conversation_list.state_label(row.state))
+    return _("wrote by %(channel)s · %(state)s", channel=by, state=message_words.state_label(row.state))
 
 
 # --- files
@@ -181,7 +181,7 @@ def files_of(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
 def _file(row: Any, viewer: Viewer) -> dict[str, Any]:
     shown = message_files.view(SimpleNamespace(id=row.message_id), row.place, row.media[row.place], row)
     card = viewer.lookups.person(row.created_by_id) if row.direction == "out" else None
-    channel = conversation_list.channel_label(row.channel)
+    channel = message_words.channel_label(row.channel)
     return shown | {
         "id": row.id,
         "size": row.size,
