@@ -219,6 +219,26 @@ def test_a_card_is_moved(rohan: UserBrowser, lead: str) -> None:
     assert rohan.complaints == []
 
 
+def test_a_board_is_not_drawn_anew_behind_a_dialog(rohan: UserBrowser, lead: str) -> None:
+    keys, page = Keys(rohan), rohan.tab
+    rohan.go(f"/leads/?layout=board&q={lead}")
+    title, dialog = page.locator("[data-card] .card-title"), page.locator("#dialog-page")
+    held: list[Any] = []
+    page.route("**/leads/?layout=board*", lambda route: held.append(route))
+    title.focus()
+    with page.expect_request(lambda request: "layout=board" in request.url):
+        page.evaluate("dispatchEvent(new Event('crm:board'))")
+    keys.press("m")
+    expect(dialog).to_be_visible()
+    title.evaluate("(each) => { each.dataset.old = ''; }")  # so that the answer differs
+    with page.expect_response(lambda answer: "layout=board" in answer.url):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    keys.press("Escape")
+    expect(page.locator("[data-card] .card-title[data-old]")).to_be_focused()
+    assert rohan.complaints == []
+
+
 def test_rows_are_chosen_and_changed_together(rohan: UserBrowser) -> None:
     mark = f"Buendel{phone()}"
     for _ in range(3):
