@@ -1,5 +1,8 @@
 // Calls: a click on Call rings one's own phone; the card of a call stands on every page, and asks for the outcome at its end.
 // The server says which calls are on; this file only asks, shows and counts the seconds.
+import { send, style } from './call_requests.js';
+import './recording_player.js';
+
 const home = document.querySelector('[data-calls]');
 const said = document.createElement('p');
 const list = document.createElement('div');
@@ -14,15 +17,6 @@ const seen = () => document.visibilityState === 'visible';
 const toast = (text) => dispatchEvent(new CustomEvent('crm:toast', { detail: { text } }));
 const shown = () => [...list.querySelectorAll('[data-card]')];
 
-// --- asking the server
-async function send(url, body) {
-  const token = document.querySelector('meta[name="csrf-token"]')?.content || '';
-  const headers = { 'HX-Request': 'true', 'X-CSRFToken': token };
-  let answer;
-  try { answer = await fetch(url, { method: body ? 'POST' : 'GET', body, headers, credentials: 'same-origin', redirect: 'error' }); } catch { throw new Error(document.querySelector('[data-toasts]').dataset.offline); }
-  if (!answer.ok) throw Object.assign(new Error(decodeURIComponent(answer.headers.get('X-Sentence') || '')), { instead: answer.headers.get('X-Instead') });
-  return answer.text();
-}
 async function load() {
   clearTimeout(poll);
   const mine = ++asks;
@@ -47,16 +41,6 @@ function offer(sentence, url) {
 }
 function later(wait) { clearTimeout(poll); poll = setTimeout(load, wait); }
 
-// --- showing
-const sheets = {};
-function style(href) {
-  if (!href || document.querySelector(`link[href="${CSS.escape(href)}"], link[href="${href}"]`)) return Promise.resolve();
-  sheets[href] ??= new Promise((done) => {
-    const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, onload: done, onerror: done });
-    document.head.append(sheet);
-  });
-  return sheets[href];
-}
 async function show(html) {
   if (html.includes('data-card')) await style(home.dataset.css);
   const states = new Map(shown().map((card) => [card.dataset.card, card.dataset.said]));
@@ -164,12 +148,3 @@ if (home) {
   setInterval(tick, 1000);
   if ('open' in home.dataset) load();
 }
-
-// --- recordings are played at the speed that was chosen
-document.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-speed]');
-  const player = button?.closest('[data-player]');
-  if (!player) return;
-  player.querySelector('audio').playbackRate = Number(button.dataset.speed);
-  player.querySelectorAll('[data-speed]').forEach((each) => each.setAttribute('aria-pressed', String(each === button)));
-});

@@ -1,17 +1,12 @@
 // Files of a record: chosen, dropped or pasted; sent two at a time with progress and cancel; shown large; fresh for everybody.
 // Without this file the plain form sends them.
-import { fill, icon } from './markup.js';
+import './file_viewer.js';
+import { fill, icon, made } from './markup.js';
 
 const panel = () => document.querySelector('[data-files][data-url]:not(.write-files)');
 const AT_ONCE = 2;
 const waiting = [];
 let running = 0;
-
-function made(tag, more, ...inside) {
-  const item = Object.assign(document.createElement(tag), more);
-  item.append(...inside);
-  return item;
-}
 
 // --- the list again: after uploads, and when somebody else has changed it
 let again = null;
@@ -151,22 +146,4 @@ document.addEventListener('paste', (event) => {
   if (!files?.length || event.defaultPrevented || !canAdd()) return;
   event.preventDefault();
   take(files, panel().dataset.url, true);
-});
-
-// --- shown large
-document.addEventListener('click', (event) => {
-  const opener = event.target.closest('[data-pdf-open], [data-picture-open]');
-  if (!opener || event.ctrlKey || event.metaKey) return;
-  event.preventDefault();
-  const { pdfOpen, pictureOpen } = opener.dataset;
-  const name = opener.dataset.name || opener.closest('.file-row').querySelector('.clip').textContent;
-  const close = made('button', { type: 'button', className: 'btn-bare' }, icon('x'));
-  close.setAttribute('aria-label', panel().dataset.cancel);
-  const shown = pdfOpen ? made('iframe', { src: pdfOpen, title: name }) : made('img', { src: pictureOpen, alt: name });
-  const dialog = made('dialog', { className: 'dialog file-dialog' }, made('header', {}, made('span', { className: 'clip strong', textContent: name }), made('a', { className: 'btn-bare', href: opener.href, download: '' }, icon('download')), close), shown);
-  close.addEventListener('click', () => dialog.close());
-  dialog.addEventListener('click', (click) => { if (click.target === dialog) dialog.close(); });
-  dialog.addEventListener('close', () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
 });

@@ -7,3 +7,9 @@ export function icon(name) {
   return made;
 }
 export const fill = (text, value) => text.replace('{}', value);
+/** An element with these properties, and what is in it. */
+export function made(tag, more, ...inside) {
+  const item = Object.assign(document.createElement(tag), more);
+  item.append(...inside);
+  return item;
+}

@@ -34,7 +34,7 @@ document.addEventListener('htmx:beforeRequest', ({ detail: { elt, xhr } }) => {
 });
 document.addEventListener('htmx:afterRequest', ({ detail }) => steps.delete(detail.xhr));
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
-  // A refresh from before the step; the response of the step is newer. One that waits (shell.js) moves no focus.
+  // A refresh from before the step; the response of the step is newer. One that waits (htmx_requests.js) moves no focus.
   if (detail.target.id === 'day-parts' && (steps.size || !detail.shouldSwap)) { detail.shouldSwap = false; place = null; }
   // Refused input is returned as the form with the input.
   if (detail.xhr.status === 422 && detail.target.id === 'day-form' && detail.xhr.responseText.includes('day-form-title')) {

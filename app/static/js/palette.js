@@ -1,7 +1,9 @@
 // The palette: Ctrl+K (caught in theme.js) or the search field opens it. Commands and pages are those of the menus of this page, so that
 // it offers what the person may do; records come from the server while one types.
 import { open as openSheet, sentenceOf } from './dialogs.js';
-import { colleagues, nameIn, target } from './palette_assign.js';
+import { assignment, colleagues } from './palette_assign.js';
+import { commands, fits, iconOf, pages, placeOf } from './palette_commands.js';
+import { group } from './palette_lines.js';
 import { MOST as MOST_RECENT, forget, recentOf, remember } from './recent_records.js';
 
 const WAIT = 120; // ms without a key before the server is asked
@@ -12,44 +14,11 @@ const list = dialog.querySelector('[role=listbox]');
 const note = dialog.querySelector('.palette-note');
 const words = dialog.dataset;
 const $$ = (selector) => [...document.querySelectorAll(selector)];
-const textOf = (element) => { const copy = element.cloneNode(true); copy.querySelectorAll('kbd, .count').forEach((each) => each.remove()); return copy.textContent.trim(); };
-const placeOf = (url) => document.querySelector(`#sidebar a[href^="${CSS.escape(url.split('/').slice(0, 2).join('/'))}/"]`); // its list, in the menu
-const iconOf = (element) => element?.querySelector('.icon')?.cloneNode(true);
 
 // --- recent records
 const recent = () => recentOf(words.user);
 remember(words.user);
 document.addEventListener('submit', ({ target: form }) => { if (form.getAttribute('action') === '/logout/') forget(); }, true);
-
-// --- what the page itself offers
-const pageItem = (link) => ({ text: words.go.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link) });
-function commands() {
-  const withinSentence = (name) => (/^.\p{Lu}/u.test(name) ? name : name.charAt(0).toLowerCase() + name.slice(1));
-  const made = $$('a[data-new]').map((link) => ({ text: words.newWord.replace('{}', withinSentence(textOf(link))), url: link.getAttribute('href'), icon: iconOf(link), isQuick: 'quickOpen' in link.dataset }));
-  const own = $$('.person-menu > a.menu-item:not([lang])').map((link) => ({ text: textOf(link), url: link.getAttribute('href'), icon: iconOf(link) }));
-  const theme = document.querySelector('[data-theme-choice] legend')?.textContent;
-  const looks = $$('[data-theme-choice] button').map((button) => ({ text: `${theme}: ${button.title}`, act: () => button.click(), icon: iconOf(button) }));
-  const rest = $$('.person-menu > button.menu-item, .person-menu form button').map((button) => ({ text: textOf(button), act: () => button.click(), icon: iconOf(button) }));
-  const about = target(words);
-  const assigning = about ? [{ text: words.assignAsk.replace('{}', about.name), typing: `${words.assignVerb} ` }] : [];
-  return [...made, ...assigning, ...own, ...looks, ...rest];
-}
-/** What is to be assigned, and the typed name, where "assign …" is typed. */
-function assignment(typed) {
-  const name = nameIn(typed, words);
-  const about = name ? target(words) : null;
-  return about && { about, name };
-}
-function pages() {
-  const links = $$('#sidebar a.side-link');
-  const boards = links.filter((link) => link.dataset.boardUrl).map((link) => ({ text: `${textOf(link)}: ${words.boardWord}`, url: link.dataset.boardUrl, icon: iconOf(link) }));
-  return [...links.map(pageItem), ...boards];
-}
-/** Whether each typed word begins a word of the text. */
-function fits(text, typed) {
-  const own = text.toLocaleLowerCase().split(/[\s:]+/);
-  return typed.toLocaleLowerCase().split(/\s+/).every((word) => own.some((each) => each.startsWith(word)));
-}
 
 // --- the list
 let asked = 0; // answers to earlier questions are dropped
@@ -65,27 +34,6 @@ function select(option) {
   options().forEach((each) => each.setAttribute('aria-selected', String(each === option)));
   if (option) { input.setAttribute('aria-activedescendant', option.id); option.scrollIntoView({ block: 'nearest' }); } else input.removeAttribute('aria-activedescendant');
 }
-function line(item, id) {
-  const made = document.createElement(item.url ? 'a' : 'button');
-  if (item.url) made.href = item.url; else made.type = 'button';
-  if (item.url && !item.url.startsWith('/')) Object.assign(made, { target: '_blank', rel: 'noopener' });
-  Object.assign(made, { id, className: 'palette-item', tabIndex: -1, item });
-  made.setAttribute('role', 'option');
-  made.setAttribute('aria-selected', 'false');
-  const text = Object.assign(document.createElement('span'), { className: 'palette-text', textContent: item.text });
-  made.append(...(item.icon ? [item.icon.cloneNode(true)] : []), text);
-  if (item.hint) made.append(Object.assign(document.createElement('span'), { className: 'palette-hint', textContent: item.hint }));
-  return made;
-}
-function group({ title, items }, at) {
-  const box = document.createElement('div');
-  box.setAttribute('role', 'group');
-  box.setAttribute('aria-label', title);
-  const head = Object.assign(document.createElement('div'), { className: 'palette-group', textContent: title });
-  head.setAttribute('aria-hidden', 'true');
-  box.append(head, ...items.map((item, n) => line(item, `palette-${at}-${n}`)));
-  return box;
-}
 let found = []; // groups of the last answer
 function draw() {
   const typed = input.value.trim();
@@ -93,7 +41,7 @@ function draw() {
   const here = recent().filter((row) => row.url !== location.pathname).slice(0, MOST_RECENT).map((row) => ({ ...row, icon: iconOf(placeOf(row.url)) }));
   const all = [[words.recent, here], [words.commands, commands()], [words.pages, pages()]];
   const own = all.map(([title, items]) => ({ title, items: typed ? items.filter((item) => fits(`${item.text} ${item.hint || ''}`, typed)) : items }));
-  const last = typed.length > 1 && !waiting && found.length && !assignment(typed) ? [{ title: dialog.ariaLabel, items: [{ text: words.all.replace('{}', typed), url: `/search?${new URLSearchParams({ q: typed })}`, icon: iconOf(dialog) }] }] : [];
+  const last = typed.length > 1 && !waiting && found.length && !assignment(typed, words) ? [{ title: dialog.ariaLabel, items: [{ text: words.all.replace('{}', typed), url: `/search?${new URLSearchParams({ q: typed })}`, icon: iconOf(dialog) }] }] : [];
   list.replaceChildren(...[...own, ...found, ...last].filter((each) => each.items.length).map(group));
   const every = options();
   select(every.find((each) => kept && each.item.text === kept.text && each.item.url === kept.url) || every[0]);
@@ -114,7 +62,7 @@ async function takers({ name, about }, signal) {
 async function ask(typed) {
   const mine = asked;
   request = new AbortController();
-  const wanted = assignment(typed);
+  const wanted = assignment(typed, words);
   let told;
   try { told = await (wanted ? takers(wanted, request.signal) : hits(typed, request.signal)); } catch { told = { groups: [], sentence: words.offline }; }
   if (mine !== asked) return;

@@ -37,3 +37,10 @@ function assign({ url, fields }, user) {
   document.body.append(form);
   form.requestSubmit();
 }
+
+/** What is to be assigned, and the typed name, where "assign …" is typed. */
+export function assignment(typed, words) {
+  const name = nameIn(typed, words);
+  const about = name ? target(words) : null;
+  return about && { about, name };
+}

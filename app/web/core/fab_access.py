@@ -330,7 +330,7 @@ _PLAIN_IN_HEADER = " !\"'(),./:;=?@-"
 
 
 def sentence_header(sentence: str) -> dict[str, str]:
-    """The header with the sentence of a refused fragment, which a page's script (shell.js) shows.
+    """The header with the sentence of a refused fragment, which a page's script (htmx_requests.js) shows.
 
     Percent-encoded UTF-8, because a header is ASCII only. Most English stays readable.
     """

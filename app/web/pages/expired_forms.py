@@ -18,7 +18,7 @@ from flask_wtf.csrf import CSRFError
 from app.web.core.fab_access import sentence_header, wants_json
 from app.web.pages import errors
 
-#: Tells the page's script (shell.js) that it needs a new token.
+#: Tells the page's script (htmx_requests.js) that it needs a new token.
 EXPIRED = {"X-Page-Expired": "1"}
 _REDIRECTS = (302, 303)
 

@@ -28,7 +28,7 @@ _MOST_FACES, _MOST_TAGS = 3, 3
 MAX_ICONS = 1000
 
 
-#: The number of a record in a text; shell.js has the same for toasts.
+#: The number of a record in a text; toasts.js has the same.
 _NUMBER = re.compile(r"\b[A-Z]+(?:-[A-Z]+)?-\d{4}-\d{4,}\b")
 
 #: (URL of the sprite, name, more classes) -> an icon.
