@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from flask import flash, redirect, request, url_for
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access
+from flask import request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import select
@@ -21,8 +20,7 @@ from app.models import BusinessSetting
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal
 from app.web.core.localization.default_labels import shown_label
-from app.web.pages.hardened_view import protect
-from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
+from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings_form
 
 #: Longer spans are typing errors: a year in minutes, ten years in days.
 MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
@@ -61,41 +59,19 @@ _LABELS = {
 }
 
 
-class Business(SettingsPage):
-    """The business settings page."""
+class Business(SettingsFormPage):
+    """/settings/business/"""
 
     route_base = "/settings/business"
-    default_view = "values"
-    VERBS = {"values": "read", "save": "write"}
 
-    @expose("/")
-    @has_access
-    def values(self) -> Any:
-        """The form with the stored values."""
-        return self._page({})
+    def _save(self, session: Session) -> None:
+        refuse_stale(_stored_values(session))
+        _store_values(session, _posted_values(session))
 
-    @expose("/", methods=["POST"])
-    @has_access
-    def save(self) -> Any:
-        """Store all values, or show the errors by field."""
-        protect()
-        session = db.session()
-        try:
-            refuse_stale(_stored_values(session))
-            _store_values(session, _posted_values(session))
-            session.commit()
-        except RuleBroken as broken:
-            session.rollback()
-            refused = fab_access.refusal(broken)
-            return self._page(request.form, refused), refused.status
-        flash(_("Settings saved."), "success")
-        return redirect(url_for("Business.values"))
-
-    def _page(self, posted: Any, refused: Refusal = NOT_REFUSED) -> str:
+    def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         stored = _stored_values(db.session())
         sections = _sections(stored, posted, refused.errors)
-        version = fab_access.content_hash(stored)
-        form = settings_form(_("Business settings"), url_for("Business.save"), sections, version)
+        form = settings_form(_("Business settings"), "/settings/business/", sections, fab_access.content_hash(stored))
         form["error"] = refused.sentence
         return self.render_template("pages/form.html", title=form["title"], form=form)
 
