@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.persistence import bulk_statements
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.persistence.row_effects import Rows
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -63,12 +64,12 @@ def _has_new_text(entries: Rows, row: Any) -> bool:
 
 def copy(session: Session, notes: Iterable[tuple[int, dict[str, Any] | None]]) -> None:
     """Store the texts of these (id, payload), in place of earlier ones."""
-    bulk_statements.insert_rows(session, NoteText, rows_of(notes), unique=("id",), update=("body",))
+    bulk_statements.insert_rows(session, NoteText, rows_of(notes), InsertPlan(unique=("id",), update=("body",)))
 
 
 def copy_missing(session: Session, notes: Iterable[tuple[int, dict[str, Any] | None]]) -> None:
     """Store the texts of these (id, payload), unless there is one already."""
-    bulk_statements.insert_rows(session, NoteText, rows_of(notes), unique=("id",))
+    bulk_statements.insert_rows(session, NoteText, rows_of(notes), InsertPlan(unique=("id",)))
 
 
 def rows_of(notes: Iterable[tuple[int, dict[str, Any] | None]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.notifications import notices
 from app.domain.persistence import bulk_statements
-from app.domain.persistence.bulk_statements import execute_counted
+from app.domain.persistence.bulk_statements import InsertPlan, execute_counted
 from app.domain.persistence.file_references import STORED_FILE
 from app.domain.reports import Report
 
@@ -277,7 +277,7 @@ def _add_runs(session: Session, row: ReportSchedule, slot: str, when: tuple[int,
     active = set(session.scalars(select(User.id).where(User.id.in_(row.readers))))
     rows = [values | {"user_id": each} for each in row.readers if each in active]
     if rows:
-        bulk_statements.insert_rows(session, ReportRun, rows, unique=("schedule_id", "slot", "user_id"))
+        bulk_statements.insert_rows(session, ReportRun, rows, InsertPlan(unique=("schedule_id", "slot", "user_id")))
     mine = (ReportRun.schedule_id == row.id, ReportRun.slot == slot, ReportRun.state == "waiting")
     return list(session.scalars(select(ReportRun.id).where(*mine)))
 

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import business_settings, custom_values, timeline
-from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
+from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
 from app.domain.persistence import fast_insert, history_rows, parent_holders
@@ -136,7 +136,8 @@ def change(
         task.done_on = context.now if task.status == "Done" else None
     if changes:
         task.stamp(context)
-        _log_changes(session, task, changes, context, {"reason": reason} if reason else {})
+        payload = _change_payload(task, changes) | ({"reason": reason} if reason else {})
+        timeline.write(session, task, "task", context, **payload)
     if was_exhausted and not task.exhausted:
         _clear_exhausted_task(session, task)
 
@@ -153,11 +154,12 @@ def _due_again(task: Task, values: dict[str, Any], now: datetime) -> dict[str, A
     return values | {"due_on": now}
 
 
-def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: Stamp, more: dict[str, Any]) -> None:
+def _change_payload(task: Task, changes: list[list[Any]]) -> dict[str, Any]:
+    """What the timeline says of a changed task."""
     has_new_status = any(name == "status" for name, _, _ in changes)
     what = {"Done": "done", "Canceled": "canceled"}.get(task.status, "changed") if has_new_status else "changed"
     rows = [[name, timeline.as_json(old), timeline.as_json(new)] for name, old, new in changes]
-    timeline.write(session, task, "task", stamp, text=task.title, what=what, changes=rows, **more)
+    return {"text": task.title, "what": what, "changes": rows}
 
 
 def _clear_exhausted_task(session: Session, task: Task) -> None:

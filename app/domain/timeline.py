@@ -88,33 +88,6 @@ class StatusChange(Model):  # type: ignore[misc]
     seconds: Mapped[int | None] = mapped_column(Integer)
 
 
-def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> None:
-    """Add an entry to the timeline of a lead, ticket, customer, task or call.
-
-    Raises ValueError for an unknown kind.
-    """
-    if kind in note_texts.NOTES:
-        write_line(session, record, kind, stamp, **payload)  # as an object, of which the text is copied
-    else:
-        history_rows.add(session, Activity, _line(session, record, kind, stamp, payload))
-
-
-def write_line(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
-    """Like `write`, but returns the entry: it is in the session, not yet flushed."""
-    line = Activity(**_line(session, record, kind, stamp, payload))
-    session.add(line)
-    return line
-
-
-def _line(session: Session, record: Any, kind: str, stamp: Stamp, payload: dict[str, Any]) -> dict[str, Any]:
-    """The columns of a new entry; open pages that show its timelines update after the commit."""
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of activity: {kind}")
-    ids = _timelines_of(record)
-    mark_changed(session, ids.get("lead_id"), ids.get("ticket_id"), ids.get("customer_id"), ids.get("task_id"))
-    return {"kind": kind, "at": stamp.now, "actor_id": stamp.by, "payload": payload} | ids
-
-
 @dataclass(frozen=True)
 class TimelineLine:
     """An entry for `write_many`."""
@@ -124,6 +97,33 @@ class TimelineLine:
     #: One of KINDS.
     kind: str
     payload: dict[str, Any]
+
+
+def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> None:
+    """Add an entry to the timeline of a lead, ticket, customer, task or call.
+
+    Raises ValueError for an unknown kind.
+    """
+    if kind in note_texts.NOTES:
+        write_line(session, record, kind, stamp, **payload)  # as an object, of which the text is copied
+    else:
+        history_rows.add(session, Activity, _line(session, TimelineLine(record, kind, payload), stamp))
+
+
+def write_line(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
+    """Like `write`, but returns the entry: it is in the session, not yet flushed."""
+    line = Activity(**_line(session, TimelineLine(record, kind, payload), stamp))
+    session.add(line)
+    return line
+
+
+def _line(session: Session, line: TimelineLine, stamp: Stamp) -> dict[str, Any]:
+    """The columns of a new entry; open pages that show its timelines update after the commit."""
+    if line.kind not in KINDS:
+        raise ValueError(f"unknown kind of activity: {line.kind}")
+    ids = _timelines_of(line.record)
+    mark_changed(session, ids.get("lead_id"), ids.get("ticket_id"), ids.get("customer_id"), ids.get("task_id"))
+    return {"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids
 
 
 def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) -> None:

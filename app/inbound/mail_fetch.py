@@ -171,7 +171,7 @@ def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, faul
     with access.system_transaction() as session:
         intake = intake_of(session, account_id, now)
         if fault:
-            inbound_mail.store_unreadable(session, intake, arrived, "failed", fault)
+            inbound_mail.store_unreadable(session, intake, arrived, fault)
         else:
             inbound_mail.process(session, intake, arrived)
         if arrived.uid_validity == uid_validity:

@@ -17,6 +17,7 @@ from app import access
 from app.access import Person
 from app.domain.base import Stamp, translatable
 from app.domain.messaging import campaign_recipients, campaigns
+from app.domain.messaging.campaign_recipients import SenderRights
 from app.domain.messaging.campaigns import Campaign
 from app.domain.persistence.transaction_state import pop_committed
 from app.models import Customer, Lead, User
@@ -76,7 +77,7 @@ def _step(campaign_id: int, now: datetime) -> float | None:
 def _fill(session: Session, campaign: Campaign, now: datetime) -> None:
     person = _person(session, campaign.created_by_id, now)
     is_open = person is not None and person.level("Messages", "bulk") == "all"
-    campaign_recipients.add_recipients(session, campaign, _seen_by(session, person), now, is_open)
+    campaign_recipients.add_recipients(session, campaign, SenderRights(_seen_by(session, person), is_open), now)
 
 
 def _send(session: Session, campaign: Campaign, now: datetime) -> float | None:

@@ -348,7 +348,8 @@ def _settle_answer(session: Session, message_id: int, answer: _Found | float | s
         _send_again(session, row, now)
     else:
         row.provider_id = row.provider_id or answer.provider_id or None
-        messages.advance(session, row, answer.state, now, answer.reason or None)
+        if messages.advance(session, row, answer.state, now):
+            row.reason = answer.reason or None
     messages.mark_changed(session, row)
 
 
@@ -360,7 +361,8 @@ def _is_anothers(session: Session, row: Message, provider_id: str) -> bool:
 def _send_again(session: Session, row: Message, now: datetime) -> None:
     """Send it again, if there is an attempt left, because the provider doesn't know it."""
     if row.tries > len(WAITS):
-        messages.advance(session, row, "failed", now, NEVER_RECEIVED)
+        if messages.advance(session, row, "failed", now):
+            row.reason = NEVER_RECEIVED
         return
     row.due_on, row.ask_on, row.asks, row.provider_id = now, None, 0, None
     messages.advance(session, row, "queued", now)

@@ -102,23 +102,22 @@ def _values(session: Session, notice: Any) -> dict[str, str]:
     cards = record_cards(session, [notice])
     found = record_link(notice, cards)
     event, record = event_and_record(notice, found[1] if found else "")
-    return _as_values(session, notice.id, event, record, link_of(notice, cards))
+    return _as_values(session, event, record, link_of(notice, cards)) | {"notice": str(notice.id)}
 
 
 def _summary(session: Session, row: Delivery, more: int) -> dict[str, str]:
     """The same for the last text of a day: how many notices wait in the CRM."""
     event = ngettext("%(num)s more notification", "%(num)s more notifications", GroupedInt(more))
-    return _as_values(session, row.notification_id, event, "", "/bell/")
+    return _as_values(session, event, "", "/bell/") | {"notice": str(row.notification_id)}
 
 
-def _as_values(session: Session, notice_id: int, event: str, record: str, path: str) -> dict[str, str]:
+def _as_values(session: Session, event: str, record: str, path: str) -> dict[str, str]:
     record = record or shown_brand.current(current_app, session).name
     return {
         "event": event,
         "record": record[: dlt.MAX_VARIABLE],
         "text": f"{event}: {record}",
         "link": f"{current_app.config['CRM'].public_url}{path}",
-        "notice": str(notice_id),
     }
 
 

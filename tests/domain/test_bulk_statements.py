@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.notifications.notices import Notification
 from app.domain.persistence import bulk_statements
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog
 from app.domain.timeline import Activity
@@ -73,10 +74,12 @@ def test_values_arrive_as_they_were_given(session: Session) -> None:
 
 def test_rows_that_exist_are_skipped_and_counted_so(session: Session) -> None:
     user = factories.user(session, "ana", "Sales User").id
-    assert bulk_statements.insert_rows(session, Notification, [notice("a", user)], unique=("event_key",)) == 1
+    assert (
+        bulk_statements.insert_rows(session, Notification, [notice("a", user)], InsertPlan(unique=("event_key",))) == 1
+    )
     again = [notice("a", user, kind="mention"), notice("b", user)]
-    assert bulk_statements.insert_rows(session, Notification, again, unique=("event_key",)) == 1
-    assert bulk_statements.insert_rows(session, Notification, [], unique=("event_key",)) == 0
+    assert bulk_statements.insert_rows(session, Notification, again, InsertPlan(unique=("event_key",))) == 1
+    assert bulk_statements.insert_rows(session, Notification, [], InsertPlan(unique=("event_key",))) == 0
     kinds = dict(session.execute(select(Notification.event_key, Notification.kind)).all())
     assert kinds == {"a": "task_due", "b": "task_due"}
 
@@ -91,7 +94,7 @@ def test_rows_that_exist_get_the_named_columns_only(session: Session) -> None:
     user = factories.user(session, "ana", "Sales User").id
     bulk_statements.insert_rows(session, CallLog, [call(user, "one", 1), call(user, "two", 2)])
     new = [call(user, "one", 10, cold=True), call(user, "three", 3, cold=True)]
-    bulk_statements.insert_rows(session, CallLog, new, unique=KEY, update=("duration_seconds",))
+    bulk_statements.insert_rows(session, CallLog, new, InsertPlan(unique=KEY, update=("duration_seconds",)))
     query = select(CallLog.device_call_id, CallLog.duration_seconds, CallLog.cold).order_by(CallLog.id)
     assert [tuple(row) for row in session.execute(query)] == [("one", 10, False), ("two", 2, False), ("three", 3, True)]
 

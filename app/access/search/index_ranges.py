@@ -140,13 +140,16 @@ def _equals_and_like(one: Any, other: Any, value: Any, pattern: Any) -> Any:
     return and_(one == value, _like(other, pattern))
 
 
-def _after_and_like(one: Any, other: Any, value: Any, pattern: Any, other_pattern: Any) -> Any:
+def _after_and_like(one: Any, other: Any, *texts: Any) -> Any:
+    value, pattern, other_pattern = texts
     return and_(one > value, _like(one, pattern), _like(other, other_pattern))
 
 
-def _equals_and_like_in_some_order(one: Any, other: Any, head: Any, tail: Any, begun: Any, ended: Any) -> Any:
+def _equals_and_like_in_some_order(one: Any, other: Any, *texts: Any) -> Any:
+    head, tail, begun, ended = texts
     return or_(_equals_and_like(one, other, head, ended), _equals_and_like(one, other, tail, begun))
 
 
-def _after_and_like_in_some_order(one: Any, other: Any, head: Any, tail: Any, begun: Any, ended: Any) -> Any:
+def _after_and_like_in_some_order(one: Any, other: Any, *texts: Any) -> Any:
+    head, tail, begun, ended = texts
     return or_(_after_and_like(one, other, head, begun, ended), _after_and_like(one, other, tail, ended, begun))

@@ -55,20 +55,17 @@ def _leads(scope: CountScope) -> list[_Named]:
     if scope.people is not None:
         rules.append(given.c.user_id.in_(sorted(scope.people)))
     names = ("leads_taken", "leads_taken_contacted", "leads_taken_converted")
-    replies = _grouped(Lead, Lead.assignee_id, scope, ("lead_reply_seconds",), extra=("leads_contacted",))
+    replies = _grouped(Lead, Lead.assignee_id, scope, ("lead_reply_seconds", "leads_contacted"))
     return [(taken.where(*rules).group_by(given.c.user_id), names), replies]
 
 
-def _grouped(
-    record: Any, column: Any, scope: CountScope, names: tuple[str, ...], extra: tuple[str, ...] = ()
-) -> _Named:
+def _grouped(record: Any, column: Any, scope: CountScope, names: tuple[str, ...]) -> _Named:
     """These figures of the record by a column with user ids, in one statement."""
-    named = (*names, *extra)
-    parts = [func.sum(when(FIGURES[name].condition(scope), FIGURES[name].value)) for name in named]
-    ranges = {FIGURES[name].at: FIGURES[name].when(scope) for name in named}
+    parts = [func.sum(when(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
+    ranges = {FIGURES[name].at: FIGURES[name].when(scope) for name in names}
     people = true() if scope.people is None else column.in_(sorted(scope.people))
     query = select(column, *parts).select_from(record).where(or_(*ranges.values()), people).group_by(column)
-    return query, named
+    return query, names
 
 
 def _tickets(scope: CountScope) -> list[_Named]:

@@ -25,6 +25,7 @@ from app.domain.analytics.record_rollups import (
 )
 from app.domain.analytics.record_shares import AT_ONCE, Sums, add, current, of_all, read, written
 from app.domain.persistence import bulk_statements
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.persistence.recount_marks import RowMark
 from app.lib.batches import batched
 
@@ -85,7 +86,7 @@ def _store(session: Session, kind: int, changed: Mapping[int, str]) -> None:
         step = delete(CountedRow).where(CountedRow.kind == kind, CountedRow.row_id.in_(some))
         session.execute(step, execution_options=_BULK)
     rows = [{"kind": kind, "row_id": key, "shares": shares} for key, shares in changed.items() if shares]
-    bulk_statements.insert_rows(session, CountedRow, rows, unique=("kind", "row_id"), update=("shares",))
+    bulk_statements.insert_rows(session, CountedRow, rows, InsertPlan(unique=("kind", "row_id"), update=("shares",)))
 
 
 def _add_to_sums(session: Session, deltas: Sums) -> None:

@@ -150,11 +150,13 @@ class ReassignmentBatch:
             yield from self._events_of_losers(item, decision.user_id)
             payload = {"number": item.record.number, "title": item.overdue[0].title, "tasks": len(item.overdue)}
             payload["due"] = self.due_on.isoformat()
-            yield _event("task_assigned", "given", item.overdue[0], (decision.user_id,), payload)
+            first = item.overdue[0]
+            yield notices.NoticeEvent("task_assigned", _key("given", first), (decision.user_id,), payload, first)
         for item, decision in self._exhausted:
-            payload = {"number": item.record.number, "title": item.overdue[0].title, "role": decision.role}
+            first, tasks = item.overdue[0], len(item.overdue)
+            payload = {"number": item.record.number, "title": first.title, "role": decision.role, "tasks": tasks}
             people = managers.above(task.assignee_id for task in item.overdue) if managers else ()
-            yield _event("exhausted", "exhausted", item.overdue[0], people, payload | {"tasks": len(item.overdue)})
+            yield notices.NoticeEvent("exhausted", _key("exhausted", first), people, payload, first)
 
     def _events_of_losers(self, item: RecordToReassign, assignee: int | None) -> Iterable[notices.NoticeEvent]:
         """One event for each user who loses tasks, whatever their number."""
@@ -163,15 +165,12 @@ class ReassignmentBatch:
         ):
             lost = [task for task in item.overdue if task.assignee_id == user]
             payload = {"number": item.record.number, "tasks": len(lost), "to": assignee, "title": lost[0].title}
-            yield _event("task_taken", "taken", lost[0], (user,), payload)
+            yield notices.NoticeEvent("task_taken", _key("taken", lost[0]), (user,), payload, lost[0])
 
 
-def _event(
-    kind: str, what: str, task: LockedRow, users: tuple[int | None, ...], payload: dict[str, Any]
-) -> notices.NoticeEvent:
-    """The key names one overdue period of one task, so that it is notified once."""
-    key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
-    return notices.NoticeEvent(kind, key, users, payload, task)
+def _key(what: str, task: LockedRow) -> str:
+    """The key of a notice: it names one overdue period of one task, so that it is notified once."""
+    return f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"
 
 
 def _reminder_offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:

@@ -118,7 +118,7 @@ def attach(session: Session, record: Any, file: NewFile, stamp: Stamp, quotas: Q
         _list_in_note(session, file.note)
         timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
     else:
-        _add_timeline_entry(session, record, row, "attached" if row.number == 1 else "version", stamp)
+        timeline.write(session, record, "file", stamp, **_entry(row, "attached" if row.number == 1 else "version"))
     file_quotas.reserve(session, stamp.by, file.size, quotas)
     return row
 
@@ -150,9 +150,9 @@ def _last_number(session: Session, series: str) -> int:
     return session.execute(select(func.max(Attachment.number)).where(Attachment.series == series)).scalar() or 0
 
 
-def _add_timeline_entry(session: Session, record: Any, row: Attachment, what: str, stamp: Stamp) -> None:
-    """Add an entry to the record's timeline; files of notes have none of their own."""
-    timeline.write(session, record, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
+def _entry(row: Attachment, what: str) -> dict[str, Any]:
+    """The payload of an entry of the record's timeline; files of notes have none of their own."""
+    return {"file": row.id, "name": row.name, "what": what, "number": row.number}
 
 
 # --- reading
@@ -169,14 +169,14 @@ def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachme
     return found
 
 
-def newest(session: Session, column: str, key: int, before: int | None, maximum: int) -> list[Attachment]:
+def newest(session: Session, place: tuple[str, int], before: int | None, maximum: int) -> list[Attachment]:
     """The current versions of the files of a record or note that aren't in the trash, newest first.
 
-    `column`: lead_id and so on; `before`: only files with a lower id.
+    `place`: column, such as lead_id, and id of the record; `before`: only files with a lower id.
     """
     last = (
         select(func.max(Attachment.id).label("id"))
-        .where(getattr(Attachment, column) == key, Attachment.deleted_on.is_(None))
+        .where(getattr(Attachment, place[0]) == place[1], Attachment.deleted_on.is_(None))
         .group_by(Attachment.series)
     )
     query = select(Attachment).where(Attachment.id.in_(last))
@@ -233,7 +233,7 @@ def append_versions(session: Session, row: Attachment, into: Attachment, record:
         raise Conflict("Someone else changed this file. Please reload the page.")
     session.expire(row)
     _after_change(session, row, record)
-    _add_timeline_entry(session, record, row, "version", stamp)
+    timeline.write(session, record, "file", stamp, **_entry(row, "version"))
 
 
 def put_in_trash(session: Session, row: Attachment, record: Any, stamp: Stamp) -> bool:
@@ -244,7 +244,7 @@ def put_in_trash(session: Session, row: Attachment, record: Any, stamp: Stamp) -
     session.expire(row)
     if done.rowcount:
         _after_change(session, row, record)
-        _add_timeline_entry(session, record, row, "deleted", stamp)
+        timeline.write(session, record, "file", stamp, **_entry(row, "deleted"))
         _name_in_timeline(session, row, record, is_gone=True)
     return bool(done.rowcount)
 
@@ -257,7 +257,7 @@ def restore(session: Session, row: Attachment, record: Any, stamp: Stamp) -> boo
     if done.rowcount:
         _after_change(session, row, record)
         _name_in_timeline(session, row, record, is_gone=False)
-        _add_timeline_entry(session, record, row, "restored", stamp)
+        timeline.write(session, record, "file", stamp, **_entry(row, "restored"))
     return bool(done.rowcount)
 
 
@@ -280,7 +280,7 @@ def _after_change(session: Session, row: Attachment, record: Any) -> None:
 
 def _list_in_note(session: Session, note: Activity) -> None:
     """Store the names of a note's files in its timeline entry, so that showing them needs no query."""
-    rows = newest(session, "activity_id", note.id, None, MAX_VERSIONS)
+    rows = newest(session, ("activity_id", note.id), None, MAX_VERSIONS)
     note.payload = {**note.payload, "files": [[each.id, each.name] for each in reversed(rows)]}
     session.flush()
 

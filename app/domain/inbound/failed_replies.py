@@ -21,13 +21,13 @@ from app.domain.working_time import sla
 _RECORDS: dict[str, Any] = {"lead_id": Lead, "ticket_id": Ticket}
 
 
-def advance(session: Session, message: Message, state: str, now: datetime, reason: str | None = None) -> bool:
+def advance(session: Session, message: Message, state: str, now: datetime) -> bool:
     """Like `messages.advance`, for what a provider or mail server reports about a message that it had accepted.
 
     One that failed no longer counts as the first response; one that arrived after all counts again.
     """
     old = message.state
-    if not messages.advance(session, message, state, now, reason):
+    if not messages.advance(session, message, state, now):
         return False
     if message.happened_on is not None and _may_be_reply(message):
         if state == "failed":

@@ -55,7 +55,7 @@ def process(session: Session, context: InboundMailContext, arrived: ArrivedMail)
     try:
         mail = read(arrived.raw, context.values.get("authserv_id", ""))
     except UnreadableMail as error:
-        return store_unreadable(session, context, arrived, "failed", str(error))
+        return store_unreadable(session, context, arrived, str(error))
     row = _claim(session, context, arrived, mail)
     if row is None:
         _note_place(session, context, arrived, key_of(mail))
@@ -75,14 +75,12 @@ def process(session: Session, context: InboundMailContext, arrived: ArrivedMail)
     return row.state
 
 
-def store_unreadable(
-    session: Session, context: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str
-) -> str:
+def store_unreadable(session: Session, context: InboundMailContext, arrived: ArrivedMail, sentence: str) -> str:
     """Store an email that can't be processed, with the reason, for a person."""
-    row = _new_row(context, arrived, state)
+    row = _new_row(context, arrived, "failed")
     row.mail_key, row.sentence = hashlib.sha256(arrived.raw).hexdigest(), sentence[:300]
     row.original = context.store.put(arrived.raw).digest
-    return state if _insert(session, row) else "known"
+    return "failed" if _insert(session, row) else "known"
 
 
 def retry_failed(session: Session, context: InboundMailContext, row: Mail) -> str:
@@ -305,7 +303,8 @@ def _note_failures(session: Session, bounce: Bounce, context: InboundMailContext
         if not failure.is_permanent:
             continue
         if failure.address == message.peer:
-            failed_replies.advance(session, message, "failed", context.now, sentence)
+            if failed_replies.advance(session, message, "failed", context.now):
+                message.reason = sentence
             message.code = failure.code or None
         elif sent is not None and failure.address in (sent.also_to or ()):
             place = (sent.also_to or []).index(failure.address) + 2

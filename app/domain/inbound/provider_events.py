@@ -55,7 +55,7 @@ def process(session: Session, account: ChannelAccount, event: Event, now: dateti
 
 def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate, now: datetime) -> str:
     if found := _NOTICE_KEY.fullmatch(event.key):
-        if not notices.apply_report(session, int(found[1]), event.state, event.reason, now):
+        if not notices.apply_report(session, int(found[1]), event, now):
             raise MessageUnknown("It is about a notification that is not here.")
         return "notification"
     message = _ours(session, account, event)
@@ -64,9 +64,8 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
     if event.provider_id and message.provider_id is None:
         message.provider_id = event.provider_id
     at = min(event.happened_on or now, now)
-    reason = event.reason[:300] or None
-    if event.state != "queued" and failed_replies.advance(session, message, event.state, at, reason):
-        message.code = event.code[:40] or None
+    if event.state != "queued" and failed_replies.advance(session, message, event.state, at):
+        message.reason, message.code = event.reason[:300] or None, event.code[:40] or None
     if event.unwanted:
         note_unwanted(session, message, event.unwanted, event.reason, Stamp(None, now))
     return "state"

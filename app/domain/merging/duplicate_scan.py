@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain.merging.duplicate_comparison import SCANNED, FoundPairs, find, has_birth
 from app.domain.merging.duplicate_pairs import DuplicatePair, DuplicateScan, bits_of, score_of
 from app.domain.persistence import bulk_statements
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.lib.batches import batched
 
 #: Records per transaction.
@@ -119,7 +120,10 @@ def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> Fo
         values = {"kind": kind, "first_id": first, "second_id": second, "reasons": bits, "score": score_of(bits)}
         rows.append(values | {"found_on": now})
     bulk_statements.insert_rows(
-        session, DuplicatePair, rows, unique=("kind", "first_id", "second_id"), update=("reasons", "score")
+        session,
+        DuplicatePair,
+        rows,
+        InsertPlan(unique=("kind", "first_id", "second_id"), update=("reasons", "score")),
     )
     return found
 

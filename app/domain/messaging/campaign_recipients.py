@@ -55,15 +55,22 @@ class CampaignCandidate:
 # --- filling in
 
 
-def add_recipients(session: Session, campaign: Campaign, sees: Sees, now: datetime, is_open: bool = False) -> int:
-    """Turn the next items of the source into recipients; the campaign is locked. Returns how many.
+@dataclass(frozen=True)
+class SenderRights:
+    """Whom the sender of a campaign may address."""
 
-    `is_open`: whether numbers that belong to no record may be addressed too, as for senders who may send to all.
-    """
+    sees: Sees
+    #: Whether numbers that belong to no record may be addressed too, as for senders who may send to all.
+    is_open: bool = False
+
+
+def add_recipients(session: Session, campaign: Campaign, rights: SenderRights, now: datetime) -> int:
+    """Turn the next items of the source into recipients; the campaign is locked. Returns how many."""
     items = campaign.source[campaign.filled : campaign.filled + FILL_CHUNK]
-    found = _numbers(session, campaign, items, sees, is_open) if campaign.kind == "numbers" else None
-    if found is None:
-        found = _records(session, campaign, items, sees)
+    if campaign.kind == "numbers":
+        found = _numbers(session, campaign, items, rights)
+    else:
+        found = _records(session, campaign, items, rights.sees)
     _refuse_unwanted(session, campaign, found, now)
     _refuse_repeated(session, campaign, found)
     rows = [_row(campaign, each, now) for each in found]
@@ -123,9 +130,7 @@ def values_of(row: Any, owner: Any) -> dict[str, str]:
     return {"first_name": first, "last_name": last, "full_name": full, "number": row.number or "", "client_id": code}
 
 
-def _numbers(
-    session: Session, campaign: Campaign, rows: list[Any], sees: Sees, is_open: bool
-) -> list[CampaignCandidate]:
+def _numbers(session: Session, campaign: Campaign, rows: list[Any], rights: SenderRights) -> list[CampaignCandidate]:
     """Rows of a file. A number is linked to the customer or lead that the person sees.
 
     Numbers without such a record are excluded unless the person may send to all, in the same words whether or not the
@@ -137,11 +142,11 @@ def _numbers(
         if not each.address:
             each.leave_out("no_address", _SENTENCES["wrong"])
         made.append(each)
-    known = _owners(session, campaign.channel, [each.address for each in made if each.address], sees)
+    known = _owners(session, campaign.channel, [each.address for each in made if each.address], rights.sees)
     for each in made:
         person, lead_id, customer_id = known.get(each.address, (None, None, None))
         each.person, each.lead_id, each.customer_id = person, lead_id, customer_id
-        if person is None and not is_open:
+        if person is None and not rights.is_open:
             each.leave_out("not_yours", _SENTENCES["not_yours"])
     return made
 
@@ -249,7 +254,8 @@ def send_some(session: Session, campaign: Campaign, sees: Sees, now: datetime) -
         "leads": sees("leads", [row.lead_id for row in rows if row.lead_id]),
         "customers": sees("customers", [row.customer_id for row in rows if row.customer_id]),
     }
-    count = sum(_address(session, campaign, row, template, seen, now) for row in rows)
+    sending = _Sending(campaign, template, seen, now)
+    count = sum(_address(session, sending, row) for row in rows)
     step = timedelta(minutes=1) / campaign.per_minute
     campaign.paced_on = max(campaign.paced_on or now, now - timedelta(minutes=1)) + count * step
     session.flush()
@@ -262,23 +268,26 @@ def has_ended(session: Session, campaign: Campaign) -> bool:
     return session.execute(select(CampaignRecipient.id).where(*mine).limit(1)).first() is None
 
 
-def _address(
-    session: Session,
-    campaign: Campaign,
-    row: CampaignRecipient,
-    template: MessageTemplate | None,
-    seen: dict[str, set[int]],
-    now: datetime,
-) -> bool:
+@dataclass(frozen=True)
+class _Sending:
+    """What the messages of one step of a campaign have in common."""
+
+    campaign: Campaign
+    template: MessageTemplate | None
+    #: "leads" and "customers" -> ids that the sender sees.
+    seen: dict[str, set[int]]
+    now: datetime
+
+
+def _address(session: Session, sending: _Sending, row: CampaignRecipient) -> bool:
     """Put the message for one recipient into the outbox; False if they are excluded."""
-    row.changed_on = now
+    row.changed_on = sending.now
     try:
-        if not _is_seen(row, seen):
+        if not _is_seen(row, sending.seen):
             raise RuleBroken("Not one of the leads or customers that you can see.")
         with session.begin_nested():
-            message = message_sending.send(
-                session, _outgoing_request(session, campaign, row, template), Stamp(campaign.sender_id, now)
-            )
+            outgoing = _outgoing_request(session, sending.campaign, row, sending.template)
+            message = message_sending.send(session, outgoing, Stamp(sending.campaign.sender_id, sending.now))
     except RuleBroken as broken:
         row.state, row.code, row.reason = "left_out", "refused", str(broken.message)[:300]
         return False

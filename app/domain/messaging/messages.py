@@ -174,14 +174,15 @@ def is_forward(message: Message, state: str) -> bool:
     return state in _NEXT.get(message.state, ()) or (is_tried and state in _AFTER_A_TRY)
 
 
-def advance(session: Session, message: Message, state: str, now: datetime, reason: str | None = None) -> bool:
+def advance(session: Session, message: Message, state: str, now: datetime) -> bool:
     """Move a message of the outbox forward; False if its state is already further, as for a late callback.
 
-    A message sent by a user counts as the first response from then on.
+    It has no reason then: a caller who knows one sets it. A message that a user sent counts as the first response from
+    then on.
     """
     if not is_forward(message, state):
         return False
-    message.state, message.reason = state, reason
+    message.state, message.reason = state, None
     if state in SENT:
         note_sent(session, message, now)
     if state in ("delivered", "read") and message.delivered_on is None:

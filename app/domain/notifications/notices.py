@@ -27,9 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.channels.provider import StatusUpdate
 from app.domain import business_settings
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.persistence import bulk_statements, record_locks
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.persistence.session_context import NoticeChoices, session_context
 from app.domain.persistence.transaction_state import transaction_state
 
@@ -167,7 +169,7 @@ def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) 
     if not rows:
         return 0
     record_locks.write_first(session)
-    added = bulk_statements.insert_rows(session, Notification, rows, unique=("event_key",))
+    added = bulk_statements.insert_rows(session, Notification, rows, InsertPlan(unique=("event_key",)))
     if added:  # a mixture of new and old is rare, and only makes a few pages count again
         transaction_state(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
         for channel in SENT_CHANNELS:
@@ -209,17 +211,17 @@ def _add_deliveries(session: Session, channel: str, rows: list[dict[str, Any]], 
         session.add(Delivery(notification_id=key, channel=channel, state="queued", at=now, next_try_on=now))
 
 
-def apply_report(session: Session, delivery_id: int, state: str, reason: str, now: datetime) -> bool:
+def apply_report(session: Session, delivery_id: int, event: StatusUpdate, now: datetime) -> bool:
     """Store what a provider reports about a text of ours: that it failed, or arrived though its fate was unknown.
 
-    `state`: one of the provider's. False if there is no such text, or it is being sent right now.
+    False if there is no such text, or it is being sent right now.
     """
     row = session.get(Delivery, delivery_id, with_for_update=True)
     if row is None or row.channel not in TEXT_CHANNELS or row.state == "sending":
         return False
-    if state == "failed" and row.state in ("sent", "unknown"):
-        row.state, row.at, row.error = "failed", now, reason[:300] or None
-    elif state in ("sent", "delivered", "read") and row.state == "unknown":
+    if event.state == "failed" and row.state in ("sent", "unknown"):
+        row.state, row.at, row.error = "failed", now, event.reason[:300] or None
+    elif event.state in ("sent", "delivered", "read") and row.state == "unknown":
         row.state, row.at, row.error = "sent", now, None
     return True
 

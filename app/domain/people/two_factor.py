@@ -193,19 +193,17 @@ def accept(session: Session, user_id: int, typed: str, vault: Vault, now: dateti
     """
     code = _plain(typed)
     if len(code) == totp.DIGITS and code.isascii() and code.isdigit():
-        return "app" if _accept_app_code(session, user_id, code, vault, now) else None
+        factor = find(session, user_id)
+        step = totp.matching_step(vault.open(factor.key_sealed), code, now) if factor is not None else None
+        return "app" if step is not None and _use_step(session, factor, step) else None
     if len(code) != RECOVERY_CHARACTERS or find(session, user_id) is None:
         return None
     unused = (RecoveryCode.code_hash == _hash_of(user_id, code), RecoveryCode.used_on.is_(None))
-    step = update(RecoveryCode).where(RecoveryCode.user_id == user_id, *unused).values(used_on=now)
-    return "recovery" if _changes_a_row(session, step) else None
+    used = update(RecoveryCode).where(RecoveryCode.user_id == user_id, *unused).values(used_on=now)
+    return "recovery" if _changes_a_row(session, used) else None
 
 
-def _accept_app_code(session: Session, user_id: int, code: str, vault: Vault, now: datetime) -> bool:
-    factor = find(session, user_id)
-    step = totp.matching_step(vault.open(factor.key_sealed), code, now) if factor is not None else None
-    if factor is None or step is None:
-        return False
+def _use_step(session: Session, factor: Any, step: int) -> bool:
     newer = update(TwoFactor).where(TwoFactor.id == factor.id, TwoFactor.last_step < step)
     return _changes_a_row(session, newer.values(last_step=step))
 

@@ -83,21 +83,29 @@ def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
     return f"CASE {' '.join(groups)} END"
 
 
-def insert_rows(
-    session: Session,
-    record: Any,
-    rows: Sequence[Row],
-    *,
-    unique: Sequence[str] = (),
-    update: Sequence[str] = (),
-    at_once: int = MAX_ROWS,
-) -> int:
+@dataclass(frozen=True)
+class InsertPlan:
+    """What INSERTs do with existing rows, and what they return."""
+
+    #: Columns of a unique key. A row whose key exists already is skipped, or updates the `update` columns.
+    unique: Sequence[str] = ()
+    update: Sequence[str] = ()
+    #: Columns of the rows as stored then.
+    returning: Sequence[str] = ()
+    #: Rows of one statement.
+    at_once: int = MAX_ROWS
+
+
+PLAIN = InsertPlan()
+
+
+def insert_rows(session: Session, record: Any, rows: Sequence[Row], plan: InsertPlan = PLAIN) -> int:
     """Insert these rows; all have the same columns. Returns the number of rows that the database reports.
 
-    `unique`: columns of a unique key. A row whose key exists already is skipped, or updates the `update` columns.
-    MariaDB counts an updated row twice. `at_once`: rows of one statement.
+    MariaDB counts an updated row twice.
     """
-    return sum(_insert(session, record, some, unique, update) for some in batched(rows, at_once))
+    texts = (_insert_text(session, record, some, plan) for some in batched(rows, plan.at_once))
+    return sum(fast_statements.send(session, text, parameters).total for text, parameters in texts)
 
 
 @dataclass(frozen=True)
@@ -110,18 +118,10 @@ class Insertion:
     converters: tuple[Callable[[Any], Any] | None, ...]
 
 
-def insertion(
-    session: Session,
-    record: Any,
-    rows: Sequence[Row],
-    names: Sequence[str],
-    *,
-    unique: Sequence[str] = (),
-    update: Sequence[str] = (),
-) -> Insertion:
-    """`insert_rows` as INSERTs that return the columns `names`; not sent yet."""
-    statements = tuple(_insert_text(session, record, some, unique, update, names) for some in batched(rows, MAX_ROWS))
-    return Insertion(statements, _converters_of(record.__table__, tuple(names), session.get_bind().dialect))
+def insertion(session: Session, record: Any, rows: Sequence[Row], plan: InsertPlan) -> Insertion:
+    """`insert_rows` as INSERTs that return columns; not sent yet."""
+    statements = tuple(_insert_text(session, record, some, plan) for some in batched(rows, plan.at_once))
+    return Insertion(statements, _converters_of(record.__table__, tuple(plan.returning), session.get_bind().dialect))
 
 
 def send_insertion(session: Session, made: Insertion) -> list[tuple[Any, ...]]:
@@ -189,37 +189,28 @@ def _update_text(table: Any, names: tuple[str, ...], identity: tuple[str, ...], 
     return f"UPDATE {table_name} SET {settings} WHERE {rules}"  # noqa: S608  # names are ours
 
 
-def _insert(session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str], update: Sequence[str]) -> int:
-    return fast_statements.send(session, *_insert_text(session, record, rows, unique, update)).total
-
-
 def _insert_text(
-    session: Session,
-    record: Any,
-    rows: Sequence[Row],
-    unique: Sequence[str] = (),
-    update: Sequence[str] = (),
-    returning: Sequence[str] = (),
+    session: Session, record: Any, rows: Sequence[Row], plan: InsertPlan = PLAIN
 ) -> tuple[str, dict[str, Any]]:
     """The SQL of the INSERT of these rows, and its parameters."""
     dialect = session.get_bind().dialect
     values, names = _Values(record.__table__, dialect), tuple(rows[0])
     _refuse_missing_defaults(record.__table__, names)
-    verb, end = _on_existing(dialect.name, values, unique, update)
+    verb, end = _on_existing(dialect.name, values, plan)
     columns = ", ".join(values.columns[name] for name in names)
     cells = [values.texts(name, [row[name] for row in rows]) for name in names]
     made = ", ".join(f"({', '.join(each)})" for each in zip(*cells, strict=True))
-    returned = f" RETURNING {', '.join(values.columns[name] for name in returning)}" if returning else ""
+    returned = f" RETURNING {', '.join(values.columns[name] for name in plan.returning)}" if plan.returning else ""
     return f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{returned}", values.parameters
 
 
-def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:
+def _on_existing(dialect: str, values: _Values, plan: InsertPlan) -> tuple[str, str]:
     """The verb and the end of an INSERT, by how it treats existing rows."""
-    columns = [values.columns[name] for name in update]
-    if not unique:
+    columns = [values.columns[name] for name in plan.update]
+    if not plan.unique:
         return "INSERT", ""
     if dialect == "sqlite":
-        key = ", ".join(values.columns[name] for name in unique)
+        key = ", ".join(values.columns[name] for name in plan.unique)
         step = f"UPDATE SET {', '.join(f'{each} = excluded.{each}' for each in columns)}" if columns else "NOTHING"
         return "INSERT", f" ON CONFLICT ({key}) DO {step}"
     if not columns:

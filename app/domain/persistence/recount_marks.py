@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
 from app.domain.persistence import bulk_statements, statement_rows
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.ops.statements import fast_statements
@@ -136,7 +137,7 @@ def write_marks(session: Session) -> None:
     forget(session)
     if noted:
         rows = [{"kind": kind, "row_id": key} for kind, key in noted]
-        bulk_statements.insert_rows(session, RowMark, rows, at_once=_AT_ONCE)
+        bulk_statements.insert_rows(session, RowMark, rows, InsertPlan(at_once=_AT_ONCE))
 
 
 def forget(session: Session) -> None:

@@ -231,16 +231,14 @@ def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
     if not seconds:
         return call_status(direction, False)
     names = ("status", "native_call_status", "native_call_type", "type")
-    status, native_status, native_type, call_type = [str(raw.get(name) or "")[:100] for name in names]
-    return call_status(
-        direction, not _is_missed(direction, status or native_status, native_status, native_type, call_type)
-    )
+    return call_status(direction, not _is_missed(direction, *(str(raw.get(name) or "")[:100] for name in names)))
 
 
 @lru_cache(maxsize=1000)
-def _is_missed(direction: str, status: str, native_status: str, native_type: str, call_type: str) -> bool:
+def _is_missed(direction: str, *told: str) -> bool:
     """Whether these fields, few of which a telephone sends, say that nobody answered."""
-    words = {_word(status or "Completed"), _word(native_status)}
+    status, native_status, native_type, call_type = told
+    words = {_word(status or native_status or "Completed"), _word(native_status)}
     if direction == "Outgoing":
         return bool(words & _NOT_PICKED)
     return bool((words | {_word(call_type)}) & _MISSED) or _word(native_type) in _MISSED_TYPES

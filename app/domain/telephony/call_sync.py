@@ -12,6 +12,7 @@ from app.domain import timeline
 from app.domain.base import RECORD_COLUMNS
 from app.domain.leads import Lead
 from app.domain.persistence import bulk_statements, change_events, record_locks
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
 from app.domain.telephony.call_deduplication import KnownCall
 from app.domain.telephony.call_matching import CallTarget
@@ -203,9 +204,11 @@ def _insertion(session: Session, batch: Batch) -> bulk_statements.Insertion:
         session,
         CallLog,
         [same | _row(call, batch.targets[call.index]) for call in batch.to_write.values()],
-        ("device_call_id", "id", "started_on"),
-        unique=("employee_id", "device_call_id"),
-        update=_UPDATED,
+        InsertPlan(
+            unique=("employee_id", "device_call_id"),
+            update=_UPDATED,
+            returning=("device_call_id", "id", "started_on"),
+        ),
     )
 
 

@@ -30,6 +30,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
 from app.domain.persistence import bulk_statements, system_statements
+from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.telephony.call_parsing import PLACEHOLDERS, storable_text
 
 #: One of the apps sends at most its newest fifty calls; older ones stay on the telephone.
@@ -140,9 +141,9 @@ def lock(session: Session, employee_id: int) -> int:
     if not found:
         row = {"employee_id": employee_id} | dict.fromkeys((*_COUNTED, "batches"), 0)
         key = ("employee_id",)  # an update without effect of a row that another batch has inserted meanwhile
-        found = bulk_statements.send_insertion(
-            session, bulk_statements.insertion(session, PhoneSync, [row], ("batches",), unique=key, update=key)
-        )
+        plan = InsertPlan(unique=key, update=key, returning=("batches",))
+        insertion = bulk_statements.insertion(session, PhoneSync, [row], plan)
+        found = bulk_statements.send_insertion(session, insertion)
     return int(found[0][0])
 
 

@@ -324,7 +324,7 @@ def open_connections(session: Session) -> int | None:
     return int(row[1]) if row else None
 
 
-def _record_statement(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:
+def _record_statement(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
     statements = STATEMENTS.get()
     if statements is not None and not statement.startswith(("BEGIN", "PRAGMA")):
         statements.append(statement)

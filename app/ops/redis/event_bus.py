@@ -109,7 +109,7 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
         # Processes of an older version, during an upgrade, don't send who is typing, called or present.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
         users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
-        presences = frozenset(_parse_presence(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
+        presences = frozenset(_parse_presence(str(parts.get("from")), raw) for raw in parts.get("here", ()))
         event = LiveEvent(users[0], timelines, users[1], typing, users[2], presences)
         ids = users[0] | users[1] | users[2] | {key for _kind, key in timelines}
         ids |= {key for each in presences for key in (each.key, *(user for user, _field in each.people))}
@@ -120,8 +120,9 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
     return (str(parts.get("from")), event) if is_valid else None
 
 
-def _parse_presence(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
+def _parse_presence(origin: str, reported: Any) -> PagePresence:
     """A process's presence report about a record. Raises TypeError or ValueError for anything else."""
+    serial, kind, key, people = reported
     pairs = tuple((user, field) for user, field in people)
     are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)
     if type(serial) is not int or not isinstance(kind, str) or not are_names:

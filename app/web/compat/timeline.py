@@ -54,7 +54,7 @@ def get_activities(arguments: Arguments) -> list[list[dict[str, Any]]]:
 def _attachments(column: str, key: int, size: int, viewer: Viewer) -> list[dict[str, Any]]:
     if not viewer.person.may("Notes", "read"):
         return []
-    return [attachment_document(each, viewer) for each in newest(db.session(), column, key, None, size)]
+    return [attachment_document(each, viewer) for each in newest(db.session(), (column, key), None, size)]
 
 
 def fetch_activities(*conditions: Any, size: int, start: int = 0) -> list[Any]:

@@ -199,9 +199,12 @@ def _heat_map(name: str, widget: HeatMap, canvas: RenderContext) -> Drawn:
     most, opens = max(slots.values(), default=0), _office_hours(canvas.viewer)
     with_rows = {slot % 24 for slot, count in slots.items() if count}
     shown = range(min(with_rows | opens), max(with_rows | opens) + 1)
+
+    def cell(slot: int) -> Drawn:
+        return _heat_cell(slots.get(slot, 0), most, canvas.filters.list_of(widget.name, slot=slot))
+
     rows = [
-        {"label": day, "cells": [_heat_cell(widget, slots, place * 24 + hour, most, canvas) for hour in shown]}
-        for place, day in enumerate(weekdays())
+        {"label": day, "cells": [cell(place * 24 + hour) for hour in shown]} for place, day in enumerate(weekdays())
     ]
     # On a phone it begins when the office opens.
     return chart("heat", ["", *[str(hour) for hour in shown]], rows) | {"begin": min(opens) - shown[0] + 1}
@@ -217,10 +220,9 @@ def _office_hours(viewer: Viewer) -> set[int]:
     return set(range(min(each.starts.hour for each in ranges), last + 1))
 
 
-def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, maximum: int, canvas: RenderContext) -> Drawn:
-    number = slots.get(slot, 0)
+def _heat_cell(number: int, maximum: int, url: str) -> Drawn:
     shade = -(-number * SHADES // maximum) if maximum else 0
-    return counted_cell(number, canvas.filters.list_of(widget.name, slot=slot)) | {"shade": shade}
+    return counted_cell(number, url) | {"shade": shade}
 
 
 def _people(_name: str, _widget: PeopleTable, canvas: RenderContext) -> Drawn:

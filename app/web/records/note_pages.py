@@ -58,7 +58,8 @@ class NotesView(ModulePermissions, BaseView):
             text = notes.clean_note(typed, "text")
             if not text:
                 raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
-            notes.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
+            edit = notes.NoteEdit(text, _EDITED.parse(request.form.get("edited_on"), viewer))
+            notes.edit_note(db.session(), line, edit, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -43,19 +44,27 @@ def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activ
     return line
 
 
-def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
+@dataclass(frozen=True)
+class NoteEdit:
+    """The new text of a note, and its `edited_on` as the author saw it."""
+
+    text: str
+    seen: datetime | None
+
+
+def edit_note(session: Session, line: Activity, edit: NoteEdit, viewer: Viewer) -> None:
     """Change the text of the viewer's own note; notifies only users who were not mentioned before.
 
-    `seen`: edited_on as the author saw it. Raises NotFound if the record is no longer visible, Conflict, RuleBroken.
+    Raises NotFound if the record is no longer visible, Conflict, RuleBroken.
     """
-    if text == (line.payload or {}).get("text"):
+    if edit.text == (line.payload or {}).get("text"):
         return
     about, before = about_of(session, line), _mentioned(line.payload["text"], viewer)
-    named = _mentioned(text, viewer)
+    named = _mentioned(edit.text, viewer)
     notified, not_notified = _split_by_visibility(
         named, access.users_who_see(session, named.values(), line, viewer.now)
     )
-    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=notified)
+    timeline.edit_note(session, line, edit.seen, viewer.now, text=edit.text, mentions=notified)
     # A repeated event key notifies nobody twice.
     mentions.notify(session, line, about, mentions.NoteRecipients(notified.values()), viewer.now)
     g.remarks = [_not_notified_warning(key, viewer) for key in not_notified if key not in before.values()]

@@ -33,7 +33,7 @@ from app.web.records.attachments import files, record_files
 from app.web.records.bulk_actions import BulkActions
 from app.web.records.inline_actions import InlineActions
 from app.web.records.lists import list_columns, list_layouts, table_page, view_switcher
-from app.web.records.lists.list_page import filters_page, hits, list_query_from
+from app.web.records.lists.list_page import AskedList, filters_page, hits, list_query_from
 from app.web.records.quick_create import QuickCreate
 from app.web.records.record_form_routes import RecordForms
 from app.web.records.status_changes import StatusMoves
@@ -196,12 +196,13 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
             return redirect(default)
         list_query = self._list_query(viewer)
         columns = list_columns.chosen(self, request.args, viewer)
+        asked = AskedList(self, list_query, columns, viewer)
         layout = list_layouts.layout(self, viewer)
         if layout is not None:
-            return layout(list_query, columns, viewer)
+            return layout(asked)
         list_query.counted_to = COUNT_CAP + 1
         rows = self.record_table.rows(db.session(), list_query, columns.names)
-        return table_page.render(self, list_query, rows, columns, viewer)
+        return table_page.render(asked, rows)
 
     @page_route("/filters", methods=["GET"], permission="list")
     def filters(self) -> Any:

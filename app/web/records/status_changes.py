@@ -115,7 +115,7 @@ class StatusMoves:
         self._refuse_without_board()
         viewer = current_viewer()
         list_query = self._list_query(viewer)
-        return board_page.more_cards(self, list_query, key, list_query.page, viewer)
+        return board_page.more_cards(self, list_query, key, viewer)
 
     @page_route("/board/move/<pk>", methods=["GET", "POST"], permission="edit")
     def board_move(self, pk: str) -> Any:

@@ -174,7 +174,7 @@ def about(checked: CheckedReport) -> str:
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
     if definition.where:
         text = list_conditions.describe(
-            screen, definition.where, lambda name, op, value: in_words(screen, name, op, value, viewer)
+            screen, definition.where, lambda *condition: in_words(screen, condition, viewer)
         )
         parts.append(text)
     return " · ".join(parts) or _("All that you may see")

@@ -166,7 +166,7 @@ def _preview(file: FileStorage) -> str | None:
 
 def page_of(session: Session, owner: FileOwner, before: int | None, viewer: Viewer) -> dict[str, Any]:
     """The files of a record for the template; in a fixed number of statements."""
-    rows = attachments.newest(session, owner.column, owner.key, before, MOST)
+    rows = attachments.newest(session, (owner.column, owner.key), before, MOST)
     versions = attachments.versions(session, [row.series for row in rows])
     deleted = _in_trash(session, owner, viewer) if before is None else []
     names = _first_of_names(rows)

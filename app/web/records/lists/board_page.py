@@ -20,9 +20,8 @@ from app.web.core.viewer import Viewer
 from app.web.records.lists import list_groups, view_switcher
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.grouped_rows import GroupedList
-from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_groups import ListGroup
-from app.web.records.lists.list_page import count_url, list_page, title_of, url
+from app.web.records.lists.list_page import AskedList, count_url, list_page, title_of, url
 from app.web.records.open_tasks import OVER
 
 #: Kinds that need a label on a card, because their value alone is not clear.
@@ -40,11 +39,14 @@ def card_names(screen: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in wanted if name in named and named[name].columns))
 
 
-def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
+def page(asked: AskedList) -> Any:
     """The board, or the part of it requested by htmx."""
+    screen, list_query, viewer = asked.screen, asked.list_query, asked.viewer
     names = card_names(screen)
     found = GroupedList(screen, "status", replace(list_query, size=CARDS), names).load(viewer)
-    shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | view_switcher.switcher(screen, viewer)
+    shown = list_page(replace(asked, list_query=replace(list_query, page=0)), []) | view_switcher.switcher(
+        screen, viewer
+    )
     shown |= {
         "tabs": [],
         "count_text": list_groups.total_text(found),
@@ -63,11 +65,11 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     )
 
 
-def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
-    """Further cards of one column: a fragment. Raises NotFound for an unknown status."""
+def more_cards(screen: Any, list_query: ListQuery, key: str, viewer: Viewer) -> Any:
+    """The cards of one column on this page of it: a fragment. Raises NotFound for an unknown status."""
     names = card_names(screen)
     group = group_of(screen, key, viewer)
-    query = replace(list_query, size=CARDS, page=min(number, MAX_PAGE))
+    query = replace(list_query, size=CARDS, page=min(list_query.page, MAX_PAGE))
     GroupedList(screen, "status", query, names).load_rows([group])
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)

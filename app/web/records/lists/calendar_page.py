@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -19,8 +20,7 @@ from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.records.lists import calendar_items, view_switcher
 from app.web.records.lists.calendar_items import CalendarItems
-from app.web.records.lists.list_columns import ChosenColumns
-from app.web.records.lists.list_page import list_page, url
+from app.web.records.lists.list_page import AskedList, list_page, url
 
 #: The default hours of the day view.
 HOURS = range(8, 20)
@@ -48,11 +48,12 @@ def own_url(viewer: Viewer) -> str:
     return url(**{MINE: "@me", "from": viewer.today.isoformat()})
 
 
-def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
+def page(asked: AskedList) -> Any:
     """The calendar, or the part of it requested by htmx."""
+    screen, list_query, viewer = asked.screen, asked.list_query, asked.viewer
     wanted = read(request.args, viewer)
     found = calendar_items.load(screen, list_query, wanted, viewer)
-    shown = list_page(screen, ListQuery(list_query.conditions, [], 1), [], columns, viewer)
+    shown = list_page(replace(asked, list_query=ListQuery(list_query.conditions, [], 1)), [])
     shown |= view_switcher.switcher(screen, viewer) | {"tabs": []}
     shown["kind"] = screen.record_table.name
     shown["count_text"] = grouped(found.count) + ("+" if found.is_cut else "")

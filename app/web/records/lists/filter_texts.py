@@ -13,8 +13,9 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
 
 
-def in_words(screen: Any, name: str, op: str, value: str, viewer: Viewer) -> str:
-    """One condition as text: “Status is New”."""
+def in_words(screen: Any, condition: tuple[str, str, str], viewer: Viewer) -> str:
+    """One condition (column, operator, value) as text: “Status is New”."""
+    name, op, value = condition
     each = screen.record_table.by_name[name]
     return " ".join([str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)])
 

@@ -8,25 +8,23 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
-from app.web.core.queries.list_query import ListQuery
-from app.web.core.viewer import Viewer
 from app.web.records.lists import list_groups, view_switcher
 from app.web.records.lists.grouped_rows import GroupedList
 from app.web.records.lists.list_cells import list_rows
-from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_groups import ListGroup
-from app.web.records.lists.list_page import count_url, list_page, url
+from app.web.records.lists.list_page import AskedList, count_url, list_page, url
 from app.web.records.lists.list_rows_html import rows_html, tools_class
 
 #: Initial rows of a group.
 ROWS = 10
 
 
-def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
-    """The page, or the part of it requested by htmx."""
-    query = replace(list_query, size=ROWS)
+def page(name: str, asked: AskedList) -> Any:
+    """The page in groups by this column, or the part of it requested by htmx."""
+    screen, columns, viewer = asked.screen, asked.columns, asked.viewer
+    query = replace(asked.list_query, size=ROWS)
     found = GroupedList(screen, name, query, columns.names).load(viewer)
-    shown = list_page(screen, list_query, [], columns, viewer) | view_switcher.switcher(screen, viewer)
+    shown = list_page(asked, []) | view_switcher.switcher(screen, viewer)
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
     shown |= {
         "tabs": screen.tabs(viewer),

@@ -65,11 +65,20 @@ def extent_of(screen: Any, list_query: ListQuery, rows: list[Any]) -> ListExtent
     return ListExtent(list_query, len(rows), *screen.record_table.count_for_page(db.session(), list_query, rows))
 
 
-def list_page(
-    screen: Any, list_query: ListQuery, rows: list[Any], columns: ChosenColumns, viewer: Viewer
-) -> dict[str, Any]:
-    """The context of records/list.html."""
-    extent = extent_of(screen, list_query, rows)
+@dataclass(frozen=True)
+class AskedList:
+    """The list that a request asks for."""
+
+    screen: Any
+    list_query: ListQuery
+    columns: ChosenColumns
+    viewer: Viewer
+
+
+def list_page(asked: AskedList, rows: list[Any]) -> dict[str, Any]:
+    """The context of records/list.html, with these rows."""
+    screen, columns, viewer = asked.screen, asked.columns, asked.viewer
+    extent = extent_of(screen, asked.list_query, rows)
     screen.record_table.prepare(rows, columns.names, viewer)
     actions = [action.shown() for action in screen.bulk_actions(viewer)]
     shown = {"rows": list_rows(screen, rows, columns.names, viewer), "actions": actions}
@@ -374,15 +383,13 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
             continue
         chips.append(
             {
-                "label": in_words(screen, name, op, value, viewer),
+                "label": in_words(screen, (name, op, value), viewer),
                 "remove_url": url(**{key: None}, page=None),
             }
         )
     nested = list_conditions.read(screen, request.args.get("where", ""))
     if nested:
-        text = list_conditions.describe(
-            screen, nested, lambda name, op, value: in_words(screen, name, op, value, viewer)
-        )
+        text = list_conditions.describe(screen, nested, lambda *condition: in_words(screen, condition, viewer))
         chips.append({"label": text, "remove_url": url(where=None, page=None)})
     return chips
 

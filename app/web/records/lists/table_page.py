@@ -18,7 +18,6 @@ from app.lib.lru_cache import LruCache
 from app.web.core.fab_access import request_time
 from app.web.core.flask_internals import request_context
 from app.web.core.localization.languages import language_key
-from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.list_preferences import preferences_of
 from app.web.pages import brand
@@ -87,9 +86,10 @@ class _Table:
         return page | view_switcher.switcher(self.screen, self.viewer)
 
 
-def render(screen: Any, list_query: ListQuery, found: list[Any], columns: ChosenColumns, viewer: Viewer) -> str:
+def render(asked: list_page.AskedList, found: list[Any]) -> str:
     """The page, or for htmx the part with the table, with these rows."""
-    extent = list_page.extent_of(screen, list_query, found)
+    screen, columns, viewer = asked.screen, asked.columns, asked.viewer
+    extent = list_page.extent_of(screen, asked.list_query, found)
     screen.record_table.prepare(found, columns.names, viewer)
     rows = list_rows(screen, found, columns.names, viewer)
     buttons = screen.row_buttons(found, columns.names, viewer)

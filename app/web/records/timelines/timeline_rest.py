@@ -103,7 +103,8 @@ class ActivityService(RecordService):
         """Change a note's text; `edited_on` as the author saw it, by default the stored one."""
         if not values.get("text"):
             raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
-        notes.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
+        edit = notes.NoteEdit(values["text"], values.get("edited_on", row.edited_on))
+        notes.edit_note(session, row, edit, viewer)
 
     def remove(self, session: Session, row: Activity, viewer: Viewer) -> None:
         """Delete a note; open pages that show it update after the commit."""
