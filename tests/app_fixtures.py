@@ -44,6 +44,7 @@ from app.lib.token_hash import hash_token
 from app.web.security import fab_permissions
 from tests.app_pool import AppMaker, AppPool, copy_folder, dispose
 from tests.factories import NOW, database
+from tests.kept_database import KeptFolder
 from tests.servers import Databases, locked
 
 PASSWORD = "correct horse 9"
@@ -459,10 +460,14 @@ class Crm:
         """label -> id."""
         return dict(self.rows(select(TicketStatus.label, TicketStatus.id)))
 
-    def close(self) -> None:
-        """Close all sessions and connections."""
+    def close_sessions(self) -> None:
+        """Close what was opened with it; the connections stay for the next test, if its application is a pool's."""
         for session in self._open:
             session.close()
+
+    def close(self) -> None:
+        """Close all sessions and connections."""
+        self.close_sessions()
         self.engine.dispose()
 
 
@@ -508,7 +513,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app_pool(settled: Path, instance: Path) -> AppPool:
     """The applications of this process on SQLite."""
-    return AppPool(partial(copy_folder, settled, instance), partial(settings_for, instance))
+    return AppPool(KeptFolder(settled, instance), partial(settings_for, instance))
 
 
 @pytest.fixture
@@ -529,7 +534,7 @@ def crm(app: Flask) -> Iterator[Crm]:
     """Everything about the application in one place."""
     crm = Crm(app)
     yield crm
-    crm.close()
+    crm.close_sessions()
 
 
 @pytest.fixture

@@ -31,7 +31,10 @@ from app.ops.database.connections import address_of
 from app.ops.redis.rate_counter import LocalRateCounter
 from app.web.core.fields import lookups
 from app.web.realtime import live_events
+from tests.kept_database import KeptFolder
 
+#: Puts a database back.
+Restore = Callable[[], None]
 #: (settings as environment variables) -> the product with them.
 AppMaker = Callable[..., Flask]
 #: Settings that `serve` applies, or that are read when they are needed: applications that differ in them are one.
@@ -162,7 +165,7 @@ def dispose(app: Flask) -> None:
 class AppPool:
     """Applications on one database, by their settings; the database is put back before each test."""
 
-    def __init__(self, restore: Callable[[], None], settings: Callable[..., config.Settings]) -> None:
+    def __init__(self, restore: Restore | KeptFolder, settings: Callable[..., config.Settings]) -> None:
         """`restore` puts the database back; `settings` reads environment variables (CRM_…)."""
         self._restore, self._settings = restore, settings
         self._apps: dict[str, ReusedApp] = {}
@@ -170,18 +173,22 @@ class AppPool:
         self._read: dict[frozenset[tuple[str, str]], tuple[config.Settings, str]] = {}
         #: Those of the last test: the others have no connections.
         self._used: list[ReusedApp] = []
+        #: Its connections stay between two tests.
+        self._kept: ReusedApp | None = None
         self._settled, self._is_untouched = Settled(), False
 
     @contextmanager
     def fresh(self) -> Iterator[AppMaker]:
         """Restore the database; yields the maker of applications on it."""
-        self._restore()
+        if isinstance(self._restore, KeptFolder):
+            self._restore.put_back(self._let_go)
+        else:
+            self._restore()
         self._is_untouched = True
         try:
             yield self._app
         finally:
-            self._disconnect()
-            self._used.clear()
+            self._end()
 
     def _app(self, **environ: str) -> Flask:
         known = frozenset(environ.items())
@@ -195,15 +202,27 @@ class AppPool:
             self._apps[key] = ReusedApp(
                 create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options, **FAKE_HASH)
             )
+        if not environ and isinstance(self._restore, KeptFolder):
+            self._kept = self._apps[key]
         self._used.append(self._apps[key])
         app = self._apps[key].renew(settings)
         self._settled.recall(app, self._is_untouched)
         self._is_untouched = False
         return app
 
-    def _disconnect(self) -> None:
+    def _end(self) -> None:
+        """Disconnect what the test used, but for connections that may stay."""
         for each in self._used:
-            each.disconnect()
+            if each is self._kept:
+                forget_sockets(each.app)
+            else:
+                each.disconnect()
+        self._used.clear()
+
+    def _let_go(self) -> None:
+        """Close the connections that stayed."""
+        if self._kept is not None:
+            dispose(self._kept.app)
 
 
 def copy_folder(source: Path, target: Path) -> None:

@@ -27,6 +27,7 @@ from app.web.core.request_transaction import request_transaction
 from app.web.security import api_keys, login_throttle
 from tests.app_fixtures import FIELD_KEY
 from tests.app_pool import AppPool, copy_folder, dispose
+from tests.kept_database import KeptFolder
 
 PASSWORD = "correct horse 9"
 NEW_PASSWORD = "another horse 8"
@@ -67,7 +68,7 @@ def _pool(base: Path, source: Path) -> AppPool:
     app = make_app(folder)
     add_people(app)
     dispose(app)
-    return AppPool(partial(copy_folder, folder, instance), partial(settings_for, instance))
+    return AppPool(KeptFolder(folder, instance), partial(settings_for, instance))
 
 
 def add_people(app: Flask) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,8 @@ from app.domain.people import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
 from tests.app_fixtures import FIELD_KEY
-from tests.app_pool import Settled, copy_folder, forget
+from tests.app_pool import Settled, copy_folder, dispose, forget
+from tests.kept_database import DATABASE, KeptDatabase
 
 PASSWORD = "Correct-Horse-42"
 
@@ -150,31 +152,38 @@ def fill() -> None:
     db.session.remove()
 
 
+@dataclass
+class FilledApp:
+    """The application, a copy of its filled database, that database, and what is cached of it."""
+
+    app: Flask
+    filled: Path
+    database: KeptDatabase
+    settled: Settled = field(default_factory=Settled)
+
+
 @pytest.fixture(scope="session")
-def filled_app(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> tuple[Flask, Path, Settled]:
-    """The application, the folder with a copy of its filled database, and what is cached of that."""
+def filled_app(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> FilledApp:
+    """The application, and its filled database."""
     folder = tmp_path_factory.mktemp("team") / "instance"
     copy_folder(migrated_folder, folder)
     app = make_app(folder)
     with app.app_context():
         fill()
         db.engine.dispose()
-    shutil.copy(folder / "crm.sqlite3", folder / "filled.sqlite3")
-    return app, folder, Settled()
+    shutil.copy(folder / DATABASE, folder / "filled.sqlite3")
+    return FilledApp(app, folder / "filled.sqlite3", KeptDatabase(folder / DATABASE))
 
 
 @pytest.fixture
-def site(filled_app: tuple[Flask, Path, Settled]) -> Iterator[Site]:
+def site(filled_app: FilledApp) -> Iterator[Site]:
     """The application on a fresh copy of the database."""
-    app, folder, settled = filled_app
+    app = filled_app.app
     with app.app_context():
         db.session.remove()
-        db.engine.dispose()
-    for old in folder.glob("crm.sqlite3*"):
-        old.unlink()
-    shutil.copy(folder / "filled.sqlite3", folder / "crm.sqlite3")
+    filled_app.database.put_back(filled_app.filled, partial(dispose, app))
     forget()
-    settled.recall(app)
+    filled_app.settled.recall(app)
     yield Site(app, {})
 
 

@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 
 from tests.app_fixtures import Crm
-from tests.app_pool import ReusedApp, Settled
+from tests.app_pool import ReusedApp, Settled, forget_sockets
+from tests.kept_database import KeptDatabase
 from tests.web.compat.sample_calls import SampleRecords
 from tests.web.invalid_input import spare_app
 
@@ -23,6 +24,7 @@ class AppSnapshots:
         self._reused = ReusedApp(app)
         self._settled = {"empty": Settled(), "with_records": Settled()}
         self.file = Path(app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
+        self._database = KeptDatabase(self.file)
         self.save("empty")
         crm = Crm(app)
         self.sample = SampleRecords(crm)
@@ -31,21 +33,16 @@ class AppSnapshots:
 
     def save(self, name: str) -> None:
         """Take a snapshot of the database."""
-        self._close_connections()
+        self._reused.disconnect()
         shutil.copyfile(self.file, self.folder / name)
 
     def restore(self, name: str) -> Crm:
         """Restore a snapshot."""
-        self._close_connections()
-        for end in ("-wal", "-shm"):
-            Path(f"{self.file}{end}").unlink(missing_ok=True)
-        shutil.copyfile(self.folder / name, self.file)
+        forget_sockets(self.app)
+        self._database.put_back(self.folder / name, self._reused.disconnect)
         app = self._reused.renew()
         self._settled[name].recall(app)
         return Crm(app)
-
-    def _close_connections(self) -> None:
-        self._reused.disconnect()
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +58,7 @@ def crm(snapshots: AppSnapshots) -> Iterator[Crm]:
     """The usual CRM, but faster: the module's application with an empty database."""
     crm = snapshots.restore("empty")
     yield crm
-    crm.close()
+    crm.close_sessions()
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def sample(snapshots: AppSnapshots) -> Iterator[SampleRecords]:
     """One record of each kind, restored for each test."""
     crm = snapshots.restore("with_records")
     yield snapshots.sample.bind_to(crm)
-    crm.close()
+    crm.close_sessions()
 
 
 @pytest.fixture(scope="module")
@@ -77,4 +74,4 @@ def shared_sample(snapshots: AppSnapshots) -> Iterator[SampleRecords]:
     """The same for all tests of a module that do not change it, or do not depend on its state."""
     crm = snapshots.restore("with_records")
     yield snapshots.sample.bind_to(crm)
-    crm.close()
+    crm.close_sessions()
