@@ -110,6 +110,54 @@ def _status_changed(payload: dict[str, Any]) -> str:
     )
 
 
+#: What a notice about a complaint tells -> its text.
+_COMPLAINTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "officer": lambda payload: _("You are responsible for the complaint %(number)s.", number=payload["number"]),
+    "acknowledge": lambda payload: _(
+        "The complaint %(number)s should have been acknowledged by now.", number=payload["number"]
+    ),
+    "overdue": lambda payload: _(
+        "The action taken report of the complaint %(number)s is overdue.", number=payload["number"]
+    ),
+    "step desk": lambda payload: _(
+        "The desk hasn't finished its step of the complaint %(number)s in time. Please take over.",
+        number=payload["number"],
+    ),
+    "step officer": lambda payload: _(
+        "The compliance officer's step of the complaint %(number)s isn't finished in time. Please take over.",
+        number=payload["number"],
+    ),
+    "step director": lambda payload: _(
+        "The days for the director's step of the complaint %(number)s are over.", number=payload["number"]
+    ),
+}
+
+
+def _complaint(payload: dict[str, Any]) -> str:
+    found = _COMPLAINTS.get(str(payload.get("what")))
+    if found is not None:
+        return str(found(payload))
+    return str(
+        ngettext(
+            "The action taken report of the complaint %(number)s is due in %(num)s day.",
+            "The action taken report of the complaint %(number)s is due in %(num)s days.",
+            GroupedInt(payload["days"]),
+            number=payload["number"],
+        )
+    )
+
+
+def _complaint_list(payload: dict[str, Any]) -> str:
+    return str(
+        _(
+            "Complaints today: %(pending)s without a report, %(soon)s of them due within 7 days, %(overdue)s overdue.",
+            pending=grouped(payload["pending"]),
+            soon=grouped(payload["soon"]),
+            overdue=grouped(payload["overdue"]),
+        )
+    )
+
+
 def _rekyc(payload: dict[str, Any]) -> str:
     days, number = int(payload.get("days", 0)), _number(payload)
     if days > 0:
@@ -268,6 +316,8 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
     "rekyc": _rekyc,
+    "complaint": _complaint,
+    "complaint_list": _complaint_list,
     "message": lambda s: (
         _("A new message about %(number)s is waiting.", number=_number(s))
         if s.get("number")
@@ -366,6 +416,8 @@ EVENTS: dict[str, Any] = {
     "link": _l("Customer link to decide"),
     "link_confirmed": _l("Customer link confirmed"),
     "rekyc": _l("KYC to be renewed"),
+    "complaint": _l("Complaint"),
+    "complaint_list": _l("Complaints of the day"),
     "message": _l("Message waiting"),
     "export": _l("Export ended"),
     "import": _l("Import ended"),
