@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
-from app import system_notice_texts
+from app import complaint_notice_texts, system_notice_texts
 from app.generated_titles import shown_title
 from app.lib.digit_grouping import GroupedInt, grouped
 
@@ -107,54 +107,6 @@ def _status_changed(payload: dict[str, Any]) -> str:
         return str(_("%(number)s is now “%(label)s”.", number=_number(payload), label=payload["label"]))
     return _with_actor(
         payload, _("%(actor)s changed the status of %(number)s."), _("The status of %(number)s has changed.")
-    )
-
-
-#: What a notice about a complaint tells -> its text.
-_COMPLAINTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "officer": lambda payload: _("You are responsible for the complaint %(number)s.", number=payload["number"]),
-    "acknowledge": lambda payload: _(
-        "The complaint %(number)s should have been acknowledged by now.", number=payload["number"]
-    ),
-    "overdue": lambda payload: _(
-        "The action taken report of the complaint %(number)s is overdue.", number=payload["number"]
-    ),
-    "step desk": lambda payload: _(
-        "The desk hasn't finished its step of the complaint %(number)s in time. Please take over.",
-        number=payload["number"],
-    ),
-    "step officer": lambda payload: _(
-        "The compliance officer's step of the complaint %(number)s isn't finished in time. Please take over.",
-        number=payload["number"],
-    ),
-    "step director": lambda payload: _(
-        "The days for the director's step of the complaint %(number)s are over.", number=payload["number"]
-    ),
-}
-
-
-def _complaint(payload: dict[str, Any]) -> str:
-    found = _COMPLAINTS.get(str(payload.get("what")))
-    if found is not None:
-        return str(found(payload))
-    return str(
-        ngettext(
-            "The action taken report of the complaint %(number)s is due in %(num)s day.",
-            "The action taken report of the complaint %(number)s is due in %(num)s days.",
-            GroupedInt(payload["days"]),
-            number=payload["number"],
-        )
-    )
-
-
-def _complaint_list(payload: dict[str, Any]) -> str:
-    return str(
-        _(
-            "Complaints today: %(pending)s without a report, %(soon)s of them due within 7 days, %(overdue)s overdue.",
-            pending=grouped(payload["pending"]),
-            soon=grouped(payload["soon"]),
-            overdue=grouped(payload["overdue"]),
-        )
     )
 
 
@@ -316,8 +268,8 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
     "rekyc": _rekyc,
-    "complaint": _complaint,
-    "complaint_list": _complaint_list,
+    "complaint": complaint_notice_texts.of_complaint,
+    "complaint_list": complaint_notice_texts.of_list,
     "message": lambda s: (
         _("A new message about %(number)s is waiting.", number=_number(s))
         if s.get("number")

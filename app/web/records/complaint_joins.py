@@ -109,7 +109,7 @@ class ComplaintJoins:
         inputs = [other.form_input(typed, refused.errors.get("other", []), current_viewer())]
         title = _("Join a complaint to %(number)s", number=row.number)
         form = {"title": title, "action": f"/complaints/join/{row.id}", "submit_label": _("Join")}
-        return self._form(row, form, inputs, refused)
+        return self._page_of(row, form, inputs, refused)
 
     def _entry_form(self, row: Complaint, posted: Mapping[str, Any], refused: Refusal = NOT_REFUSED) -> str:
         viewer, errors = current_viewer(), refused.errors
@@ -117,9 +117,9 @@ class ComplaintJoins:
         inputs[-1]["label"] = _("Remark")
         title = _("Another way in which %(number)s came", number=row.number)
         form = {"title": title, "action": f"/complaints/entry/{row.id}", "submit_label": _("Save")}
-        return self._form(row, form, inputs, refused)
+        return self._page_of(row, form, inputs, refused)
 
-    def _form(self, row: Complaint, form: dict[str, Any], inputs: list[dict[str, Any]], refused: Refusal) -> str:
+    def _page_of(self, row: Complaint, form: dict[str, Any], inputs: list[dict[str, Any]], refused: Refusal) -> str:
         shared = {
             "sections": [{"title": None, "fields": inputs}],
             "cancel_url": self.url_of(row),

@@ -153,7 +153,7 @@ def test_a_ticket_of_a_complaint_is_neither_deleted_nor_merged_away(crm: Any, ma
     ticket = complaint["ticket"]["id"]
     refused = root.rest("DELETE", f"ticket/{ticket}")
     assert refused.status_code == 422 and "register of complaints" in refused.get_json()["message"]
-    merged = root.rest("POST", "ticket/merge", {"ids": [other.id, ticket]})
+    merged = root.rest("POST", f"ticket/{other.id}/merge", {"with": [ticket]})
     assert merged.status_code == 422 and "register of complaints" in merged.get_json()["message"]
 
 
