@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 from sqlalchemy import select
 
-from app.models import Complaint, ComplaintEntry, Notification, Ticket
+from app.models import Complaint, ComplaintCategory, ComplaintEntry, Notification, Ticket
 from tests.cases import each_case
 
 SCORES = {"source": "SEBI SCORES", "category": "Demat", "title": "Shares not credited"}
@@ -184,3 +185,42 @@ def test_days_are_those_of_the_office(crm: Any, make: Any) -> None:
     shown = register(crm, "cleo", ticket).get_json()["result"]
     (row,) = crm.rows(select(Complaint))
     assert row.report_due_on - row.received_on == timedelta(days=21) and shown["acknowledged_on"] is None
+
+
+# --- settings
+
+
+def settings_of(crm: Any) -> dict[str, str]:
+    """The inputs of the page as a browser would post them."""
+    page = BeautifulSoup(crm.client("root").screen("/settings/complaints/").text, "html.parser")
+    found = page.select("form[data-form] [name]")
+    return {each["name"]: each.get("value", "") for each in found if each["name"] != "csrf_token"}
+
+
+def test_the_clocks_and_their_sources_are_settings(crm: Any, make: Any) -> None:
+    form, root = settings_of(crm), crm.client("root")
+    assert form["days.report"] == "21" and "P/2023/156" in form["source.report"]
+    assert "As set by your compliance officer" in root.screen("/settings/complaints/").text
+    wrong = form | {"days.report": "none", "days.desk": "12"}
+    refused = root.form("/settings/complaints/", wrong)
+    assert refused.status_code == 422 and "none" in refused.text
+    new = {"days.report": "30", "source.report": "Circular 9", "days.warnings": "28, 7", "people.care": "cleo"}
+    assert root.form("/settings/complaints/", form | new).status_code == 302
+    assert root.form("/settings/complaints/", form | new).status_code == 409, "based on the former values"
+    stored = settings_of(crm)
+    assert (stored["days.warnings"], stored["source.report"]) == ("7, 28", "Circular 9")
+    register(crm, "cleo", make.ticket("cleo"))
+    (row,) = crm.rows(select(Complaint))
+    assert row.report_due_on - row.received_on == timedelta(days=30)
+    assert crm.client("cleo").screen("/settings/complaints/").status_code == 403
+
+
+def test_categories_are_a_tree_of_two_levels(crm: Any) -> None:
+    root = crm.client("root")
+    made = root.form("/settings/complaint-categories/add", {"label": "Own", "parent": "1", "position": "99"})
+    assert made.status_code == 302, made.text
+    (row,) = crm.rows(select(ComplaintCategory).where(ComplaintCategory.label == "Own"))
+    assert row.parent_id == 1
+    deep = root.form("/settings/complaint-categories/add", {"label": "Deep", "parent": str(row.id), "position": "99"})
+    assert deep.status_code in (200, 422) and "two levels" in deep.text
+    assert "Trading and settlement: Own" in crm.client("cleo").screen("/complaints/add").text
