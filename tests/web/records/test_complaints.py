@@ -220,8 +220,10 @@ def test_the_clocks_and_their_sources_are_settings(crm: Any, make: Any) -> None:
 
 def test_categories_are_a_tree_of_two_levels(crm: Any) -> None:
     root = crm.client("root")
-    made = root.form("/settings/complaint-categories/add", {"label": "Own", "parent": "1", "is_active": "y"})
-    assert made.status_code == 302, made.text
+    made = root.form(
+        "/settings/complaint-categories/add", {"label": "Own", "parent": "1", "position": "99", "is_active": "y"}
+    )
+    assert made.status_code == 302
     (row,) = crm.rows(select(ComplaintCategory).where(ComplaintCategory.label == "Own"))
     assert row.parent_id == 1
     deep = root.form("/settings/complaint-categories/add", {"label": "Deep", "parent": str(row.id), "position": "99"})
