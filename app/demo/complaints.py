@@ -22,6 +22,8 @@ from app.domain.tickets import ENDED, ticket_subjects
 
 #: Customers who have complained before the history began, and since when they are customers.
 _OLD_CUSTOMERS, _SINCE = 6, timedelta(days=500)
+#: The age of open tickets of which complaints are made, besides the oldest.
+_NEW = timedelta(days=18)
 #: (days ago, source, category, what it is about, days until its outcome).
 OLD: tuple[tuple[int, str, str, str, int], ...] = (
     (420, "Investor", "Contract note not received", "Contract notes of three days missing", 4),
@@ -106,10 +108,11 @@ def make_recent_complaints(builder: DemoBuilder) -> None:
     waiting: dict[bool, list[Row]] = {True: [], False: []}
     for row in tickets:
         waiting[meanings[row["status_id"]] in ENDED].append(row)
+    waiting[False] = waiting[False][:1] + [row for row in waiting[False][1:] if builder.now - row["created_on"] < _NEW]
     for place, (source, category, about, has_ended) in enumerate(_RECENT, len(OLD)):
         if waiting[has_ended]:
             ticket = waiting[has_ended].pop(0)
-            ticket |= {"summary": about, "title": about}
+            ticket |= {"summary": about, "title": about, "description": DESCRIPTIONS["Trade dispute"]}
             _add(builder, _Case(place, source, category, about, ticket, ticket["resolved_on"]))
 
 
