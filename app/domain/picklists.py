@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flask_appbuilder import Model
-from sqlalchemy import Boolean, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Boolean, ForeignKey, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 COLORS = [
     "black",
@@ -65,6 +65,14 @@ class TicketSubject(PicklistEntry):
 
     __tablename__ = "ticket_subject"
     description: Mapped[str | None] = mapped_column(String(500))
+
+
+class ComplaintCategory(PicklistEntry):
+    """What a complaint is about; a tree of two levels."""
+
+    __tablename__ = "complaint_category"
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("complaint_category.id"))
+    parent: Mapped[ComplaintCategory | None] = relationship(remote_side="ComplaintCategory.id")
 
 
 class AccountType(PicklistEntry):

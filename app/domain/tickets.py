@@ -44,6 +44,8 @@ STATUSES = (
     ("resolved", "Resolved", "green"),
     ("closed", "Closed", "gray"),
 )
+#: Its complaint waits for an outcome; has one; was joined to another complaint.
+COMPLAINT_STATES = ("pending", "disposed", "joined")
 #: Characters of a summary.
 MAX_SUMMARY = 200
 #: Meanings of a closed ticket.
@@ -156,6 +158,8 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     assigned_role: Mapped[str | None] = mapped_column(String(64))
     exhausted_task_id: Mapped[int | None] = mapped_column(Integer)
+    #: Whether it is in the register of complaints: none, or one of COMPLAINT_STATES.
+    complaint_state: Mapped[str | None] = mapped_column(String(8))
     status: Mapped[TicketStatus] = relationship()
     customer: Mapped[Customer | None] = relationship()
     lead: Mapped[Lead | None] = relationship()
@@ -292,6 +296,7 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Ti
 def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: datetime) -> None:
     """Require a resolution for a status that closes the ticket; any other status clears `resolved_on`."""
     if new.meaning in ENDED:
+        _refuse_pending_complaint(ticket)
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
             raise RuleBroken(
@@ -301,6 +306,26 @@ def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], n
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
     else:
         ticket.resolved_on = None
+
+
+def refuse_registered(ticket: Ticket) -> None:
+    """Raise RuleBroken for a ticket in the register of complaints, which is neither deleted nor merged into another."""
+    if ticket.complaint_state is not None:
+        raise RuleBroken(
+            translatable(
+                "%(number)s is in the register of complaints and stays. You can merge other tickets into it.",
+                number=ticket.number,
+            )
+        )
+
+
+def _refuse_pending_complaint(ticket: Ticket) -> None:
+    """Raise RuleBroken for a ticket whose complaint has no outcome; no statement, the ticket knows."""
+    if ticket.complaint_state == "pending":
+        raise RuleBroken(
+            "This ticket is a complaint without an outcome. Enter the outcome of the complaint first, then resolve it.",
+            "status",
+        )
 
 
 def change_status(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:

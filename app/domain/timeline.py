@@ -28,6 +28,7 @@ KINDS = (
     "file",
     "system",
     "proposal",
+    "complaint",
 )
 #: Characters of a note.
 MAX_NOTE_LENGTH = 20_000

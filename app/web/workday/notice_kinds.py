@@ -62,6 +62,13 @@ GROUPS: tuple[tuple[Any, dict[str, NoticeKind]], ...] = (
         },
     ),
     (
+        _l("Compliance"),
+        {
+            "complaint": NoticeKind(_l("A complaint of mine needs something, or its clock reaches me"), "scale", "red"),
+            "complaint_list": NoticeKind(_l("The daily list of complaints"), "scale", "amber"),
+        },
+    ),
+    (
         _l("Notes"),
         {
             "mention": NoticeKind(_l("Someone mentions me in a note"), "at", "violet"),
