@@ -14,6 +14,7 @@ from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequen
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
 from app.domain.business_settings import BusinessSetting  # a business setting that was changed
+from app.domain.complaints.complaint import Complaint, ComplaintEntry  # a complaint; one way in which it came
 from app.domain.custom_fields import CustomField  # a field that an admin has added
 from app.domain.custom_values import CustomValue  # a value of such a field, for filters and sorting
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
@@ -85,6 +86,7 @@ from app.domain.people.two_factor import (  # the second factor of sign-in
 from app.domain.persistence.recount_marks import RowMark  # a lead, ticket or task to be counted again
 from app.domain.picklists import (  # picklists
     AccountType,
+    ComplaintCategory,
     LeadSource,
     LeadStatus,
     SupportPage,
@@ -156,6 +158,9 @@ __all__ = [
     "Campaign",
     "CampaignRecipient",
     "ChannelAccount",
+    "Complaint",
+    "ComplaintCategory",
+    "ComplaintEntry",
     "Consent",
     "Conversation",
     "CountedRow",

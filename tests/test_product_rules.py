@@ -143,6 +143,7 @@ PUBLIC_TABLES = {
     "support_page",
     "ticket_status",
     "ticket_subject",
+    "complaint_category",
     "ab_api_key",
 }
 #: file -> constructs that bypass the access rules, allowed because the file is safe without them.

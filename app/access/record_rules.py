@@ -16,6 +16,8 @@ from app.models import (
     CallRecording,
     Campaign,
     CampaignRecipient,
+    Complaint,
+    ComplaintEntry,
     Consent,
     Conversation,
     Customer,
@@ -46,6 +48,25 @@ def _reaches_ticket(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[
         Assignment.ticket_id == ticket.id, Assignment.user_id.in_(sorted(reach)), Assignment.ended_on.is_(None)
     )
     return or_(rule, is_assignee)
+
+
+def complaints(person: Person, complaint: Any = Complaint, verb: str = "read") -> ColumnElement[bool]:
+    """Complaints of visible tickets, as far as the ticket or the responsible officer is within reach."""
+    reach = person.reach("Complaints", verb)
+    if (reach is not None and not reach) or not person.may("Tickets", "read"):
+        return false()
+    ticket = inside(complaint, Ticket)
+    of_visible = is_there(ticket.id == complaint.ticket_id, tickets(person, ticket))
+    if reach is None:
+        return true() if person.reach("Tickets") is None else of_visible
+    is_reached = is_there(ticket.id == complaint.ticket_id, _reaches_ticket(ticket, reach))
+    return and_(of_visible, or_(of_people(complaint.officer_id, reach), is_reached))
+
+
+def complaint_entries(person: Person, entry: Any = ComplaintEntry, verb: str = "read") -> ColumnElement[bool]:
+    """The entries of visible complaints."""
+    complaint = inside(entry, Complaint)
+    return is_there(complaint.id == entry.complaint_id, complaints(person, complaint, verb))
 
 
 def customers(person: Person, customer: Any = Customer, verb: str = "read") -> ColumnElement[bool]:

@@ -31,6 +31,8 @@ from app.models import (
     Campaign,
     CampaignRecipient,
     ChannelAccount,
+    Complaint,
+    ComplaintEntry,
     Consent,
     Conversation,
     Customer,
@@ -169,6 +171,7 @@ ACTIVITY_MODULES = {
     "task": "Tasks",
     "call": "Call Logs",
     "message": "Messages",
+    "complaint": "Complaints",
 }
 
 
@@ -191,6 +194,8 @@ class OwnedRows:
 RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Lead: record_rules.leads,
     Ticket: record_rules.tickets,
+    Complaint: record_rules.complaints,
+    ComplaintEntry: record_rules.complaint_entries,
     Customer: record_rules.customers,
     CustomerAccount: lambda person: record_rules.with_parents(person, CustomerAccount),
     CustomerKey: _admins,
@@ -283,12 +288,14 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
 #: Record -> modules of its parents, whose readers see it too.
 _PARENTS = {
     Customer: ("Leads", "Tickets"),
+    Complaint: ("Tickets",),
     **dict.fromkeys((Task, CallLog, Message, Conversation, Attachment), ("Leads", "Tickets", "Customers")),
 }
 #: Records of which other verbs may reach fewer rows than read.
 _VERB_RULES = {
     Lead: record_rules.leads,
     Ticket: record_rules.tickets,
+    Complaint: record_rules.complaints,
     Customer: record_rules.customers,
     Task: record_rules.tasks,
     CallLog: record_rules.calls,
@@ -301,6 +308,8 @@ _VERB_RULES = {
 MODULE_OF = {
     Lead: "Leads",
     Ticket: "Tickets",
+    Complaint: "Complaints",
+    ComplaintEntry: "Complaints",
     Customer: "Customers",
     Task: "Tasks",
     CallLog: "Call Logs",

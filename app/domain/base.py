@@ -199,18 +199,24 @@ class NumberSeries(Model):  # type: ignore[misc]
     __tablename__ = "number_series"
     __table_args__ = (UniqueConstraint("kind", "year"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: LEAD, CUST, TICKET or CAR.
+    #: LEAD, CUST, TICKET, COMPLAINT or CAR.
     kind: Mapped[str] = mapped_column(String(16), nullable=False)
     year: Mapped[int] = mapped_column(Integer, nullable=False)
     last: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 
 #: Kind -> prefix of its numbers.
-NUMBER_PREFIXES = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
+NUMBER_PREFIXES = {
+    "LEAD": "CRM-LEAD",
+    "CUST": "CRM-CUST",
+    "TICKET": "CRM-TICKET",
+    "COMPLAINT": "CRM-COMPLAINT",
+    "CAR": "CAR",
+}
 
 
 def kind_of_number(number: str) -> str | None:
-    """LEAD, CUST, TICKET or CAR for a record's number in upper or lower case; None for any other text."""
+    """LEAD, CUST, TICKET, COMPLAINT or CAR for a record's number in upper or lower case; None for any other text."""
     text = number.upper()
     return next((kind for kind, prefix in NUMBER_PREFIXES.items() if text.startswith(f"{prefix}-")), None)
 

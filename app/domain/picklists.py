@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask_appbuilder import Model
-from sqlalchemy import Boolean, Integer, String
+from sqlalchemy import Boolean, ForeignKey, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 COLORS = [
@@ -65,6 +65,13 @@ class TicketSubject(PicklistEntry):
 
     __tablename__ = "ticket_subject"
     description: Mapped[str | None] = mapped_column(String(500))
+
+
+class ComplaintCategory(PicklistEntry):
+    """What a complaint is about; a tree of two levels."""
+
+    __tablename__ = "complaint_category"
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("complaint_category.id"))
 
 
 class AccountType(PicklistEntry):

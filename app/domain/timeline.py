@@ -28,6 +28,7 @@ KINDS = (
     "file",
     "system",
     "proposal",
+    "complaint",
 )
 #: A note keeps all its earlier texts, so the number of edits is limited.
 MAX_EDITS = 20

@@ -10,6 +10,7 @@ MODULE_LABELS = {
     "Reports": translatable("Reports"),
     "Leads": translatable("Leads"),
     "Tickets": translatable("Tickets"),
+    "Complaints": translatable("Complaints"),
     "Customers": translatable("Customers"),
     "Tasks": translatable("Tasks"),
     "Call Logs": translatable("Calls"),

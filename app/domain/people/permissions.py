@@ -11,6 +11,7 @@ MODULES = (
     "Reports",
     "Leads",
     "Tickets",
+    "Complaints",
     "Customers",
     "Tasks",
     "Call Logs",
@@ -43,6 +44,8 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     # may also write.
     "Leads": (*_ROWS, "reveal", "merge"),
     "Tickets": (*_ROWS, "reveal", "merge"),
+    # Joining complaints about one grievance is writing them.
+    "Complaints": ("read", "create", "write", "assign", "bulk", "export"),
     "Customers": (*_ROWS, "reveal", "merge"),
     "Tasks": _ROWS,
     # "recordings": to listen to recordings of calls.
@@ -159,7 +162,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Support Pages": _cells("all", "read"),
     },
     "Support Manager": {
-        **_manages("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
+        **_manages("Tickets", "Complaints", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
         "Reports": _cells("all", "read", "create"),
         "Support Pages": _cells("all", "read", "create", "write", "delete"),
@@ -178,6 +181,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "Support User": {
         "Tickets": _OWN | {"bulk": "own"},
+        "Complaints": _OWN,
         "Tasks": _OWN | {"delete": "own", "bulk": "own"},
         "Call Logs": _OWN | {"recordings": "own"},
         "Customers": {"read": "own", "create": "own", "write": "own"},
@@ -189,7 +193,11 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")}
-    | {"Call Logs": _ALL | {"recordings": "all"}, "Legal Holds": _cells("all", "read", "create", "write")},
+    | {
+        "Call Logs": _ALL | {"recordings": "all"},
+        "Complaints": _cells("all", *VERBS_OF["Complaints"]),
+        "Legal Holds": _cells("all", "read", "create", "write"),
+    },
 }
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {
