@@ -54,6 +54,7 @@ KIND_LABELS = {
     "export": _l("An export of mine is ready, or failed"),
     "report": _l("A report of mine couldn't be sent to somebody, or was paused"),
     "security": _l("My two-factor sign-in changes, or a recovery code is used"),
+    "disclosure": _l("The monthly disclosure of complaints is due"),
     "import": _l("An import of mine is finished, or one gives me records"),
 }
 #: (title, kinds), in display order; kinds in no group come last.
@@ -71,6 +72,7 @@ GROUPS = (
             "missed_call",
             "message",
             "rekyc",
+            "disclosure",
             "export",
             "import",
             "report",
