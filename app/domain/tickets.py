@@ -44,6 +44,8 @@ STATUSES = (
     ("resolved", "Resolved", "green"),
     ("closed", "Closed", "gray"),
 )
+#: Its complaint waits for an outcome; has one; was joined to another complaint.
+COMPLAINT_STATES = ("pending", "disposed", "joined")
 #: Characters of a summary.
 MAX_SUMMARY = 200
 #: Meanings of a closed ticket.
@@ -156,6 +158,8 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     assigned_role: Mapped[str | None] = mapped_column(String(64))
     exhausted_task_id: Mapped[int | None] = mapped_column(Integer)
+    #: Whether it is in the register of complaints: none, or one of COMPLAINT_STATES.
+    complaint_state: Mapped[str | None] = mapped_column(String(8))
     status: Mapped[TicketStatus] = relationship()
     customer: Mapped[Customer | None] = relationship()
     lead: Mapped[Lead | None] = relationship()

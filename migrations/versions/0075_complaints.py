@@ -54,6 +54,7 @@ def upgrade() -> None:
     _create_categories()
     _create_complaints()
     _create_entries()
+    op.add_column("ticket", sa.Column("complaint_state", sa.String(8)))
     _fill_categories()
     _grant()
     # small: one row
@@ -151,6 +152,7 @@ def _create_entries():
 
 
 def downgrade() -> None:
+    op.drop_column("ticket", "complaint_state")
     op.drop_table("complaint_entry")
     op.drop_table("complaint")
     op.drop_table("complaint_category")

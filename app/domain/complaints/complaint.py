@@ -17,8 +17,6 @@ from app.domain.tickets import Ticket
 SOURCES = ("Investor", "SEBI SCORES", "Stock exchange", "Depository", "Other")
 #: How a complaint can end; none while it is pending.
 OUTCOMES = ("Resolved", "Partly resolved", "Not resolved", "Does not pertain to us", "Withdrawn")
-#: Outcomes that need an action taken report.
-OUTCOMES_WITH_REPORT = OUTCOMES[:4]
 #: Review stages, which only go forward.
 REVIEW_STAGES = ("None", "First review", "Second review", "Online dispute resolution")
 EXCHANGES = ("NSE", "BSE", "MCX", "NCDEX", "NSDL", "CDSL")
