@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.domain import report_schedules
-from app.domain.automation import escalation, expiry, leave_return, reassignment, rekyc_reminders, reminders
+from app.domain.automation import (
+    complaint_watch,
+    escalation,
+    expiry,
+    leave_return,
+    reassignment,
+    rekyc_reminders,
+    reminders,
+)
 from app.domain.complaints import disclosure_reminders
 from app.domain.files import export_and_import_runs
 from app.domain.merging import duplicate_scan, merge_undo
@@ -81,6 +89,15 @@ def remind_of_disclosure(session: Session, job_pass: JobPass) -> JobWork:
     """Remind the compliance officer that the disclosure of the last month's complaints is due."""
     found = disclosure_reminders.due_months(session, job_pass.now, job_pass.zone)
     return JobWork(found, lambda session, month: disclosure_reminders.remind(session, month, job_pass.now))
+
+
+def watch_complaints(session: Session, job_pass: JobPass) -> JobWork:
+    """Warn of the clocks of complaints, and send the daily list of them."""
+    return JobWork(
+        complaint_watch.due_complaints(session, job_pass.now, job_pass.zone, job_pass.limit),
+        many=lambda session, ids: complaint_watch.warn_many(session, ids, job_pass.now, job_pass.zone),
+        size=_AT_ONCE,
+    )
 
 
 def expire_requests(session: Session, job_pass: JobPass) -> JobWork:

@@ -100,6 +100,7 @@ SCHEDULE = (
     Job(gettext_noop("email reports that wait"), every_minute, job_work.sweep(REPORTS)),
     Job(gettext_noop("delete files of expired exports"), Every(15), job_work.expire_exports),
     Job(gettext_noop("look for duplicates"), Every(5), job_work.look_for_duplicates),
+    Job(gettext_noop("watch the clocks of complaints"), daily_at("09:00"), job_work.watch_complaints),
     Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),
     Job(gettext_noop("remind of re-KYC"), daily_at("10:00"), job_work.remind_of_rekyc),
     Job(gettext_noop("remind of the disclosure of complaints"), daily_at("09:00"), job_work.remind_of_disclosure),

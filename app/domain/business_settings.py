@@ -56,13 +56,25 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "disclosure_due_day": (7, "Day of the next month on which the disclosure of complaints is due"),
     "disclosure_reminder_days": (3, "Days before it is due at which the compliance officer is reminded of it"),
     "disclosure_is_public": (False, "Show the published disclosures of complaints at a public address"),
+    # Days; those of `acknowledge` are working days.
+    "complaint_clocks": (
+        {
+            **{"acknowledge": 1, "report": 21, "review_request": 15, "first_review": 15, "second_review": 15},
+            **{"dispute": 21, "desk": 5, "officer": 10, "director": 15, "warnings": [7, 14, 18, 20]},
+        },
+        "Clocks of complaints",
+    ),
+    "complaint_sources": ({}, "Sources of the clocks of complaints"),
+    "complaint_people": ({}, "People to whom complaints are escalated"),
     "notice_channels": ({}, "Accounts and templates of notifications by SMS and WhatsApp"),
 }
 #: Business settings on the page of files instead of that of business settings.
 OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")
 #: Has a page of its own, too: sms or whatsapp -> {"account": id, "template": id} by which notifications go out.
 NOTICE_CHANNELS = "notice_channels"
-ON_OTHER_PAGES = (*OF_FILES, NOTICE_CHANNELS)
+#: Have a page of their own, too.
+OF_COMPLAINTS = ("complaint_clocks", "complaint_sources", "complaint_people")
+ON_OTHER_PAGES = (*OF_FILES, *OF_COMPLAINTS, NOTICE_CHANNELS)
 
 
 def value_of(session: Session, key: str) -> Any:

@@ -296,6 +296,7 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Ti
 def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: datetime) -> None:
     """Require a resolution for a status that closes the ticket; any other status clears `resolved_on`."""
     if new.meaning in ENDED:
+        _refuse_pending_complaint(ticket)
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
             raise RuleBroken(
@@ -305,6 +306,15 @@ def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], n
         ticket.resolution, ticket.resolved_on = text, ticket.resolved_on or now
     else:
         ticket.resolved_on = None
+
+
+def _refuse_pending_complaint(ticket: Ticket) -> None:
+    """Raise RuleBroken for a ticket whose complaint has no outcome; no statement, the ticket knows."""
+    if ticket.complaint_state == "pending":
+        raise RuleBroken(
+            "This ticket is a complaint without an outcome. Enter the outcome of the complaint first, then resolve it.",
+            "status",
+        )
 
 
 def change_status(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:

@@ -84,7 +84,7 @@ def _create_complaints():
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("number", _code(32), nullable=False, unique=True),
         sa.Column("ticket_id", sa.Integer(), sa.ForeignKey("ticket.id"), nullable=False, unique=True),
-        sa.Column("subject", sa.String(200), nullable=False),
+        sa.Column("title", sa.String(200), nullable=False),
         sa.Column("source", sa.String(24), nullable=False),
         sa.Column("reference", _code(60)),
         sa.Column("received_on", sa.Date(), nullable=False),

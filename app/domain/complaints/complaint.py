@@ -44,7 +44,7 @@ class Complaint(Record, Versioned):
     number: Mapped[str] = mapped_column(Code(32), nullable=False, unique=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("ticket.id"), nullable=False, unique=True)
     #: What the investor complains of, in one line.
-    subject: Mapped[str] = mapped_column(String(200), nullable=False)
+    title: Mapped[str] = mapped_column(String(200), nullable=False)
     #: One of SOURCES.
     source: Mapped[str] = mapped_column(String(24), nullable=False, default="Investor")
     #: The number that the source gave it.

@@ -62,6 +62,8 @@ KINDS = (
     "link",
     "link_confirmed",
     "rekyc",
+    "complaint",
+    "complaint_list",
     "message",
     "export",
     "import",

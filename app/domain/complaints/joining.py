@@ -1,0 +1,138 @@
+"""One grievance that came several ways: its entries, joining complaints about it, and parting them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from app.domain import timeline
+from app.domain.base import NotFound, RuleBroken, Stamp, translatable
+from app.domain.complaints.clocks import ComplaintTerms
+from app.domain.complaints.complaint import SOURCES, WAYS, Complaint, ComplaintEntry, is_counted
+from app.domain.complaints.register import restart_clocks
+from app.domain.customers import Customer
+from app.domain.tickets import Ticket
+
+#: Complaints that are suggested at once; characters of a remark.
+MAX_SUGGESTED, MAX_REMARK = 8, 500
+
+
+def add_entry(
+    session: Session, row: Complaint, values: dict[str, Any], stamp: Stamp, terms: ComplaintTerms
+) -> ComplaintEntry:
+    """Add one more way in which the grievance came: source, reference, received_on, way, remark. Raises RuleBroken.
+
+    The database refuses a reference that its source has given already.
+    """
+    if row.joined_to_id is not None:
+        raise RuleBroken("This complaint was joined to another one. Change that one, or part them first.")
+    entry = ComplaintEntry(complaint_id=row.id, way=values.get("way") or "Other", source=values.get("source"))
+    entry.reference = " ".join((values.get("reference") or "").split()).upper() or None
+    entry.received_on, entry.remark = values.get("received_on"), (values.get("remark") or "")[:MAX_REMARK] or None
+    _check_entry(entry, terms)
+    entry.stamp(stamp)
+    session.add(entry)
+    session.flush()
+    restart_clocks(session, row, terms)
+    row.stamp(stamp)
+    timeline.write(session, row, "complaint", stamp, what="entry", number=row.number, source=entry.source)
+    return entry
+
+
+def _check_entry(entry: ComplaintEntry, terms: ComplaintTerms) -> None:
+    for name, options in (("source", SOURCES), ("way", WAYS)):
+        if getattr(entry, name) not in options:
+            raise RuleBroken(translatable("Please choose one of these: %(words)s.", words=", ".join(options)), name)
+    if entry.received_on is None or entry.received_on > terms.today:
+        raise RuleBroken("Please enter the day on which it was received; it can't be in the future.", "received_on")
+
+
+def join(session: Session, kept_id: int, other_id: int, stamp: Stamp, terms: ComplaintTerms) -> Complaint:
+    """Join the other complaint to the one that is kept: one grievance, counted once. Raises RuleBroken, NotFound.
+
+    Its entries, and those that were joined to it, count for the kept one; its clocks count from the earliest receipt.
+    """
+    kept, other = _locked(session, kept_id, other_id)
+    if other.joined_to_id is not None or kept.joined_to_id is not None:
+        raise RuleBroken("One of these complaints was joined to another one already. Please load the page again.")
+    if other.outcome is not None:
+        raise RuleBroken("The other complaint has an outcome already. Join the open one to it instead, or reopen it.")
+    entries = update(ComplaintEntry).where(ComplaintEntry.complaint_id == other.id).values(complaint_id=kept.id)
+    session.execute(entries, execution_options={"synchronize_session": "fetch"})
+    for row in session.scalars(select(Complaint).where(Complaint.joined_to_id == other.id)):
+        row.joined_to_id = kept.id
+    other.joined_to_id = kept.id
+    _settle(session, kept, other, "joined", stamp, terms)
+    return kept
+
+
+def part(session: Session, other_id: int, stamp: Stamp, terms: ComplaintTerms) -> Complaint:
+    """Part a joined complaint: it is counted again, with its own entry. Raises RuleBroken, NotFound."""
+    found = session.get(Complaint, other_id)
+    if found is None or found.joined_to_id is None:
+        raise RuleBroken("This complaint isn't joined to another one.")
+    kept, other = _locked(session, found.joined_to_id, other_id)
+    if other.joined_to_id != kept.id:
+        raise RuleBroken("This complaint isn't joined to another one.")
+    own = update(ComplaintEntry).where(ComplaintEntry.origin_id == other.id).values(complaint_id=other.id)
+    session.execute(own, execution_options={"synchronize_session": "fetch"})
+    other.joined_to_id = None
+    restart_clocks(session, other, terms)
+    _settle(session, kept, other, "parted", stamp, terms)
+    return other
+
+
+def _locked(session: Session, kept_id: int, other_id: int) -> tuple[Complaint, Complaint]:
+    """Both complaints under their locks, taken in the order of their ids. Raises RuleBroken, NotFound."""
+    if kept_id == other_id:
+        raise RuleBroken("Please choose another complaint than this one.")
+    query = select(Complaint).where(Complaint.id.in_((kept_id, other_id))).order_by(Complaint.id).with_for_update()
+    found = {row.id: row for row in session.scalars(query, execution_options={"populate_existing": True})}
+    if len(found) < 2:
+        raise NotFound("This record doesn't exist.")
+    return found[kept_id], found[other_id]
+
+
+def _settle(
+    session: Session, kept: Complaint, other: Complaint, what: str, stamp: Stamp, terms: ComplaintTerms
+) -> None:
+    """Count anew, and write on the timelines of both tickets."""
+    restart_clocks(session, kept, terms)
+    ticket = session.get(Ticket, other.ticket_id)
+    if ticket is not None:
+        ticket.complaint_state = "joined" if what == "joined" else "disposed" if other.outcome else "pending"
+        ticket.stamp(stamp)
+    for row, number in ((kept, other.number), (other, kept.number)):
+        row.stamp(stamp)
+        is_kept = row is kept
+        timeline.write(session, row, "complaint", stamp, what=what, number=row.number, other=number, is_kept=is_kept)
+    session.flush()
+
+
+def suggestions(session: Session, row: Complaint, by_number: bool, by_pan: bool) -> list[Complaint]:
+    """Other counted complaints of the same person, newest first: of the same customer, number or PAN.
+
+    The session's access rules apply. `by_number`, `by_pan`: whether equal mobile numbers and PANs may be told, since
+    they would confirm a guess.
+    """
+    own, other, customer = _identities(session, row.ticket_id), aliased(Ticket), aliased(Customer)
+    rules = [other.customer_id == own["customer_id"]] if own["customer_id"] else []
+    for name, is_told in (("mobile_e164", by_number), ("pan_blind", by_pan)):
+        if is_told and own[name]:
+            rules += [getattr(other, name) == own[name], getattr(customer, name) == own[name]]
+    if not rules:
+        return []
+    query = select(Complaint).join(other, other.id == Complaint.ticket_id)
+    query = query.outerjoin(customer, customer.id == other.customer_id)
+    query = query.where(is_counted(), Complaint.id != row.id, or_(*rules)).order_by(Complaint.id.desc())
+    return list(session.scalars(query.limit(MAX_SUGGESTED)))
+
+
+def _identities(session: Session, ticket_id: int) -> dict[str, Any]:
+    """The customer, number and PAN index of a ticket, its customer's where there is one."""
+    query = select(Ticket.customer_id, Ticket.mobile_e164, Ticket.pan_blind, Customer.mobile_e164, Customer.pan_blind)
+    found = session.execute(query.outerjoin(Customer, Customer.id == Ticket.customer_id).where(Ticket.id == ticket_id))
+    customer_id, mobile, pan, their_mobile, their_pan = found.first() or (None,) * 5
+    return {"customer_id": customer_id, "mobile_e164": mobile or their_mobile, "pan_blind": pan or their_pan}
