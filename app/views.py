@@ -124,10 +124,8 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
-    label = _("Monthly disclosure")
-    appbuilder.add_view(
-        DisclosureView, "Disclosure", href="/complaints-disclosure/", icon="clipboard-check", label=label
-    )
+    place = {"href": "/complaints-disclosure/", "icon": "clipboard-check", "label": _("Monthly disclosure")}
+    appbuilder.add_view(DisclosureView, "Disclosure", **place)
     appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
     appbuilder.add_view(DuplicatesView, "Duplicates", href="/duplicates/", icon="git-merge", label=_("Duplicates"))
     label = _("Import and export")

@@ -72,7 +72,7 @@ def _row(each: Case, key: int, categories: list[int]) -> dict[str, Any]:
         "id": key,
         "number": f"CRM-COMPLAINT-2026-{key:05}",
         "ticket_id": key,
-        "subject": "Shares not credited",
+        "title": "Shares not credited",
         "source": each.source,
         "received_on": each.received_on,
         "disposed_on": each.disposed_on,
@@ -319,6 +319,16 @@ def test_who_may_publish_is_reminded_once(session: Session, add: Adder, rhea: An
     assert told(session) == [(rhea.id, "2026-10")]
     assert reminded(session, "2026-12-10") == ["reminded"], "the next month, however late"
     assert told(session) == [(rhea.id, "2026-10"), (rhea.id, "2026-11")]
+
+
+def test_the_officer_of_the_settings_is_reminded_while_they_are_active(session: Session, add: Adder, rhea: Any) -> None:
+    vera = factories.user(session, "vera", "Support Lead")
+    session.add(BusinessSetting(key="complaint_people", value={"compliance": vera.id}))
+    add(case("2026-10-05"))
+    assert reminded(session, "2026-11-04") == ["reminded"] and told(session) == [(vera.id, "2026-10")]
+    vera.active = False
+    session.flush()
+    assert reminded(session, "2026-12-04") == ["reminded"] and told(session)[1:] == [(rhea.id, "2026-11")]
 
 
 @pytest.mark.usefixtures("rhea")

@@ -1,4 +1,4 @@
-"""The reminder that the disclosure of the last month is due: to those who may publish it, once for each month."""
+"""The reminder that the disclosure of the last month is due: to the compliance officer, once for each month."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import business_settings
-from app.domain.complaints import disclosure_periods, published_disclosures
+from app.domain.complaints import clocks, disclosure_periods, published_disclosures
 from app.domain.complaints.complaint import Complaint
 from app.domain.complaints.disclosure_periods import Span
 from app.domain.notifications import notices
@@ -42,14 +42,22 @@ def _lead_time(session: Session) -> timedelta:
 
 
 def remind(session: Session, month: Span, now: datetime) -> str:
-    """Remind everybody who may publish; returns "reminded", or "skipped" if all were. The caller commits.
+    """Remind the compliance officer, else everybody who may publish. The caller commits.
 
-    Idempotent: the event key names the month.
+    Returns "reminded", or "skipped" if all of them were. Idempotent: the event key names the month.
     """
     name = disclosure_periods.month_name(month)
     payload = {"month": name, "due": _due_day(session, month).isoformat()}
-    event = NoticeEvent("disclosure", f"disclosure:{name}", publishers(session), payload)
+    event = NoticeEvent("disclosure", f"disclosure:{name}", _recipients(session), payload)
     return "reminded" if notices.notify(session, event, now) else "skipped"
+
+
+def _recipients(session: Session) -> list[int]:
+    """The compliance officer of the settings if they are active, else all who may publish."""
+    officer = business_settings.value_of(session, clocks.PEOPLE).get("compliance")
+    if officer is None or not session.execute(select(User.id).where(User.id == officer, User.active.is_(True))).all():
+        return publishers(session)
+    return [int(officer)]
 
 
 def publishers(session: Session) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,9 +45,7 @@ def page_url(month: Span, **more: Any) -> str:
 def context(session: Session, shown: Any, viewer: Viewer, today: date) -> dict[str, Any]:
     """Everything that the template shows. `session` reads all complaints; `shown`: see complaint_disclosure.Shown."""
     month, name = shown.month, disclosure_periods.month_name(shown.month)
-    chosen = {"month": name} | (
-        {"version": shown.version.version_number} if shown.version else {"layout": shown.layout}
-    )
+    exact = {"version": shown.version.version_number} if shown.version else {"layout": shown.layout}
     settings = business_settings.values_of(session, "disclosure_due_day", "disclosure_is_public")
     return {
         "month": name,
@@ -68,7 +66,7 @@ def context(session: Session, shown: Any, viewer: Viewer, today: date) -> dict[s
         "is_late": not shown.versions and today > disclosure_periods.due_day(month, settings["disclosure_due_day"]),
         "public_url": public_disclosure.URL if settings["disclosure_is_public"] else "",
         "may_publish": viewer.person.level("Complaints", "write") == "all",
-        "files": _files(chosen) if viewer.person.level("Complaints", "export") == "all" else {},
+        "files": _files({"month": name} | exact) if viewer.person.level("Complaints", "export") == "all" else {},
     }
 
 
@@ -159,9 +157,7 @@ def _checks(session: Session, shown: Any) -> dict[str, Any]:
 
 
 def _published(session: Session, first: date) -> list[ComplaintDisclosure]:
-    return published_disclosures.newest_versions(
-        session, first - timedelta(days=1), disclosure_periods.TREND_MONTHS + 1
-    )
+    return published_disclosures.newest_versions(session, first, disclosure_periods.TREND_MONTHS)
 
 
 def _identity_text(broken: BrokenIdentity) -> str:
