@@ -111,6 +111,8 @@ _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "backup": lambda _payload: "/backups/",
     "health": lambda _payload: "/health/",
     "security": lambda _payload: "/two-factor/",
+    "complaint": lambda payload: f"/complaints/{payload.get('number', '')}",
+    "complaint_list": lambda _payload: "/complaints/?tab=pending",
     "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
     "export": lambda payload: f"/exports/{payload.get('export', '')}/",
     "report": lambda payload: f"/reports/{payload.get('report', '')}/schedules",

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
-from app import system_notice_texts
+from app import complaint_notice_texts, system_notice_texts
 from app.generated_titles import shown_title
 from app.lib.digit_grouping import GroupedInt, grouped
 
@@ -269,6 +269,8 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "rekyc": _rekyc,
     "disclosure": system_notice_texts.disclosure_due,
+    "complaint": complaint_notice_texts.of_complaint,
+    "complaint_list": complaint_notice_texts.of_list,
     "message": lambda s: (
         _("A new message about %(number)s is waiting.", number=_number(s))
         if s.get("number")
@@ -367,6 +369,8 @@ EVENTS: dict[str, Any] = {
     "link": _l("Customer link to decide"),
     "link_confirmed": _l("Customer link confirmed"),
     "rekyc": _l("KYC to be renewed"),
+    "complaint": _l("Complaint"),
+    "complaint_list": _l("Complaints of the day"),
     "message": _l("Message waiting"),
     "export": _l("Export ended"),
     "import": _l("Import ended"),

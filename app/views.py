@@ -21,6 +21,7 @@ from app.web.messaging.template_picker import TemplatesView
 from app.web.records.attachments.file_rest import FileResource
 from app.web.records.attachments.files import FilesView
 from app.web.records.attachments.profile_pictures import PicturesView
+from app.web.records.complaints import ComplaintResource, ComplaintScreen
 from app.web.records.customer_overview import CustomerOverview
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
@@ -62,6 +63,7 @@ from app.web.workday.notice_rest import NoticeResource
 MENU = (
     (LeadScreen, _("Leads"), "target-arrow"),
     (TicketScreen, _("Tickets"), "lifebuoy"),
+    (ComplaintScreen, _("Complaints"), "scale"),
     (CustomerScreen, _("Customers"), "users"),
     (TaskScreen, _("Tasks"), "checkbox"),
     (CallScreen, _("Calls"), "phone"),
@@ -72,6 +74,7 @@ SCREENS = tuple(screen for screen, _label, _icon in MENU)
 RESOURCES = (
     LeadResource,
     TicketResource,
+    ComplaintResource,
     CustomerResource,
     TaskResource,
     CallResource,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_appbuilder import Model
 from sqlalchemy import Boolean, ForeignKey, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 COLORS = [
     "black",
@@ -72,6 +72,7 @@ class ComplaintCategory(PicklistEntry):
 
     __tablename__ = "complaint_category"
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("complaint_category.id"))
+    parent: Mapped[ComplaintCategory | None] = relationship(remote_side="ComplaintCategory.id")
 
 
 class AccountType(PicklistEntry):

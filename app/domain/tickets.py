@@ -308,6 +308,17 @@ def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], n
         ticket.resolved_on = None
 
 
+def refuse_registered(ticket: Ticket) -> None:
+    """Raise RuleBroken for a ticket in the register of complaints, which is neither deleted nor merged into another."""
+    if ticket.complaint_state is not None:
+        raise RuleBroken(
+            translatable(
+                "%(number)s is in the register of complaints and stays. You can merge other tickets into it.",
+                number=ticket.number,
+            )
+        )
+
+
 def _refuse_pending_complaint(ticket: Ticket) -> None:
     """Raise RuleBroken for a ticket whose complaint has no outcome; no statement, the ticket knows."""
     if ticket.complaint_state == "pending":

@@ -124,7 +124,8 @@ def _step_warning(watched: _Watched) -> Iterator[NoticeEvent]:
 def _daily_list(session: Session, terms: ComplaintTerms) -> list[NoticeEvent]:
     """How many complaints are pending, due soon and overdue: to the compliance officer, else to the admins."""
     left = select(Complaint.report_due_on, func.count()).where(is_pending(), Complaint.report_filed_on.is_(None))
-    counts: dict[date, int] = {due: number for due, number in session.execute(left.group_by(Complaint.report_due_on))}
+    rows = session.execute(left.group_by(Complaint.report_due_on)).all()
+    counts: dict[date, int] = {row[0]: row[1] for row in rows}
     overdue = sum(number for due, number in counts.items() if due < terms.today)
     soon = sum(number for due, number in counts.items() if 0 <= (due - terms.today).days <= SOON_DAYS)
     if not counts:

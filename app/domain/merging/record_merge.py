@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import custom_values, customer_keys, customer_linking, legal_holds, timeline
+from app.domain import custom_values, customer_keys, customer_linking, legal_holds, tickets, timeline
 from app.domain.assignment import Assignment
 from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable
@@ -69,6 +69,8 @@ def merge(session: Session, request: MergeRequest, context: ChangeContext) -> Re
         for row in rows:
             refuse_stale(row, request.versions.get(row.id))
         _refuse_different_customers(rows)
+        for row in rows[1:] if request.record is Ticket else ():
+            tickets.refuse_registered(row)
         return _Merge(session, rows, context).run(request)
 
 

@@ -12,7 +12,14 @@ from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 
 #: Table -> the record's name in webhooks.
-KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
+KINDS = {
+    "leads": "lead",
+    "ticket": "ticket",
+    "customer": "customer",
+    "task": "task",
+    "call_log": "call_log",
+    "complaint": "complaint",
+}
 #: Kind -> its possible events.
 EVENTS = {
     "lead": ("created", "changed", "status", "assigned", "merged", "deleted"),
@@ -20,6 +27,7 @@ EVENTS = {
     "customer": ("created", "changed", "status", "merged", "deleted"),
     "task": ("created", "changed", "status", "assigned", "deleted"),
     "call_log": ("created", "changed", "deleted"),
+    "complaint": ("created", "changed"),
 }
 _ANY_RECORD = ("created", "changed", "deleted")
 _BY_COLUMN = {"status_id": "status", "status": "status", "assignee_id": "assigned"}

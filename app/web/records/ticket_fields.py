@@ -10,7 +10,7 @@ from sqlalchemy import exists, func, select
 
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
-from app.domain.tickets import MAX_SUMMARY, PRIORITIES, SOURCES, Ticket, ticket_subjects
+from app.domain.tickets import COMPLAINT_STATES, MAX_SUMMARY, PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.lib.ids import parse_id
 from app.models import Customer
 from app.web.core.fields.base import ChoiceField, Field, TextField
@@ -27,6 +27,9 @@ from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
 
 #: Subjects of one ticket.
 MAX_SUBJECTS = 40
+
+
+COMPLAINT_WORDS = {"pending": _("Pending"), "disposed": _("Disposed of"), "joined": _("Joined to another complaint")}
 
 
 class SubjectsField(Field):
@@ -162,6 +165,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     TitleField("title", max_length=500),
     PersonField("assign_to", receives="ticket"),
     TextField("assign_to_role", max_length=64),
+    ChoiceField("complaint_state", options=COMPLAINT_STATES, words=COMPLAINT_WORDS),
     FirstTaskField("task"),
     TaskIdsField("close_tasks"),
 )
@@ -194,4 +198,5 @@ LABELS = CLOCK_LABELS | {
     "assign_to_role": _("Assign to role"),
     "task": _("First task"),
     "close_tasks": _("Tasks to close"),
+    "complaint_state": _("Complaint"),
 }

@@ -24,7 +24,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
-from app.web.records import caller_lookup, related_lists
+from app.web.records import caller_lookup, complaint_parts, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.merging import merge_actions
 from app.web.records.merging.merge_rest import MergeableResource
@@ -81,6 +81,11 @@ class TicketService(RecordService):
             tickets.change(session, row, values, context)
         save_warnings.warn_of_kept_customer(row)
 
+    def remove(self, session: Session, row: Ticket, viewer: Viewer) -> None:
+        """Delete it, unless it is in the register of complaints."""
+        tickets.refuse_registered(row)
+        super().remove(session, row, viewer)
+
 
 class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
     """/api/v1/ticket/"""
@@ -106,6 +111,7 @@ class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
         "owner",
         *CLOCK,
         "resolved_on",
+        "complaint_state",
         "version",
         "created_on",
         "changed_on",
@@ -154,6 +160,7 @@ class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
         "owner",
         *CLOCK[1:],
         "resolved_on",
+        "complaint_state",
         "created_on",
         "changed_on",
     ]
@@ -292,9 +299,16 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
         return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Merge it with another ticket of the same person."""
-        return merge_actions.action("ticket", row, self.module, viewer)
+        """Merge it with another ticket of the same person; register it as a complaint."""
+        return [
+            *merge_actions.action("ticket", row, self.module, viewer),
+            *complaint_parts.register_action(row, viewer),
+        ]
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """The ticket's open tasks, and its customer's other records."""
-        return [related_lists.open_tasks("ticket", row["id"], viewer), *related_lists.of_customer(row, viewer)]
+        """The ticket's complaint, its open tasks, and its customer's other records."""
+        return [
+            *complaint_parts.of_ticket(row, viewer),
+            related_lists.open_tasks("ticket", row["id"], viewer),
+            *related_lists.of_customer(row, viewer),
+        ]

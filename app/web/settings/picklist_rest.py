@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 
-from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
+from app.models import (
+    AccountType,
+    ComplaintCategory,
+    LeadSource,
+    LeadStatus,
+    MessageTemplate,
+    SupportPage,
+    TicketStatus,
+    TicketSubject,
+)
 from app.web.api.resource import Resource
 from app.web.settings.picklists import PICKLIST_LABELS
 
@@ -65,6 +74,15 @@ class TicketSubjectResource(PicklistResource):
     show_columns = ["label", "description", *_SHARED[1:]]
 
 
+class ComplaintCategoryResource(PicklistResource):
+    """/api/v1/complaint_category/"""
+
+    resource_name = "complaint_category"
+    datamodel = SQLAInterface(ComplaintCategory)
+    module = "Complaints"
+    show_columns = ["label", "parent_id", *_SHARED[1:]]
+
+
 class SupportPageResource(PicklistResource):
     """/api/v1/support_page/"""
 
@@ -89,6 +107,7 @@ PICKLIST_RESOURCES = (
     AccountTypeResource,
     TicketStatusResource,
     TicketSubjectResource,
+    ComplaintCategoryResource,
     SupportPageResource,
     MessageTemplateResource,
 )

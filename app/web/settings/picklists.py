@@ -13,7 +13,7 @@ from app.domain import leads, tickets
 from app.domain.base import RuleBroken
 from app.domain.picklists import COLORS
 from app.extensions import db
-from app.models import AccountType, LeadSource, LeadStatus, TicketStatus, TicketSubject
+from app.models import AccountType, ComplaintCategory, LeadSource, LeadStatus, TicketStatus, TicketSubject
 from app.web.pages.hardened_view import VERBS, HardenedView, select_field
 from app.web.settings.color_picker import NAMES, SwatchWidget, swatch
 
@@ -28,6 +28,7 @@ PICKLIST_LABELS = {
     "meaning": lazy_gettext("Meaning"),
     "description": lazy_gettext("Description"),
     "url": lazy_gettext("Address"),
+    "parent": lazy_gettext("Part of"),
     "channel": lazy_gettext("Channel"),
     "language": lazy_gettext("Language"),
     "body": lazy_gettext("Text"),
@@ -192,6 +193,28 @@ class TicketSubjects(PicklistScreen):
     list_title, show_title = lazy_gettext("Ticket subjects"), lazy_gettext("Ticket subject")
     add_title, edit_title = lazy_gettext("New ticket subject"), lazy_gettext("Edit ticket subject")
     columns = ("label", "description", "position", "is_active")
+
+
+class ComplaintCategories(PicklistScreen):
+    """What complaints are about: a tree of two levels."""
+
+    datamodel = SQLAInterface(ComplaintCategory)
+    route_base = "/settings/complaint-categories"
+    list_title, show_title = lazy_gettext("Complaint categories"), lazy_gettext("Complaint category")
+    add_title, edit_title = lazy_gettext("New complaint category"), lazy_gettext("Edit complaint category")
+    columns = ("label", "parent", "position", "is_active")
+    search_columns = ["label", "position", "is_active"]
+
+    def refuse_invalid(self, item: Any) -> None:
+        """Also: a category with parts is part of none, so that the tree has two levels."""
+        super().refuse_invalid(item)
+        with db.session.no_autoflush:
+            parts = select(ComplaintCategory.id).where(ComplaintCategory.parent_id == item.id).limit(1)
+            has_parts = item.id is not None and db.session.execute(parts).first() is not None
+        is_deep = item.parent is not None and (item.parent.parent_id is not None or item.parent is item)
+        if item.parent is not None and (has_parts or is_deep):
+            text = _("The tree of categories has two levels: a category with parts can't be part of another one.")
+            raise RuleBroken(text, "parent")
 
 
 class AccountTypes(PicklistScreen):

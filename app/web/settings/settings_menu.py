@@ -17,6 +17,7 @@ from app.web.settings.backups import BackupsView
 from app.web.settings.brand import BrandView
 from app.web.settings.business_settings import Business
 from app.web.settings.caller_id_report import CallerReportView
+from app.web.settings.complaint_settings import ComplaintSettingsView
 from app.web.settings.custom_fields import CustomFieldsView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.files import FileSettingsView
@@ -27,7 +28,14 @@ from app.web.settings.list_setups import ListSetupsView
 from app.web.settings.message_templates import MessageTemplates
 from app.web.settings.notice_channels import NoticeChannelsView
 from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
-from app.web.settings.picklists import AccountTypes, LeadSources, LeadStatuses, TicketStatuses, TicketSubjects
+from app.web.settings.picklists import (
+    AccountTypes,
+    ComplaintCategories,
+    LeadSources,
+    LeadStatuses,
+    TicketStatuses,
+    TicketSubjects,
+)
 from app.web.settings.queue_page import QueueView
 from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
@@ -71,6 +79,14 @@ BUSINESS = (
     ),
     MenuEntry(
         "settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"
+    ),
+    MenuEntry("settings-complaints", _("Complaints"), ComplaintSettingsView, "scale", "/settings/complaints/"),
+    MenuEntry(
+        "settings-complaint-categories",
+        _("Complaint categories"),
+        ComplaintCategories,
+        "tag",
+        "/settings/complaint-categories/list/",
     ),
     MenuEntry("settings-account-types", _("Account types"), AccountTypes, "wallet", "/settings/account-types/list/"),
     MenuEntry("settings-lead-sources", _("Lead sources"), LeadSources, "route", "/settings/lead-sources/list/"),

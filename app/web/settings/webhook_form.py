@@ -20,6 +20,7 @@ from app.web.core.fields.plain_inputs import PLAIN_INPUT
 KINDS = {
     "lead": _l("Leads"),
     "ticket": _l("Tickets"),
+    "complaint": _l("Complaints"),
     "customer": _l("Customers"),
     "task": _l("Tasks"),
     "call_log": _l("Calls"),

@@ -37,6 +37,8 @@ ICONS = {
     "link_confirmed": ("link", "green"),
     "rekyc": ("calendar-event", "amber"),
     "disclosure": ("calendar-event", "amber"),
+    "complaint": ("scale", "red"),
+    "complaint_list": ("scale", "amber"),
     "sla_warning": ("clock-hour-4", "amber"),
     "sla_breach": ("flag", "red"),
     "sla_escalated": ("trending-up", "red"),

@@ -17,6 +17,7 @@ from app.domain.working_time import office_hours, sla
 from app.lib.ids import parse_id
 from app.models import (
     AccountType,
+    ComplaintCategory,
     LeadSource,
     LeadStatus,
     ListSetup,
@@ -36,6 +37,7 @@ PICKLISTS = {
     "lead_status": LeadStatus,
     "ticket_status": TicketStatus,
     "ticket_subject": TicketSubject,
+    "complaint_category": ComplaintCategory,
     "account_type": AccountType,
     "lead_source": LeadSource,
     "support_page": SupportPage,

@@ -18,6 +18,7 @@ from app.web.core.localization.languages import in_page_language
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.records import mentions, notes, sla_fields
+from app.web.records.complaint_fields import LABELS as COMPLAINT_LABELS
 
 #: Characters.
 MAX_NOTE_LENGTH = 20_000
@@ -33,6 +34,7 @@ ICONS = {
     "file": "paperclip",
     "system": "settings",
     "proposal": "alert-circle",
+    "complaint": "scale",
 }
 
 
@@ -287,6 +289,48 @@ def _message(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str
     return {"headline": _("sent a message by %(channel)s", channel=channel)}
 
 
+#: What happened to a complaint -> the text of its entry.
+_COMPLAINT_STEPS = {
+    "registered": _l("registered this as a complaint: %(number)s"),
+    "changed": _l("changed the complaint %(number)s"),
+    "disposed": _l("disposed of the complaint %(number)s: %(outcome)s"),
+    "reopened": _l("took back the outcome of the complaint %(number)s"),
+    "entry": _l("added a way in which the complaint %(number)s came: %(source)s"),
+    "joined": _l("joined the complaint %(other)s to %(number)s"),
+    "joined to": _l("joined the complaint %(number)s to %(other)s"),
+    "parted": _l("parted the complaints %(number)s and %(other)s"),
+}
+
+
+def _complaint(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
+    what = str(payload.get("what"))
+    if what == "joined" and not payload.get("is_kept"):
+        what = "joined to"
+    texts = {name: str(payload.get(name) or "") for name in ("number", "other")}
+    texts |= {name: str(shown_label(payload.get(name) or "")) for name in ("outcome", "source")}
+    template = in_page_language(_COMPLAINT_STEPS.get(what, _COMPLAINT_STEPS["changed"]))
+    rows = [_complaint_change(change, viewer, picklist) for change in payload.get("changes", [])]
+    return {"headline": template % texts, "changes": rows}
+
+
+def _complaint_change(change: list[Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
+    """A changed field of a complaint, under its label on the complaint's page."""
+    name, old, new = change
+    label = COMPLAINT_LABELS.get(name.removesuffix("_id")) or name
+    shown = [_complaint_value(name, value, viewer) for value in (old, new)]
+    return {"label": in_page_language(label), "old": shown[0], "new": shown[1]}
+
+
+def _complaint_value(name: str, value: Any, viewer: Viewer) -> str | None:
+    if value is None or isinstance(value, bool):
+        return None if value is None else str(_("yes") if value else _("no"))
+    if name in ("officer_id", "report_officer_id"):
+        return name_of(value, viewer)
+    if name == "category_id":
+        return str(shown_label((viewer.lookups.card("complaint_category", value) or {}).get("label", str(value))))
+    return str(shown_label(str(value)))
+
+
 RENDERERS = {
     "note": _note,
     "comment": _note,
@@ -299,4 +343,5 @@ RENDERERS = {
     "field_change": _changed,
     "proposal": _proposed,
     "system": _system,
+    "complaint": _complaint,
 }

@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "task": (_l("Tasks"), ("task",)),
     "change": (_l("Changes"), ("status_change", "field_change", "proposal")),
     "assignment": (_l("Assignment"), ("assignment",)),
+    "complaint": (_l("Complaint"), ("complaint",)),
     "file": (_l("Files"), ("file",)),
     "system": (_l("System"), ("system",)),
 }

@@ -1,0 +1,226 @@
+"""Complaints on pages and over REST: who sees them, how they are registered, joined and disposed of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import select
+
+from app.models import Complaint, ComplaintCategory, ComplaintEntry, Notification, Ticket
+from tests.cases import each_case
+
+SCORES = {"source": "SEBI SCORES", "category": "Demat", "title": "Shares not credited"}
+
+
+def register(crm: Any, who: str, ticket: Any, **values: Any) -> Any:
+    return crm.client(who).rest("POST", "complaint/", {"ticket": ticket.number, **SCORES, **values})
+
+
+@pytest.fixture
+def ticket(make: Any) -> Any:
+    return make.ticket("cleo", mobile="9820012345", first_name="Asha", last_name="Patel")
+
+
+@pytest.fixture
+def complaint(crm: Any, ticket: Any) -> Any:
+    answer = register(crm, "cleo", ticket, reference="SEBIE/1")
+    assert answer.status_code == 201, answer.text
+    return answer.get_json()["result"] | {"id": answer.get_json()["id"]}
+
+
+def test_a_ticket_is_registered_and_its_clocks_start(crm: Any, complaint: Any, ticket: Any) -> None:
+    assert complaint["number"].startswith("CRM-COMPLAINT-") and complaint["ticket"]["number"] == ticket.number
+    assert complaint["outcome"] is None and complaint["report_due_on"] > complaint["received_on"]
+    page = crm.client("cleo").screen(f"/tickets/{ticket.number}").text
+    assert complaint["number"] in page and "days left" in page and "Register as complaint" not in page
+    again = register(crm, "cleo", ticket)
+    assert again.status_code == 409 and "already in the register" in again.get_json()["message"]
+
+
+def test_a_reference_of_a_source_is_taken_once(crm: Any, make: Any, complaint: Any) -> None:
+    other = make.ticket("cleo")
+    answer = register(crm, "cleo", other, reference="sebie/1")
+    assert answer.status_code == 422 and "reference" in answer.get_json()["errors"]
+    assert register(crm, "cleo", other, reference="sebie/1", source="Depository").status_code == 201
+
+
+@each_case("who, status", [("cleo", 200), ("sam", 200), ("rhea", 200), ("root", 200), ("ana", 403), ("mia", 403)])
+def test_who_sees_a_complaint(crm: Any, complaint: Any, who: str, status: int) -> None:
+    client = crm.client(who)
+    assert client.rest("GET", f"complaint/{complaint['id']}").status_code == status
+    seen = client.rest("GET", "complaint/").get_json()
+    assert complaint["number"] not in str(seen) or status == 200
+
+
+def test_the_rule_is_that_of_the_ticket_and_of_the_module(crm: Any, make: Any, complaint: Any) -> None:
+    make.cell("Support User", "Complaints", "read", "none")
+    assert crm.client("cleo").rest("GET", f"complaint/{complaint['id']}").status_code in (403, 404)
+    page = crm.client("cleo").screen(f"/tickets/{complaint['ticket']['number']}").text
+    assert complaint["number"] not in page
+    make.cell("Support User", "Complaints", "read", "all")
+    foreign = make.ticket("sam")
+    hidden = register(crm, "sam", foreign).get_json()["id"]
+    assert crm.client("cleo").rest("GET", f"complaint/{hidden}").status_code == 404
+
+
+def test_masks_apply_to_the_number_of_the_investor(crm: Any, complaint: Any) -> None:
+    assert (
+        crm.client("cleo").rest("GET", f"complaint/{complaint['id']}").get_json()["result"]["mobile"] == "+919820012345"
+    )
+    shown = crm.client("rhea")
+    assert "9820012345" not in shown.rest("GET", f"complaint/{complaint['id']}").text
+    assert "9820012345" not in shown.screen(f"/complaints/{complaint['number']}").text
+
+
+def test_a_new_complaint_makes_its_ticket_in_one_transaction(crm: Any) -> None:
+    form = {"category": "1", "title": "Pay-out missing", "received_on": "2026-11-20", "source": "Investor"}
+    refused = crm.client("cleo").form("/complaints/add", form)
+    assert refused.status_code == 422 and "Pay-out missing" in refused.text
+    assert crm.rows(select(Ticket)) == []
+    wrong = form | {"first_name": "Asha", "mobile": "9820012345", "received_on": "2099-01-01"}
+    assert crm.client("cleo").form("/complaints/add", wrong).status_code == 422
+    assert crm.rows(select(Ticket)) == []
+    made = crm.client("cleo").form("/complaints/add", form | {"first_name": "Asha", "mobile": "9820012345"})
+    assert made.status_code == 302
+    (row,), (ticket,) = crm.rows(select(Complaint)), crm.rows(select(Ticket))
+    assert row.ticket_id == ticket.id and ticket.summary == "Pay-out missing" and ticket.complaint_state == "pending"
+    assert row.officer_id == crm.people["cleo"].id
+
+
+def test_the_way_of_a_complaint_on_pages(crm: Any, complaint: Any, ticket: Any) -> None:
+    key, cleo = complaint["id"], crm.client("cleo")
+    assert cleo.form(f"/complaints/acknowledge/{key}", {}).status_code == 302
+    page = cleo.screen(f"/complaints/{complaint['number']}").text
+    assert "Write the report" in page and "Acknowledged" in page
+    resolved = {"status": "Resolved", "resolution": "Done."}
+    refused = cleo.rest("PUT", f"ticket/{ticket.id}", resolved)
+    assert refused.status_code == 422 and "outcome of the complaint first" in refused.get_json()["message"]
+    none = cleo.rest("PUT", f"complaint/{key}", {"outcome": "Resolved"})
+    assert none.status_code == 422 and "report_actions" in none.get_json()["errors"]
+    done = cleo.rest("PUT", f"complaint/{key}", {"outcome": "Resolved", "report_actions": "Credited."})
+    assert done.status_code == 200 and done.get_json()["result"]["report_filed_on"]
+    assert cleo.rest("PUT", f"ticket/{ticket.id}", resolved).status_code == 200
+    lines = cleo.screen(f"/complaints/timeline/{key}").text
+    assert "registered this as a complaint" in lines and "Resolved" in lines
+
+
+@each_case(
+    "tab, is_there", [("pending", 1), ("acknowledge", 1), ("soon", 0), ("overdue", 0), ("scores", 1), ("all", 1)]
+)
+def test_the_tabs_of_the_list(crm: Any, complaint: Any, tab: str, is_there: int) -> None:
+    page = crm.client("rhea").screen(f"/complaints/?tab={tab}").text
+    assert (complaint["number"] in page) == bool(is_there)
+
+
+def test_complaints_of_one_customer_are_suggested_joined_and_parted(crm: Any, make: Any) -> None:
+    customer = make.customer("cleo", mobile="9820055555")
+    keys = []
+    for title in ("First", "Second"):
+        made = make.ticket("cleo", customer_id=customer.id)
+        keys.append(register(crm, "cleo", made, title=title).get_json())
+    kept, other = ({"id": each["id"], "number": each["result"]["number"]} for each in keys)
+    cleo = crm.client("cleo")
+    page = cleo.screen(f"/complaints/{kept['number']}").text
+    assert f"/complaints/join/{kept['id']}?other={other['number']}" in page
+    missing = cleo.form(f"/complaints/join/{kept['id']}", {"other": "CRM-COMPLAINT-2026-99999"})
+    assert missing.status_code == 422 and "99999" in missing.text
+    assert cleo.form(f"/complaints/join/{kept['id']}", {"other": other["number"]}).status_code == 302
+    assert {row.complaint_id for row in crm.rows(select(ComplaintEntry))} == {kept["id"]}
+    changed = cleo.rest("PUT", f"complaint/{other['id']}", {"title": "Third"})
+    assert changed.status_code == 422 and "joined to another one" in changed.get_json()["message"]
+    assert "Part" in cleo.screen(f"/complaints/{other['number']}").text
+    assert cleo.form(f"/complaints/part/{other['id']}", {}).status_code == 302
+    assert len({row.complaint_id for row in crm.rows(select(ComplaintEntry))}) == 2
+
+
+def test_an_entry_keeps_what_was_typed_when_it_is_refused(crm: Any, complaint: Any) -> None:
+    url, cleo = f"/complaints/entry/{complaint['id']}", crm.client("cleo")
+    refused = cleo.form(
+        url, {"source": "SEBI SCORES", "reference": "SEBIE/1", "received_on": "2026-11-01", "remark": "r"}
+    )
+    assert refused.status_code == 422 and "SEBIE/1" in refused.text
+    assert "must be a date" in cleo.form(url, {"source": "Investor", "received_on": "soon"}).text
+    early = {"source": "Investor", "received_on": "2026-11-01", "way": "Telephone"}
+    assert cleo.form(url, early).status_code == 302
+    shown = cleo.rest("GET", f"complaint/{complaint['id']}").get_json()["result"]
+    assert shown["report_due_on"] == "2026-11-22"
+
+
+def test_a_ticket_of_a_complaint_is_neither_deleted_nor_merged_away(crm: Any, make: Any, complaint: Any) -> None:
+    root, other = crm.client("root"), make.ticket("cleo")
+    ticket = complaint["ticket"]["id"]
+    refused = root.rest("DELETE", f"ticket/{ticket}")
+    assert refused.status_code == 422 and "register of complaints" in refused.get_json()["message"]
+    merged = root.rest("POST", f"ticket/{other.id}/merge", {"with": [ticket]})
+    assert merged.status_code == 422 and "register of complaints" in merged.get_json()["message"]
+
+
+def test_the_officer_is_told_and_only_those_who_assign_choose_others(crm: Any, make: Any, complaint: Any) -> None:
+    key = complaint["id"]
+    assert crm.client("cleo").rest("PUT", f"complaint/{key}", {"officer": "sam"}).status_code == 403
+    assert crm.client("rhea").rest("PUT", f"complaint/{key}", {"officer": "sam"}).status_code == 200
+    told = crm.rows(select(Notification).where(Notification.kind == "complaint"))
+    assert [(row.user_id, row.payload["what"]) for row in told] == [(crm.people["sam"].id, "officer")]
+    assert complaint["number"] in crm.client("sam").screen("/bell/").text
+
+
+def test_bad_input_is_refused_and_kept(crm: Any, complaint: Any) -> None:
+    form = {"title": "x" * 300, "source": "SEBI SCORES", "category": "1", "version": "1", "received_on": "2026-13-45"}
+    refused = crm.client("cleo").form(f"/complaints/edit/{complaint['id']}", form)
+    assert refused.status_code == 422 and "2026-13-45" in refused.text
+    for raw in (
+        {"amount_in_dispute": "1e400"},
+        {"amount_in_dispute": -5},
+        {"review_stage": "Second review"},
+        {"category": 10**12},
+    ):
+        assert crm.client("cleo").rest("PUT", f"complaint/{complaint['id']}", raw).status_code == 422
+
+
+def test_days_are_those_of_the_office(crm: Any, make: Any) -> None:
+    ticket = make.ticket("cleo")
+    shown = register(crm, "cleo", ticket).get_json()["result"]
+    (row,) = crm.rows(select(Complaint))
+    assert row.report_due_on - row.received_on == timedelta(days=21) and shown["acknowledged_on"] is None
+
+
+# --- settings
+
+
+def settings_of(crm: Any) -> dict[str, str]:
+    """The inputs of the page as a browser would post them."""
+    page = BeautifulSoup(crm.client("root").screen("/settings/complaints/").text, "html.parser")
+    found = page.select("form[data-form] [name]")
+    return {each["name"]: each.get("value", "") for each in found if each["name"] != "csrf_token"}
+
+
+def test_the_clocks_and_their_sources_are_settings(crm: Any, make: Any) -> None:
+    form, root = settings_of(crm), crm.client("root")
+    assert form["days.report"] == "21" and "P/2023/156" in form["source.report"]
+    assert "As set by your compliance officer" in root.screen("/settings/complaints/").text
+    wrong = form | {"days.report": "none", "days.desk": "12"}
+    refused = root.form("/settings/complaints/", wrong)
+    assert refused.status_code == 422 and "none" in refused.text
+    new = {"days.report": "30", "source.report": "Circular 9", "days.warnings": "28, 7", "people.care": "cleo"}
+    assert root.form("/settings/complaints/", form | new).status_code == 302
+    assert root.form("/settings/complaints/", form | new).status_code == 409, "based on the former values"
+    stored = settings_of(crm)
+    assert (stored["days.warnings"], stored["source.report"]) == ("7, 28", "Circular 9")
+    register(crm, "cleo", make.ticket("cleo"))
+    (row,) = crm.rows(select(Complaint))
+    assert row.report_due_on - row.received_on == timedelta(days=30)
+    assert crm.client("cleo").screen("/settings/complaints/").status_code == 403
+
+
+def test_categories_are_a_tree_of_two_levels(crm: Any) -> None:
+    root = crm.client("root")
+    made = root.form("/settings/complaint-categories/add", {"label": "Own", "parent": "1", "position": "99"})
+    assert made.status_code == 302, made.text
+    (row,) = crm.rows(select(ComplaintCategory).where(ComplaintCategory.label == "Own"))
+    assert row.parent_id == 1
+    deep = root.form("/settings/complaint-categories/add", {"label": "Deep", "parent": str(row.id), "position": "99"})
+    assert deep.status_code in (200, 422) and "two levels" in deep.text
+    assert "Trading and settlement: Own" in crm.client("cleo").screen("/complaints/add").text
