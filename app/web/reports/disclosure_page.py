@@ -34,7 +34,7 @@ _FIGURE_LABELS = {
     "resolved": _l("resolved"),
     "pending": _l("pending"),
 }
-_LAYOUT_LABELS = {"2021": _l("2021 (Annexure B)"), "2025": _l("2025")}
+_LAYOUT_LABELS = {"2021": _l("2021 (Annexure B)"), "2025": "2025"}
 
 
 def page_url(month: Span, **more: Any) -> str:
