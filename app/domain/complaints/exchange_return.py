@@ -27,6 +27,7 @@ class ReturnLine:
     #: With the category above it: "Demat › Transmission".
     category: str
     source: str
+    category_id: int | None = None
     opening: int = 0
     received: int = 0
     #: Outcome -> complaints that were disposed of so in the month.
@@ -69,9 +70,9 @@ def return_of(session: Session, month: Span) -> ExchangeReturn:
     """The return of a month as it is now, over all complaints that the session sees. Two statements."""
     rows = session.execute(_query(month)).all()
     names = _category_names(session)
-    lines: dict[tuple[str, str], ReturnLine] = {}
+    lines: dict[tuple[str, str, int], ReturnLine] = {}
     for row in rows:
-        key = (names.get(row.category_id, ""), row.source)
+        key = (names.get(row.category_id, ""), row.source, row.category_id)
         lines[key] = _with(lines.get(key, ReturnLine(*key)), row)
     listed = [lines[key] for key in sorted(lines)]
     ages = range(len(_NO_AGES))
@@ -123,6 +124,7 @@ def _with(line: ReturnLine, row: Any) -> ReturnLine:
     return ReturnLine(
         line.category,
         line.source,
+        line.category_id,
         line.opening + int(row.opening),
         line.received + int(row.received),
         resolved,

@@ -36,7 +36,7 @@ _SOURCES = {
 class TableColumn:
     """A column of numbers."""
 
-    #: A key of FIGURES, or what the return counts.
+    #: Which complaints it counts: see reports/disclosure_links.py; "" = no list can show them.
     figure: str
     label: str
 
@@ -50,6 +50,10 @@ class TableRow:
     #: What its complaints have in common; None = any.
     source: str | None = None
     span: Span | None = None
+    #: The id of the category of all of them; None = any.
+    category_id: int | None = None
+    #: What the numbers count, if it isn't what the columns say.
+    figures: tuple[str, ...] = ()
     is_total: bool = False
     #: Whether its figures don't add up.
     is_wrong: bool = False

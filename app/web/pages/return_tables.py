@@ -15,7 +15,7 @@ from app.web.pages.disclosure_tables import FigureTable, TableColumn, TableRow, 
 
 def tables_of(found: ExchangeReturn, month: Span) -> tuple[FigureTable, ...]:
     """The movement of the month, the ages, and the categories by source and outcome."""
-    return _movement(found, month), _ages(found), _lines(found)
+    return _movement(found, month), _ages(found, month), _lines(found, month)
 
 
 def _movement(found: ExchangeReturn, month: Span) -> FigureTable:
@@ -37,28 +37,35 @@ def _age_labels() -> list[str]:
     return [*labels, _("More than %(last)s days", last=AGES[-1])]
 
 
-def _ages(found: ExchangeReturn) -> FigureTable:
+def _ages(found: ExchangeReturn, month: Span) -> FigureTable:
     columns = tuple(TableColumn("", label) for label in (*_age_labels(), _("Total")))
+    pending, resolved = found.pending_ages, found.resolved_ages
+    figures = (*[f"age {place}" for place in range(len(pending))], "pending")
     rows = (
-        _with_total(_("Pending on the last day, by days since receipt"), found.pending_ages),
-        _with_total(_("Resolved in the month, by days taken"), found.resolved_ages),
+        _with_total(_("Pending on the last day, by days since receipt"), pending, figures, month),
+        # No list can be filtered by the days that complaints took.
+        _with_total(_("Resolved in the month, by days taken"), resolved, (*[""] * len(resolved), "resolved"), month),
     )
     return FigureTable(_("Ages of complaints"), _("Complaints"), columns, rows)
 
 
-def _with_total(label: str, values: Sequence[int]) -> TableRow:
-    return TableRow(label, (*values, sum(values)))
+def _with_total(label: str, values: Sequence[int], figures: tuple[str, ...], month: Span) -> TableRow:
+    return TableRow(label, (*values, sum(values)), span=month, figures=figures)
 
 
-def _lines(found: ExchangeReturn) -> FigureTable:
+def _lines(found: ExchangeReturn, month: Span) -> FigureTable:
     # Complaints of former versions may have been disposed of without an outcome.
     outcomes = [each for each in (*OUTCOMES, "") if each or any("" in line.resolved for line in found.lines)]
-    labels = [_("Opening"), _("Received"), *[_outcome_label(each) for each in outcomes], _("Closing")]
-    rows = [_line(line, outcomes) for line in found.lines]
+    columns = (
+        TableColumn("carried", _("Opening")),
+        TableColumn("received", _("Received")),
+        *[TableColumn(f"outcome {each}", _outcome_label(each)) for each in outcomes],
+        TableColumn("pending", _("Closing")),
+    )
+    rows = [_line(line, outcomes, month) for line in found.lines]
     if rows:
-        sums = tuple(sum(row.values[place] or 0 for row in rows) for place in range(len(labels)))
-        rows.append(TableRow(_("Grand total"), sums, is_total=True))
-    columns = tuple(TableColumn("", label) for label in labels)
+        sums = tuple(sum(row.values[place] or 0 for row in rows) for place in range(len(columns)))
+        rows.append(TableRow(_("Grand total"), sums, span=month, is_total=True))
     return FigureTable(_("By category, source and way of resolution"), _("Category and source"), columns, tuple(rows))
 
 
@@ -66,7 +73,8 @@ def _outcome_label(outcome: str) -> str:
     return shown_label(outcome) if outcome else _("Without an outcome")
 
 
-def _line(line: ReturnLine, outcomes: Sequence[str]) -> TableRow:
+def _line(line: ReturnLine, outcomes: Sequence[str], month: Span) -> TableRow:
     category = " › ".join(shown_label(part) for part in line.category.split(" › ")) if line.category else _("None")
     values = (line.opening, line.received, *[line.resolved.get(each, 0) for each in outcomes], line.closing)
-    return TableRow(f"{category} · {source_label(line.source)}", values)
+    label = f"{category} · {source_label(line.source)}"
+    return TableRow(label, values, line.source, month, line.category_id)

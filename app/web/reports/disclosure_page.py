@@ -116,11 +116,8 @@ def _table(table: FigureTable) -> dict[str, Any]:
 
 def _row(row: TableRow, figures: Sequence[str]) -> dict[str, Any]:
     cells = [
-        {
-            "text": value_text(value),
-            "url": disclosure_links.address(figure, row.source, row.span) if value and row.span and figure else "",
-        }
-        for figure, value in zip(figures, row.values, strict=True)
+        {"text": value_text(value), "url": disclosure_links.address(figure, row) if value else ""}
+        for figure, value in zip(row.figures or figures, row.values, strict=True)
     ]
     return {"label": row.label, "cells": cells, "is_total": row.is_total, "is_wrong": row.is_wrong}
 
