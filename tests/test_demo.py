@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import access, demo, models
 from app.demo import ticket_text
+from app.demo.complaints import OLD
 from app.domain import lead_requirements, leads, tickets
 from app.domain.base import RuleBroken
 from app.domain.messaging.messages import CAMPAIGN_CAUSE
@@ -32,6 +33,7 @@ def add_picklists(session: Session) -> None:
         (models.LeadStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in leads.STATUSES]),
         (models.TicketStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in tickets.STATUSES]),
         (models.TicketSubject, [{"label": name} for name in tickets.SUBJECTS]),
+        (models.ComplaintCategory, [{"label": "Demat"}]),
         (models.AccountType, [{"label": "Individual"}, {"label": "HUF"}]),
         (models.LeadSource, [{"label": "On Call"}, {"label": "Website"}]),
     ):
@@ -63,7 +65,7 @@ def count(session: Session, record: object, *where: object) -> int:
 
 def test_the_numbers_of_rows_follow_the_number_of_leads(loaded):
     session, counts = loaded
-    assert counts["leads"] == 40 and counts["customer"] >= 10 and counts["ticket"] == 12
+    assert counts["leads"] == 40 and counts["customer"] >= 10 and counts["ticket"] == 12 + len(OLD)
     assert counts["task"] == 60 and counts["call_log"] == 200 and counts["ab_user"] == 12
     assert {name: count(session, Model.metadata.tables[name]) for name in counts} == counts
 
@@ -301,3 +303,14 @@ def test_some_leads_are_in_the_list_twice(loaded):
         first, second = session.get(models.Lead, pair.first_id), session.get(models.Lead, pair.second_id)
         assert first.created_on < second.created_on and second.customer_id is None
         assert second.last_name == first.last_name
+
+
+def test_complaints_have_a_ticket_an_entry_and_days_that_fit(loaded):
+    session, _ = loaded
+    rows = session.scalars(select(models.Complaint).order_by(models.Complaint.received_on)).all()
+    assert 20 <= len(rows) == count(session, models.ComplaintEntry)
+    assert rows[0].received_on < (NOW - timedelta(days=400)).date() and any(row.outcome is None for row in rows)
+    for row in rows:
+        assert row.ticket.complaint_state == ("disposed" if row.outcome else "pending")
+        assert (row.ticket.resolved_on is None) is (row.outcome is None)
+        assert row.received_on <= (row.disposed_on or row.received_on) <= NOW.date()

@@ -18,6 +18,12 @@ from app.demo.assignments import make_requests
 from app.demo.builder import DemoBuilder
 from app.demo.calls import make_calls
 from app.demo.campaigns import make_campaign
+from app.demo.complaints import (
+    make_old_complaints,
+    make_old_customers,
+    make_recent_complaints,
+    put_back_old_tickets,
+)
 from app.demo.conversations import make_conversations
 from app.demo.duplicates import make_duplicates
 from app.demo.leads import make_leads
@@ -34,10 +40,13 @@ from app.lib.field_encryption import Vault
 #: Run after `make_people`, in the order of their dependencies.
 STEPS = (
     make_direct_customers,
+    make_old_customers,
     make_leads,
     make_duplicates,
     number_customers,
+    make_old_complaints,
     make_tickets,
+    make_recent_complaints,
     make_tasks,
     make_calls,
     make_templates,
@@ -50,6 +59,7 @@ STEPS = (
     make_notices,
     make_holidays,
     make_reports,
+    put_back_old_tickets,
 )
 
 

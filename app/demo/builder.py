@@ -41,6 +41,8 @@ TABLES: tuple[Table, ...] = (
     models.CustomerAccount.__table__,
     models.Ticket.__table__,
     ticket_subjects,
+    models.Complaint.__table__,
+    models.ComplaintEntry.__table__,
     models.Task.__table__,
     models.ChannelAccount.__table__,
     models.CallLog.__table__,
@@ -84,6 +86,8 @@ class DemoBuilder:
     #: Role name -> user ids; user id -> id of the manager.
     staff: dict[str, list[int]] = field(default_factory=dict)
     manager_of: dict[int, int] = field(default_factory=dict)
+    #: Tickets from before the history, which later steps leave alone.
+    set_aside: list[Row] = field(default_factory=list)
     mobiles: set[str] = field(default_factory=set)
     #: Role name -> number of round-robin turns taken.
     turns: dict[str, int] = field(default_factory=dict)

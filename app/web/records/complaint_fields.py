@@ -23,11 +23,12 @@ from app.domain.complaints.complaint import (
 from app.domain.tickets import Ticket
 from app.extensions import db
 from app.lib import phone
-from app.lib.digit_grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt, grouped
 from app.models import Customer
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateField
 from app.web.core.fields.reference_fields import PicklistField, RecordField
+from app.web.core.fields.scalar_fields import DecimalField
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
@@ -88,6 +89,31 @@ class ClockField(DateField):
     def order(self) -> Any:
         """Sort by the day by which it is due."""
         return self.columns[0]
+
+
+class ReviewClockField(ClockField):
+    """The day by which the review ends: selects the due days of the three stages; the last stage counts."""
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The due day of the last stage that began."""
+        return next((due for due in reversed(values) if due is not None), None)
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """The days left."""
+        due = self.value(values, viewer)
+        return {"kind": "missing"} if due is None else days_left(due, viewer)
+
+
+class AmountField(DecimalField):
+    """Rupees."""
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """Grouped, with paise if there are any."""
+        amount = values[0]
+        if amount is None:
+            return {"kind": "missing"}
+        paise = f".{amount % 1 * 100:02.0f}" if amount % 1 else ""
+        return {"kind": "text", "text": f"₹ {grouped(int(amount))}{paise}"}
 
 
 def _of_customer(column: Any) -> Any:
@@ -178,6 +204,12 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("way", options=WAYS, help=_("How it reached us.")),
     ClockField("acknowledge_due_on", columns=(Complaint.acknowledge_due_on, Complaint.acknowledged_on, *_END)),
     ClockField("report_due_on", columns=(Complaint.report_due_on, Complaint.report_filed_on, *_END)),
+    ReviewClockField(
+        "review_due_on",
+        columns=(Complaint.first_review_due_on, Complaint.second_review_due_on, Complaint.dispute_due_on),
+    ),
+    AmountField("amount_in_dispute"),
+    AmountField("report_amount"),
     RecordField("ticket", columns=(Complaint.ticket_id, Ticket.number, Ticket.number), key="ticket_id", record=Ticket),
     ComplainantField(
         "customer",
@@ -218,12 +250,13 @@ LABELS = {
     "report_amount": _("Amount paid (₹)"),
     "report_evidence": _("Evidence"),
     "report_officer": _("Officer of the report"),
-    "report_due_on": _("Action taken report due"),
+    "report_due_on": _("Report due"),
     "report_filed_on": _("Report filed"),
     "outcome": _("Outcome"),
     "disposed_on": _("Disposed of"),
     "review_stage": _("Review"),
     "review_on": _("Review since"),
+    "review_due_on": _("Review due"),
     "first_review_on": _("First review since"),
     "first_review_due_on": _("First review due"),
     "second_review_on": _("Second review since"),

@@ -29,7 +29,7 @@ def of_ticket(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     url = f"/complaints/{found.number}"
     rows = [{"url": url, "about": _about(found), "cells": [_text(found.number)]}]
     rows += [{"url": None, "about": "", "cells": [_text(label), cell]} for label, cell in clocks(found, viewer)]
-    shown = {"title": _("Complaint"), "count": None, "url": url, "add_url": None, "rows": rows}
+    shown = {"title": _("Complaint"), "count": 1, "url": url, "add_url": None, "rows": rows}
     return [shown | {"is_early": True}]
 
 
@@ -112,7 +112,8 @@ def _entries(row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         rows.append({"url": url, "about": about, "cells": cells})
     may_add = viewer.person.may("Complaints", "write") and not row.get("joined_to")
     add_url = f"/complaints/entry/{row['id']}" if may_add else None
-    return {"title": _("Ways it came"), "count": len(rows), "url": None, "add_url": add_url, "rows": rows}
+    shown = {"title": _("Ways it came"), "count": len(rows), "url": None, "add_url": add_url, "rows": rows}
+    return shown | {"is_early": True}
 
 
 def _suggested(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -127,4 +128,5 @@ def _suggested(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         {"url": f"{url}?other={each.number}", "about": _about(each), "cells": [_text(each.title)]} for each in found
     ]
     title = _("Others of the same person: join them?")
-    return [{"title": title, "count": len(rows), "url": None, "add_url": None, "rows": rows}] if rows else []
+    part = {"title": title, "count": len(rows), "url": None, "add_url": None, "rows": rows, "is_early": True}
+    return [part] if rows else []

@@ -91,7 +91,7 @@ _SHOWN = [
     *("exchange", "segment", "officer", "is_impersonation", "ticket", "customer", "mobile", "description"),
     *("acknowledge_due_on", "acknowledged_on", "report_due_on", "report_filed_on"),
     *("report_facts", "report_findings", "report_actions", "report_amount", "report_evidence", "report_officer"),
-    *("outcome", "disposed_on", "review_stage", "first_review_on", "first_review_due_on"),
+    *("outcome", "disposed_on", "review_stage", "review_due_on", "first_review_on", "first_review_due_on"),
     *("second_review_on", "second_review_due_on", "dispute_on", "dispute_due_on", "joined_to"),
     *("version", "created_on", "changed_on"),
 ]
@@ -135,7 +135,7 @@ class ComplaintScreen(ComplaintJoins, Screen):
     service = ComplaintService()
     list_title, record_name = _("Complaints"), _("Complaint")
     empty_text = _("No complaints yet. Register one with “New”, or from the menu of a ticket.")
-    list_columns = ["title", "source", "reference", "customer", "officer", "report_due_on", "outcome", "number"]
+    list_columns = ["title", "number", "source", "reference", "customer", "officer", "report_due_on", "outcome"]
     search_columns = ComplaintResource.search_columns
     order_columns = ComplaintResource.order_columns
     show_columns = _SHOWN
@@ -143,7 +143,7 @@ class ComplaintScreen(ComplaintJoins, Screen):
         (_("Complaint"), {"fields": [*_CASE[1:], *_PLACE, "ticket", "customer", "mobile", "description"]}),
         (_("Clocks"), {"fields": ["acknowledge_due_on", "report_due_on", "joined_to"]}),
         (_("Action taken report"), {"fields": _REPORT}),
-        (_("Outcome and review"), {"fields": ["outcome", "disposed_on", "review_stage", *_SHOWN[-10:-4]]}),
+        (_("Outcome and review"), {"fields": ["outcome", "disposed_on", "review_stage", "review_due_on"]}),
         (_("Record"), {"fields": ["created_on", "changed_on"]}),
     ]
     add_columns = ComplaintResource.add_columns
