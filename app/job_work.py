@@ -18,6 +18,7 @@ from app.domain.automation import (
     rekyc_reminders,
     reminders,
 )
+from app.domain.complaints import disclosure_reminders
 from app.domain.files import export_and_import_runs
 from app.domain.merging import duplicate_scan, merge_undo
 from app.domain.telephony import call_requests
@@ -82,6 +83,12 @@ def remind_of_rekyc(session: Session, job_pass: JobPass) -> JobWork:
         many=lambda session, ids: rekyc_reminders.remind_many(session, ids, job_pass.now, job_pass.zone),
         size=_AT_ONCE,
     )
+
+
+def remind_of_disclosure(session: Session, job_pass: JobPass) -> JobWork:
+    """Remind the compliance officer that the disclosure of the last month's complaints is due."""
+    found = disclosure_reminders.due_months(session, job_pass.now, job_pass.zone)
+    return JobWork(found, lambda session, month: disclosure_reminders.remind(session, month, job_pass.now))
 
 
 def watch_complaints(session: Session, job_pass: JobPass) -> JobWork:

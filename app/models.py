@@ -15,6 +15,7 @@ from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
 from app.domain.business_settings import BusinessSetting  # a business setting that was changed
 from app.domain.complaints.complaint import Complaint, ComplaintEntry  # a complaint; one way in which it came
+from app.domain.complaints.published_disclosures import ComplaintDisclosure  # a published month of complaints
 from app.domain.custom_fields import CustomField  # a field that an admin has added
 from app.domain.custom_values import CustomValue  # a value of such a field, for filters and sorting
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
@@ -160,6 +161,7 @@ __all__ = [
     "ChannelAccount",
     "Complaint",
     "ComplaintCategory",
+    "ComplaintDisclosure",
     "ComplaintEntry",
     "Consent",
     "Conversation",

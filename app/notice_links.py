@@ -116,6 +116,7 @@ _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
     "export": lambda payload: f"/exports/{payload.get('export', '')}/",
     "report": lambda payload: f"/reports/{payload.get('report', '')}/schedules",
+    "disclosure": lambda payload: f"/complaints-disclosure/?month={payload.get('month', '')}",
     "import": lambda payload: payload.get("list") or f"/imports/{payload.get('import', '')}/",
 }
 

@@ -268,6 +268,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
     "rekyc": _rekyc,
+    "disclosure": system_notice_texts.disclosure_due,
     "complaint": complaint_notice_texts.of_complaint,
     "complaint_list": complaint_notice_texts.of_list,
     "message": lambda s: (
@@ -375,6 +376,7 @@ EVENTS: dict[str, Any] = {
     "import": _l("Import ended"),
     "report": _l("Trouble with a report"),
     "security": _l("Two-factor sign-in changed"),
+    "disclosure": _l("Disclosure of complaints due"),
 }
 
 

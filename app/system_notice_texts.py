@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from flask_babel import format_date, ngettext
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from flask_babel import ngettext
 
 from app.lib.digit_grouping import GroupedInt, grouped
 
@@ -174,3 +175,16 @@ def health_changed(values: dict[str, Any]) -> str:
     if values.get("over"):
         return str(_("%(what)s is within its limit of %(limit)s again.", **words))
     return str(_("%(what)s is above its limit: %(value)s instead of at most %(limit)s.", **words))
+
+
+def disclosure_due(values: dict[str, Any]) -> str:
+    """The disclosure of complaints of a month has to be published by a day."""
+    if not values.get("month"):
+        return str(_("The monthly disclosure of complaints is due."))
+    month, due = date.fromisoformat(f"{values['month']}-01"), date.fromisoformat(values["due"])
+    text = _(
+        "The disclosure of complaints for %(month)s is due on %(day)s.",
+        month=format_date(month, "MMMM y"),
+        day=format_date(due, "d MMM y"),
+    )
+    return str(text)

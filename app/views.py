@@ -34,6 +34,7 @@ from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.telephony.calls import CallResource, CallScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timelines.timeline_rest import ActivityResource
+from app.web.reports.complaint_disclosure import DisclosureView
 from app.web.reports.pages import ReportsView
 from app.web.reports.report_rest import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView
@@ -126,6 +127,8 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
+    place = {"href": "/complaints-disclosure/", "icon": "clipboard-check", "label": _("Monthly disclosure")}
+    appbuilder.add_view(DisclosureView, "Disclosure", **place)
     appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
     appbuilder.add_view(DuplicatesView, "Duplicates", href="/duplicates/", icon="git-merge", label=_("Duplicates"))
     label = _("Import and export")

@@ -52,6 +52,10 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "file_person_mb": (5_000, "MB of files that one person may attach to records"),
     "file_total_mb": (200_000, "MB of files of records in all"),
     "file_scan_rule": ("refuse", "While the virus scanner is unavailable"),
+    "disclosure_layout": ("2025", "Layout of the monthly disclosure of complaints"),
+    "disclosure_due_day": (7, "Day of the next month on which the disclosure of complaints is due"),
+    "disclosure_reminder_days": (3, "Days before it is due at which the compliance officer is reminded of it"),
+    "disclosure_is_public": (False, "Show the published disclosures of complaints at a public address"),
     # Days; those of `acknowledge` are working days.
     "complaint_clocks": (
         {

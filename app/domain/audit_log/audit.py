@@ -53,6 +53,7 @@ EVENTS = (
     "merge",
     "custom field",
     "legal hold",
+    "disclosure",
 )
 
 

@@ -71,6 +71,7 @@ KINDS = (
     "import",
     "report",
     "security",
+    "disclosure",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False, "sms": False, "whatsapp": False}

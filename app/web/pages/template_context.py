@@ -18,6 +18,7 @@ from app.web.pages import (
     field_values_html,
     html_parts,
     probes_and_metrics,
+    public_disclosure,
     record_html,
     script_texts,
     static_files,
@@ -42,6 +43,7 @@ def install(app: Flask, menu: Menu) -> None:
     brand.install(app)
     script_texts.install(app)
     static_files.install(app)
+    public_disclosure.install(app)
 
 
 def _context() -> dict[str, Any]:

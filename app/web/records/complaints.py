@@ -120,7 +120,7 @@ class ComplaintResource(Resource):
     search_columns = [
         *("number", "title", "source", "reference", "received_on", "category", "exchange", "segment", "officer"),
         *("is_impersonation", "ticket", "customer", "acknowledge_due_on", "acknowledged_on", "report_due_on"),
-        *("report_filed_on", "outcome", "disposed_on", "review_stage", "created_on", "changed_on"),
+        *("report_filed_on", "outcome", "disposed_on", "review_stage", "joined_to", "created_on", "changed_on"),
     ]
     order_columns = ["number", "received_on", "report_due_on", "disposed_on", "created_on", "changed_on"]
     exclude_route_methods = {"delete"}

@@ -27,7 +27,7 @@ from app.models import User
 from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import ENGLISH, translate_text
 from app.web.core.request_transaction import request_transaction
-from app.web.pages import brand, probes_and_metrics, progressive_web_app, script_texts
+from app.web.pages import brand, probes_and_metrics, progressive_web_app, public_disclosure, script_texts
 from app.web.security import (
     api_keys,
     fab_permissions,
@@ -44,7 +44,13 @@ from app.web.security import (
 )
 from app.web.security.sessions import Credential
 
-_PERSONLESS = (*probes_and_metrics.ENDPOINTS, *progressive_web_app.ENDPOINTS, *brand.ENDPOINTS, *script_texts.ENDPOINTS)
+_PERSONLESS = (
+    *probes_and_metrics.ENDPOINTS,
+    *progressive_web_app.ENDPOINTS,
+    *brand.ENDPOINTS,
+    *script_texts.ENDPOINTS,
+    *public_disclosure.ENDPOINTS,
+)
 
 #: Belong to a single request; an app context may live longer (tests, shells).
 _REQUEST_GLOBALS = frozenset(

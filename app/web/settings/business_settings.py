@@ -26,6 +26,8 @@ from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings
 MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
 #: A warning must come before the target.
 MAX_PERCENT = 99
+#: Every month has this day; a reminder comes after the month that it is about.
+MAX_DAY_OF_MONTH, MAX_REMINDER_DAYS = 28, 27
 #: Texts that may be empty; a field that every complete form contains, so that a missing checkbox means unchecked.
 _OPTIONAL, _LAST_FIELD = ("phone_app_url", "sms_link_hosts"), "phone_app_version"
 #: Characters of the list of hosts, and one of them.
@@ -51,6 +53,10 @@ _LABELS = {
     "consent_ask_again_days": lazy_gettext("Days after an opt-out in which a person isn't asked for consent again"),
     "dnd_valid_days": lazy_gettext("Days for which a do-not-disturb check of a number is valid"),
     "sms_link_hosts": lazy_gettext("Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
+    "disclosure_layout": lazy_gettext("Layout of the monthly disclosure of complaints"),
+    "disclosure_due_day": lazy_gettext("Day of the next month on which the disclosure of complaints is due"),
+    "disclosure_reminder_days": lazy_gettext("Days before it is due at which the compliance officer is reminded of it"),
+    "disclosure_is_public": lazy_gettext("Show the published disclosures of complaints at a public address"),
     "default_referral": lazy_gettext("The company's own referral code"),
     "phone_app_version": lazy_gettext("Latest version of the phone app"),
     "phone_app_build": lazy_gettext("Build number of the phone app"),
@@ -98,6 +104,10 @@ _TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
         ("promotional_hours", "quiet_hours", "caller_id_rule", "dnd_valid_days", "sms_link_hosts"),
     ),
     (lazy_gettext("Consents"), ("consent_transaction_days", "consent_ask_again_days", "promotional_needs_consent")),
+    (
+        lazy_gettext("Complaints"),
+        ("disclosure_layout", "disclosure_due_day", "disclosure_reminder_days", "disclosure_is_public"),
+    ),
     (lazy_gettext("Phone app"), ("phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")),
 )
 
@@ -139,9 +149,11 @@ def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) ->
 
 def _options(name: str) -> list[tuple[str, str]] | None:
     """The choices of a setting that has some."""
-    if name != "caller_id_rule":
-        return None
-    return [("warn", _("Warn the caller, and call")), ("refuse", _("Refuse the call"))]
+    if name == "disclosure_layout":
+        return [("2025", "2025"), ("2021", _("2021 (Annexure B)"))]
+    if name == "caller_id_rule":
+        return [("warn", _("Warn the caller, and call")), ("refuse", _("Refuse the call"))]
+    return None
 
 
 #: The source of a default, in the person's language.
@@ -157,6 +169,11 @@ _SOURCES = {
         "TCCCPR as amended on 12 Feb 2025 (TRAI). As set by your compliance officer."
     ),
     "dnd_valid_days": lazy_gettext("No period is prescribed; 30 days is common. As set by your compliance officer."),
+    "disclosure_layout": lazy_gettext(
+        "SEBI/HO/MIRSD/DOP/P/CIR/2021/676, Annexure B, and its layout of 2025. As set by your compliance officer."
+    ),
+    "disclosure_due_day": lazy_gettext("SEBI/HO/MIRSD/DOP/P/CIR/2021/676. As set by your compliance officer."),
+    "disclosure_is_public": lazy_gettext("At /public/complaints, without signing in: months that were published."),
     "sms_link_hosts": lazy_gettext(
         "TRAI's direction of 20 Aug 2024 on whitelisted links. As registered on your DLT platform."
     ),
@@ -204,14 +221,22 @@ def _parse_words(name: str, posted: str) -> str:
         return _parse_url(posted) if posted else ""
     if name.endswith("_hours"):
         return _parse_hours(posted)
-    return _parse_choice(name, posted) if name == "caller_id_rule" else _parse_text(posted)
+    return _parse_choice(name, posted) if _options(name) else _parse_text(posted)
 
 
 def _parse_number(name: str, posted: str) -> int:
-    most = MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
+    most = _most(name)
     if not (posted.isascii() and posted.isdigit() and len(posted) < 8 and 1 <= int(posted) <= most):
         raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=grouped(most)))
     return int(posted)
+
+
+def _most(name: str) -> int:
+    if name == "disclosure_due_day":
+        return MAX_DAY_OF_MONTH
+    if name == "disclosure_reminder_days":
+        return MAX_REMINDER_DAYS
+    return MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
 
 
 def _parse_hours(posted: str) -> str:
