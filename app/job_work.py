@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.domain import report_schedules
-from app.domain.automation import escalation, expiry, leave_return, reassignment, rekyc_reminders, reminders
+from app.domain.automation import (
+    escalation,
+    expiry,
+    leave_return,
+    order_notices,
+    reassignment,
+    rekyc_reminders,
+    reminders,
+)
 from app.domain.files import export_and_import_runs
 from app.domain.merging import duplicate_scan, merge_undo
 from app.domain.telephony import call_requests
@@ -74,6 +82,12 @@ def remind_of_rekyc(session: Session, job_pass: JobPass) -> JobWork:
         many=lambda session, ids: rekyc_reminders.remind_many(session, ids, job_pass.now, job_pass.zone),
         size=_AT_ONCE,
     )
+
+
+def tell_of_orders(session: Session, job_pass: JobPass) -> JobWork:
+    """Tell Compliance and managers of orders by telephone without evidence."""
+    found = order_notices.due_notices(session, job_pass.now, job_pass.zone)
+    return JobWork(found, lambda session, notice: order_notices.notify(session, notice, job_pass.now))
 
 
 def expire_requests(session: Session, job_pass: JobPass) -> JobWork:

@@ -114,6 +114,7 @@ from app.domain.telephony.call_rollups import (  # calls counted by day
     RollupState,
 )
 from app.domain.telephony.calls import CallLog  # one call
+from app.domain.telephony.order_evidence import OrderEvidence  # what proves an order by telephone
 from app.domain.telephony.recordings import CallRecording  # a recording of a call
 from app.domain.telephony.telephones import (  # call sync of a telephone; calls it sent that were invalid
     PhoneSync,
@@ -213,6 +214,7 @@ __all__ = [
     "Notification",
     "NumberSeries",
     "OfficeRange",
+    "OrderEvidence",
     "PendingSignIn",
     "PhoneSync",
     "PredecessorName",

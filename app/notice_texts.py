@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
-from app import system_notice_texts
+from app import compliance_notice_texts, system_notice_texts
 from app.generated_titles import shown_title
 from app.lib.digit_grouping import GroupedInt, grouped
 
@@ -268,6 +268,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
     "rekyc": _rekyc,
+    "compliance": compliance_notice_texts.compliance,
     "message": lambda s: (
         _("A new message about %(number)s is waiting.", number=_number(s))
         if s.get("number")
@@ -366,6 +367,7 @@ EVENTS: dict[str, Any] = {
     "link": _l("Customer link to decide"),
     "link_confirmed": _l("Customer link confirmed"),
     "rekyc": _l("KYC to be renewed"),
+    "compliance": _l("Compliance: please check"),
     "message": _l("Message waiting"),
     "export": _l("Export ended"),
     "import": _l("Import ended"),

@@ -53,6 +53,9 @@ EVENTS = (
     "merge",
     "custom field",
     "legal hold",
+    "order",
+    "data request",
+    "breach",
 )
 
 

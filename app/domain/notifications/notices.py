@@ -62,6 +62,7 @@ KINDS = (
     "link",
     "link_confirmed",
     "rekyc",
+    "compliance",
     "message",
     "export",
     "import",

@@ -36,6 +36,7 @@ ICONS = {
     "link": ("link", "amber"),
     "link_confirmed": ("link", "green"),
     "rekyc": ("calendar-event", "amber"),
+    "compliance": ("scale", "amber"),
     "sla_warning": ("clock-hour-4", "amber"),
     "sla_breach": ("flag", "red"),
     "sla_escalated": ("trending-up", "red"),
