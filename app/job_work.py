@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import report_schedules
 from app.domain.automation import (
+    compliance_clocks,
     escalation,
     expiry,
     leave_return,
@@ -88,6 +89,12 @@ def tell_of_orders(session: Session, job_pass: JobPass) -> JobWork:
     """Tell Compliance and managers of orders by telephone without evidence."""
     found = order_notices.due_notices(session, job_pass.now, job_pass.zone)
     return JobWork(found, lambda session, notice: order_notices.notify(session, notice, job_pass.now))
+
+
+def watch_compliance_clocks(session: Session, job_pass: JobPass) -> JobWork:
+    """Warn of deadlines of data requests and data breaches."""
+    found = compliance_clocks.due_notices(session, job_pass.now, job_pass.zone, job_pass.limit)
+    return JobWork(found, lambda session, notice: compliance_clocks.notify(session, notice, job_pass.now))
 
 
 def expire_requests(session: Session, job_pass: JobPass) -> JobWork:

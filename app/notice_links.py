@@ -115,7 +115,7 @@ _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "security": lambda _payload: "/two-factor/",
     "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
     "compliance": lambda payload: _REGISTERS.get(str(payload.get("what")), "/") + str(payload.get("row", "")),
-    "export": lambda payload: f"/exports/{payload.get('export', '')}/",
+    "export": lambda payload: payload.get("page") or f"/exports/{payload.get('export', '')}/",
     "report": lambda payload: f"/reports/{payload.get('report', '')}/schedules",
     "import": lambda payload: payload.get("list") or f"/imports/{payload.get('import', '')}/",
 }

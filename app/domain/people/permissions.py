@@ -22,6 +22,8 @@ MODULES = (
     "Sign-ins",
     "Audit Log",
     "Legal Holds",
+    "Data Requests",
+    "Data Breaches",
 )
 VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "reveal", "export", "import", "merge")
 #: Lowest first.
@@ -34,6 +36,7 @@ MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
 _ROWS = ("read", "create", "write", "delete", "assign", "bulk", "export", "import")
+_REGISTER = ("read", "create", "write", "export")
 #: Module -> the verbs that code checks. All other cells of the matrix are not offered and have no effect.
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
@@ -58,9 +61,15 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Audit Log": ("read",),
     # "create": to put records under a hold; "write": to release it.
     "Legal Holds": ("read", "create", "write"),
+    # Nothing of a register is deleted.
+    "Data Requests": _REGISTER,
+    "Data Breaches": _REGISTER,
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
-WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log", "Legal Holds")
+WITHOUT_OWNER = (
+    *("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log", "Legal Holds"),
+    *("Data Requests", "Data Breaches"),
+)
 
 
 def is_masked(name: str) -> bool:
@@ -189,7 +198,8 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")}
-    | {"Call Logs": _ALL | {"recordings": "all"}, "Legal Holds": _cells("all", "read", "create", "write")},
+    | {"Call Logs": _ALL | {"recordings": "all"}, "Legal Holds": _cells("all", "read", "create", "write")}
+    | {module: _cells("all", *_REGISTER) for module in ("Data Requests", "Data Breaches")},
 }
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {
