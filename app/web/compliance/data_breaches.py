@@ -150,15 +150,6 @@ class DataBreachScreen(Screen):
     exclude_route_methods = {"delete"}
     VERBS = Screen.VERBS | {"texts": "read", "people": "write", "add_people": "write"}
     more_actions_verb = "read"
-    demo_rows = (
-        {
-            "title": "List of customers sent to a wrong address",
-            "noticed_on": "2026-11-20T10:00:00+05:30",
-            "data_kinds": "Names, mobile numbers",
-            "people_count": 42,
-            "cert_in_told_on": "2026-11-20T13:00:00+05:30",
-        },
-    )
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The texts, and whose data it was."""

@@ -162,15 +162,6 @@ class DataRequestScreen(Screen):
     exclude_route_methods = {"delete"}
     VERBS = Screen.VERBS | {"copy": "export", "make_copy": "export", "copy_file": "export"}
     more_actions_verb = "export"
-    demo_rows = (
-        {
-            "person": "Meera Joshi",
-            "kind": "access",
-            "details": "Wants to know what is stored about her, by email.",
-            "received_on": "2026-11-02",
-        },
-        {"person": "Arjun Rao", "kind": "correction", "details": "The address is an old one."},
-    )
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """All requests, and the open ones by their last day."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from flask import current_app, render_template
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, inspect, or_, select
 
 from app import access
 from app.domain import disclosures
@@ -168,14 +168,14 @@ def _without_id(row: dict[str, Any]) -> dict[str, Any]:
 def _plain(name: str, title: str, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
     """The columns of rows that have no page of their own, with names of people in place of their ids."""
     found = db.session.scalars(select(model).where(rule).order_by(model.id).limit(MAX_ROWS + 1)).unique().all()
-    columns = [column.key for column in model.__table__.columns if column.key not in _LEFT_OUT]
+    columns = [name for name in inspect(model).columns.keys() if name not in _LEFT_OUT]  # noqa: SIM118
     rows = [{column: _value(row, column, viewer) for column in columns} for row in found[:MAX_ROWS]]
     return Section(name, title, rows, len(found) > MAX_ROWS)
 
 
 def _value(row: Any, column: str, viewer: Viewer) -> Any:
     value = getattr(row, column)
-    if any(key.column.table.name == "ab_user" for key in row.__table__.c[column].foreign_keys):
+    if any(key.target_fullname == "ab_user.id" for key in inspect(type(row)).columns[column].foreign_keys):
         return viewer.lookups.person(value)
     return value
 
