@@ -56,7 +56,8 @@ class DataBreach(Record, Versioned):
 def complete(session: Session, row: DataBreach, now: datetime) -> None:
     """Fill in the deadlines, before the row is stored. Raises RuleBroken."""
     row.state = row.state or "open"
-    row.noticed_on = row.noticed_on or now
+    noticed: datetime | None = row.noticed_on
+    row.noticed_on = now if noticed is None else noticed
     if row.noticed_on > now:
         raise RuleBroken("Please enter when it was noticed; it can't be in the future.", "noticed_on")
     if row.happened_on is not None and row.happened_on > row.noticed_on:

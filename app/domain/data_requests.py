@@ -73,10 +73,14 @@ def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> N
         row.person = _name_of(customer) if customer is not None else ""
     if not (row.person or "").strip():
         raise RuleBroken("Please choose the customer, or enter the person's name.", "person")
-    row.received_on = row.received_on or today
+    received: date | None = row.received_on
+    due: date | None = row.due_on
+    row.received_on = today if received is None else received
     if row.received_on > today:
         raise RuleBroken("Please enter the day on which it was received; it can't be in the future.", "received_on")
-    row.due_on = row.due_on or row.received_on + timedelta(days=_days(session, "data_request_days"))
+    if due is None:
+        due = row.received_on + timedelta(days=int(business_settings.value_of(session, "data_request_days")))
+    row.due_on = due
     if row.due_on < row.received_on:
         raise RuleBroken("The last day can't be before the day on which it was received.", "due_on")
     _complete_identity(row, stamp, today)
@@ -117,10 +121,6 @@ def _complete_answer(row: DataRequest, today: date) -> None:
     if row.state == "answered" and row.kind in NEED_IDENTITY and row.identity_checked_on is None:
         raise RuleBroken("Please check the person's identity first, and say how.", "identity_how")
     row.answered_on = row.answered_on or today
-
-
-def _days(session: Session, key: str) -> int:
-    return int(business_settings.value_of(session, key))
 
 
 # --- the copy of a person's data

@@ -132,7 +132,7 @@ class DataRequestScreen(Screen):
     service = DataRequestService()
     list_title, record_name = _l("Data requests"), _l("Data request")
     empty_text = _l("No requests yet. Note here when somebody asks what you store about them, or to change it.")
-    list_columns = ["person", "kind", "state", "due_on", "received_on", "customer", "answered_on"]
+    list_columns = ["person", "kind", "state", "due_on", "received_on", "answered_on"]
     search_columns = DataRequestResource.search_columns
     order_columns = DataRequestResource.order_columns
     show_columns = DataRequestResource.show_columns
