@@ -73,6 +73,13 @@ def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> N
         row.person = _name_of(customer) if customer is not None else ""
     if not (row.person or "").strip():
         raise RuleBroken("Please choose the customer, or enter the person's name.", "person")
+    _complete_days(session, row, today)
+    _complete_identity(row, stamp, today)
+    _complete_answer(row, today)
+    _refuse_days(row, today)
+
+
+def _complete_days(session: Session, row: DataRequest, today: date) -> None:
     received: date | None = row.received_on
     due: date | None = row.due_on
     row.received_on = today if received is None else received
@@ -83,9 +90,6 @@ def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> N
     row.due_on = due
     if row.due_on < row.received_on:
         raise RuleBroken("The last day can't be before the day on which it was received.", "due_on")
-    _complete_identity(row, stamp, today)
-    _complete_answer(row, today)
-    _refuse_days(row, today)
 
 
 def _name_of(customer: Customer) -> str:

@@ -74,7 +74,7 @@ LABELS = {
     "lead": _("Lead"),
     "ticket": _("Ticket"),
     "cold": _("Cold call"),
-    "is_order": _("Order by telephone"),
+    "is_order": _("Phone order"),
     "outcome": _("Outcome"),
     "device_call_id": _("Device call ID"),
     "medium": _("Logged by"),
