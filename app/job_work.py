@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 from app.domain import report_schedules
 from app.domain.automation import (
     complaint_watch,
+    compliance_clocks,
     escalation,
     expiry,
     leave_return,
+    order_notices,
     reassignment,
     rekyc_reminders,
     reminders,
@@ -98,6 +100,18 @@ def watch_complaints(session: Session, job_pass: JobPass) -> JobWork:
         many=lambda session, ids: complaint_watch.warn_many(session, ids, job_pass.now, job_pass.zone),
         size=_AT_ONCE,
     )
+
+
+def tell_of_orders(session: Session, job_pass: JobPass) -> JobWork:
+    """Tell Compliance and managers of orders by telephone without evidence."""
+    found = order_notices.due_notices(session, job_pass.now, job_pass.zone)
+    return JobWork(found, lambda session, notice: order_notices.notify(session, notice, job_pass.now))
+
+
+def watch_compliance_clocks(session: Session, job_pass: JobPass) -> JobWork:
+    """Warn of deadlines of data requests and data breaches."""
+    found = compliance_clocks.due_notices(session, job_pass.now, job_pass.zone, job_pass.limit)
+    return JobWork(found, lambda session, notice: compliance_clocks.notify(session, notice, job_pass.now))
 
 
 def expire_requests(session: Session, job_pass: JobPass) -> JobWork:

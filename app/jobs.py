@@ -104,6 +104,8 @@ SCHEDULE = (
     Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),
     Job(gettext_noop("remind of re-KYC"), daily_at("10:00"), job_work.remind_of_rekyc),
     Job(gettext_noop("remind of the disclosure of complaints"), daily_at("09:00"), job_work.remind_of_disclosure),
+    Job(gettext_noop("tell of orders without evidence"), daily_at("10:00"), job_work.tell_of_orders),
+    Job(gettext_noop("watch data requests and breaches"), Every(5), job_work.watch_compliance_clocks),
     Job(gettext_noop("expire requests"), daily_at("10:00"), job_work.expire_requests),
     Job(gettext_noop("back up"), BACKUP_TIMES, maintenance_job_work.ask_for("backup", BACKUP_TIMES)),
     Job(gettext_noop("drill the newest backup"), DRILL_TIMES, maintenance_job_work.ask_for("drill", DRILL_TIMES)),

@@ -21,6 +21,8 @@ from app.domain.custom_values import CustomValue  # a value of such a field, for
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
+from app.domain.data_breaches import DataBreach  # a breach of personal data
+from app.domain.data_requests import DataRequest  # a request of a person about their data
 from app.domain.files.attachments import Attachment  # a file of a record
 from app.domain.files.export_and_import_runs import (  # imports and exports, with their files
     ExportRun,
@@ -117,6 +119,7 @@ from app.domain.telephony.call_rollups import (  # calls counted by day
     RollupState,
 )
 from app.domain.telephony.calls import CallLog  # one call
+from app.domain.telephony.order_evidence import OrderEvidence  # what proves an order by telephone
 from app.domain.telephony.recordings import CallRecording  # a recording of a call
 from app.domain.telephony.telephones import (  # call sync of a telephone; calls it sent that were invalid
     PhoneSync,
@@ -172,6 +175,8 @@ __all__ = [
     "CustomerAccount",
     "CustomerKey",
     "CustomerLink",
+    "DataBreach",
+    "DataRequest",
     "DayCount",
     "DayNumbers",
     "Delivery",
@@ -220,6 +225,7 @@ __all__ = [
     "Notification",
     "NumberSeries",
     "OfficeRange",
+    "OrderEvidence",
     "PendingSignIn",
     "PhoneSync",
     "PredecessorName",

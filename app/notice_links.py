@@ -104,6 +104,8 @@ def names_of(row: Any, cards: RecordCards) -> dict[str, str]:
 _LISTS = {"leads": "/leads/", "ticket": "/tickets/"}
 
 
+#: What a notice of compliance is about -> its page; the id of a row follows.
+_REGISTERS = {"orders": "/calls/?tab=orders", "request": "/data-requests/show/", "breach": "/breaches/show/"}
 #: Kind of notice → where it leads, by its payload.
 _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "job_lag": lambda _payload: "/jobs/",
@@ -114,7 +116,8 @@ _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "complaint": lambda payload: f"/complaints/{payload.get('number', '')}",
     "complaint_list": lambda _payload: "/complaints/?tab=pending",
     "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
-    "export": lambda payload: f"/exports/{payload.get('export', '')}/",
+    "compliance": lambda payload: _REGISTERS.get(str(payload.get("what")), "/") + str(payload.get("row", "")),
+    "export": lambda payload: payload.get("page") or f"/exports/{payload.get('export', '')}/",
     "report": lambda payload: f"/reports/{payload.get('report', '')}/schedules",
     "disclosure": lambda payload: f"/complaints-disclosure/?month={payload.get('month', '')}",
     "import": lambda payload: payload.get("list") or f"/imports/{payload.get('import', '')}/",

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
-from app import complaint_notice_texts, system_notice_texts
+from app import complaint_notice_texts, compliance_notice_texts, system_notice_texts
 from app.generated_titles import shown_title
 from app.lib.digit_grouping import GroupedInt, grouped
 
@@ -271,6 +271,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "disclosure": system_notice_texts.disclosure_due,
     "complaint": complaint_notice_texts.of_complaint,
     "complaint_list": complaint_notice_texts.of_list,
+    "compliance": compliance_notice_texts.compliance,
     "message": lambda s: (
         _("A new message about %(number)s is waiting.", number=_number(s))
         if s.get("number")
@@ -371,6 +372,7 @@ EVENTS: dict[str, Any] = {
     "rekyc": _l("KYC to be renewed"),
     "complaint": _l("Complaint"),
     "complaint_list": _l("Complaints of the day"),
+    "compliance": _l("Compliance: please check"),
     "message": _l("Message waiting"),
     "export": _l("Export ended"),
     "import": _l("Import ended"),

@@ -26,6 +26,7 @@ from app.access import (
 )
 from app.domain import custom_values, legal_holds, note_texts
 from app.domain.audit_log import audit_chain
+from app.domain.maintenance import order_retention
 from app.domain.messaging import consents
 from app.domain.people import login_names
 from app.domain.persistence import (
@@ -97,6 +98,12 @@ EFFECTS = (
         legal_hold_guard.refuse_losses,
         legal_holds.is_guarded,
         "Nothing that is under a legal hold is deleted, or moved out of it.",
+    ),
+    Effect(
+        "before_flush",
+        order_retention.refuse_deletions,
+        classes(CallLog),
+        "An order by telephone is kept as long as its recording has to be.",
     ),
     Effect(
         "before_flush",

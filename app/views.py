@@ -8,6 +8,8 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
+from app.web.compliance.data_breaches import DataBreachResource, DataBreachScreen
+from app.web.compliance.data_requests import DataRequestResource, DataRequestScreen
 from app.web.dashboards.dashboard_boards import BoardsView
 from app.web.dashboards.pages import DashboardView
 from app.web.messaging.campaign_rest import CampaignResource
@@ -70,7 +72,12 @@ MENU = (
     (MessageScreen, _("Messages"), "messages"),
     (RequestScreen, _("Requests"), "clipboard-check"),
 )
-SCREENS = tuple(screen for screen, _label, _icon in MENU)
+#: The same, under the heading of the group "Compliance".
+COMPLIANCE = (
+    (DataRequestScreen, _("Data requests"), "user-search"),
+    (DataBreachScreen, _("Data breaches"), "shield-lock"),
+)
+SCREENS = tuple(screen for screen, _label, _icon in (*MENU, *COMPLIANCE))
 RESOURCES = (
     LeadResource,
     TicketResource,
@@ -85,6 +92,8 @@ RESOURCES = (
     ConsentResource,
     CampaignResource,
     RequestResource,
+    DataRequestResource,
+    DataBreachResource,
     NoticeResource,
     colleagues.UserResource,
     ExportResource,
@@ -133,6 +142,9 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(DuplicatesView, "Duplicates", href="/duplicates/", icon="git-merge", label=_("Duplicates"))
     label = _("Import and export")
     appbuilder.add_view(ExportsView, "Transfer", href="/exports/", icon="arrows-exchange", label=label)
+    for screen, label, icon in COMPLIANCE:
+        place = {"href": f"{screen.route_base}/", "icon": icon, "label": label}
+        appbuilder.add_view(screen, screen.module, **place, category="compliance", category_label=_("Compliance"))
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

@@ -47,7 +47,8 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/ /settings/notice-channels/
 /settings/message-templates/list/ /settings/channels/ /undelivered/ /mails/ /settings/do-not-disturb/
 /settings/caller-ids/ /health/ /self-test/ /jobs/ /queue/ /backups/ /settings/retention/ /webhooks/ /audit/
-/reports/new first:/reports/ /settings/legal-holds/new /webhooks/add /campaigns/new /duplicates/
+/reports/new first:/reports/ /settings/legal-holds/new /webhooks/add /campaigns/new /duplicates/ /calls/?tab=orders
+/data-requests/ first:/data-requests/ /data-requests/add /breaches/ first:/breaches/ /breaches/add
 """
 #: Name -> URL path.
 PAGES = {re.sub(r"\W+", "-", address).strip("-") or "day": address for address in _ADDRESSES.split()}

@@ -24,6 +24,7 @@ from app.models import (
     CustomerLink,
     Lead,
     Message,
+    OrderEvidence,
     Task,
     Ticket,
 )
@@ -143,6 +144,12 @@ def recordings(person: Person) -> ColumnElement[bool]:
     """Recordings of calls that the person's right to listen reaches."""
     call = inside(CallRecording, CallLog)
     return exists().where(call.id == CallRecording.call_id, calls(person, call, "recordings"))
+
+
+def evidence(person: Person) -> ColumnElement[bool]:
+    """What proves the orders of visible calls."""
+    call = inside(OrderEvidence, CallLog)
+    return exists().where(call.id == OrderEvidence.call_id, calls(person, call))
 
 
 def messages(person: Person, message: Any = Message, verb: str = "read") -> ColumnElement[bool]:

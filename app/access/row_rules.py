@@ -42,6 +42,8 @@ from app.models import (
     CustomerLink,
     CustomField,
     CustomValue,
+    DataBreach,
+    DataRequest,
     Delivery,
     DndUpload,
     DndWrongLine,
@@ -74,6 +76,7 @@ from app.models import (
     NoteText,
     NoteTextState,
     Notification,
+    OrderEvidence,
     PendingSignIn,
     PhoneSync,
     PredecessorName,
@@ -162,6 +165,10 @@ def _settings_readers(person: Person) -> ColumnElement[bool]:
     return true() if person.may("Settings", "read") else false()
 
 
+def _readers_of(module: str, person: Person) -> ColumnElement[bool]:
+    return true() if person.may(module, "read") else false()
+
+
 def _admins(person: Person) -> ColumnElement[bool]:
     return true() if person.is_admin else false()
 
@@ -207,6 +214,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     CallRequest: lambda person: CallRequest.user_id == person.id,
     CallCard: lambda person: CallCard.user_id == person.id,
     CallRecording: record_rules.recordings,
+    OrderEvidence: record_rules.evidence,
     Message: record_rules.messages,
     MessageFile: lambda person: record_rules.of_messages(person, MessageFile),
     MessageReaction: lambda person: record_rules.of_messages(person, MessageReaction),
@@ -281,7 +289,9 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     # A record's former name is shown by pages that check the record.
     PredecessorName: lambda _person: false(),
     PredecessorPerson: lambda _person: false(),
-    LegalHold: lambda person: true() if person.may("Legal Holds", "read") else false(),
+    LegalHold: lambda person: _readers_of("Legal Holds", person),
+    DataRequest: lambda person: _readers_of("Data Requests", person),
+    DataBreach: lambda person: _readers_of("Data Breaches", person),
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
     ImportRow: lambda person: _of_own_run(person, ImportRun, ImportRow.run_id),
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,
@@ -321,6 +331,8 @@ MODULE_OF = {
     Consent: "Messages",
     AssignmentRequest: "Requests",
     Attachment: "Notes",
+    DataRequest: "Data Requests",
+    DataBreach: "Data Breaches",
 }
 
 

@@ -28,6 +28,7 @@ from app.demo.conversations import make_conversations
 from app.demo.duplicates import make_duplicates
 from app.demo.leads import make_leads
 from app.demo.people import PEOPLE, make_direct_customers, make_holidays, make_people, number_customers, username
+from app.demo.registers import make_registers
 from app.demo.reports import make_reports
 from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
@@ -60,6 +61,7 @@ STEPS = (
     make_holidays,
     make_reports,
     put_back_old_tickets,
+    make_registers,
 )
 
 

@@ -65,6 +65,8 @@ TABLES: tuple[Table, ...] = (
     models.Report.__table__,
     models.ReportPin.__table__,
     models.ReportSchedule.__table__,
+    models.DataRequest.__table__,
+    models.DataBreach.__table__,
 )
 
 

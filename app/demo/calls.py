@@ -14,6 +14,8 @@ from app.demo.sample_text import LOST_OUTCOMES, OUTCOMES
 ANSWERED_TICKET = ("Explained", "Needs documents", "Passed to the back office", None)
 #: Share of the tickets of customers who called that are answered by a call.
 CALLED_BACK = 0.7
+#: Of so many calls one is an order, if a customer was reached.
+ORDER_EVERY = 40
 
 
 class CallPlan(NamedTuple):
@@ -92,6 +94,7 @@ def _call(builder: DemoBuilder, plan: CallPlan, n: int, is_new: bool) -> None:
         duration_seconds=seconds,
         native={"type": direction.upper(), "duration": seconds} if medium == "mobile" else {},
         employee_id=employee,
+        is_order=status == "Completed" and plan.customer is not None and n % ORDER_EVERY == 0,
         cold=not any(record_ids.values()) and direction == "Outgoing",
         medium=medium,
         outcome=_outcome(builder, plan, direction, status),

@@ -64,6 +64,16 @@ def of_customer(
     return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES)))
 
 
+def of_user(session: Session, user_id: int, since: datetime, until: datetime) -> list[str]:
+    """What a user has revealed, heard or exported in this time, as the audit names it, at most MAX_RECORDS.
+
+    The session must be allowed to read the audit.
+    """
+    mine = (AuditEntry.user_id == user_id, AuditEntry.at >= since, AuditEntry.at <= until)
+    query = select(AuditEntry.about).where(*mine, AuditEntry.event.in_(EVENTS), AuditEntry.about.is_not(None))
+    return [str(about) for about in session.scalars(query.distinct().order_by(AuditEntry.about).limit(MAX_RECORDS))]
+
+
 def abouts(session: Session, customer: Customer) -> list[str]:
     """What the audit calls the customer and their records: numbers, and ids for exports of consents.
 

@@ -87,7 +87,7 @@ def test_rows_that_exist_are_skipped_and_counted_so(session: Session) -> None:
 def call(user: int, name: str, seconds: int, cold: bool = False) -> dict[str, Any]:
     row: dict[str, Any] = {"started_on": NOW, "created_on": NOW, "changed_on": NOW, "direction": "Incoming"}
     row |= {"status": "Completed", "native": {}, "linked": False, "medium": "mobile", "employee_id": user}
-    return row | {"device_call_id": name, "duration_seconds": seconds, "cold": cold}
+    return row | {"device_call_id": name, "duration_seconds": seconds, "cold": cold, "is_order": False}
 
 
 def test_rows_that_exist_get_the_named_columns_only(session: Session) -> None:

@@ -54,6 +54,9 @@ EVENTS = (
     "custom field",
     "legal hold",
     "disclosure",
+    "order",
+    "data request",
+    "breach",
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, or_
+from sqlalchemy import ColumnElement, Table, and_, exists, or_
 from sqlalchemy.orm import Session
 
 from app.domain.audit_log import audit_chain
@@ -31,14 +31,18 @@ from app.domain.people.authentication import FailedLogin, SignIn
 from app.domain.people.two_factor import PendingSignIn, RememberedBrowser
 from app.domain.report_schedules import ReportRun
 from app.domain.telephony.call_cards import CallCard
+from app.domain.telephony.calls import CallLog
 from app.domain.telephony.recordings import CallRecording
 from app.domain.telephony.telephones import QuarantinedCall
+from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
 from app.domain.webhooks import WebhookDelivery
 
 #: No kind can be kept longer; more is a typing error.
 MAX_DAYS = 36_500
 _THREE_YEARS, _FIVE_YEARS, _EIGHT_YEARS = 1096, 1826, 2922
+#: The kind of recordings of calls that are orders.
+ORDERS = "recordings of orders"
 #: Kinds of timeline entries that the system adds to what people do.
 TECHNICAL = ("field_change", "assignment", "system")
 
@@ -109,6 +113,15 @@ _WORKS = translatable("The CRM itself needs them for so long.")
 _line, _call, _card = Activity.__table__.c, FailedCall.__table__.c, CallCard.__table__.c
 _delivery, _request, _backup = Delivery.__table__.c, InboundEvent.__table__.c, BackupRun.__table__.c
 _report, _recording = ReportRun.__table__.c, CallRecording.__table__.c
+_orders, _ticket = CallLog.__table__.c, Ticket.__table__.c
+_is_stored = _recording.state.in_(("sent", "failed"))
+_is_order = exists().where(_orders.id == _recording.call_id, _orders.is_order.is_(True))
+#: A ticket that isn't resolved may be a dispute: that of the call itself, or one of its customer.
+_in_dispute = exists().where(
+    _orders.id == _recording.call_id,
+    or_(_ticket.id == _orders.ticket_id, _ticket.customer_id == _orders.customer_id),
+    _ticket.resolved_on.is_(None),
+)
 _of_records = or_(_line.customer_id.is_not(None), _line.ticket_id.is_not(None))
 _technical = _line.kind.in_(TECHNICAL)
 #: In processing order: dependent rows before what they belong to.
@@ -213,12 +226,19 @@ KINDS = (
         _BOOKS,
         delete=attachments.delete_expired,
     ),
+    # Not recordings that are still being fetched. The job that deletes unused files then deletes theirs.
+    RetentionKind(
+        ORDERS,
+        MAX_DAYS,
+        _THREE_YEARS,
+        (RetentionTable(CallRecording, "created_on", and_(_is_stored, _is_order, ~_in_dispute)),),
+        _ORDERS,
+    ),
     RetentionKind(
         "recordings of calls",
         MAX_DAYS,
         _THREE_YEARS,
-        # Not those that are still being fetched. The job that deletes unused files then deletes theirs.
-        (RetentionTable(CallRecording, "created_on", _recording.state.in_(("sent", "failed"))),),
+        (RetentionTable(CallRecording, "created_on", and_(_is_stored, ~_is_order)),),
         _ORDERS,
     ),
     RetentionKind(

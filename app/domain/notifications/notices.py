@@ -66,6 +66,7 @@ KINDS = (
     "rekyc",
     "complaint",
     "complaint_list",
+    "compliance",
     "message",
     "export",
     "import",

@@ -22,6 +22,8 @@ MODULE_LABELS = {
     "Sign-ins": translatable("Sessions and API keys of others"),
     "Audit Log": translatable("Audit"),
     "Legal Holds": translatable("Legal holds"),
+    "Data Requests": translatable("Data requests"),
+    "Data Breaches": translatable("Data breaches"),
 }
 VERB_LABELS = {
     "read": translatable("View"),

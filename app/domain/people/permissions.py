@@ -23,6 +23,8 @@ MODULES = (
     "Sign-ins",
     "Audit Log",
     "Legal Holds",
+    "Data Requests",
+    "Data Breaches",
 )
 VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "reveal", "export", "import", "merge")
 #: Lowest first.
@@ -35,6 +37,7 @@ MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
 _ROWS = ("read", "create", "write", "delete", "assign", "bulk", "export", "import")
+_REGISTER = ("read", "create", "write", "export")
 #: Module -> the verbs that code checks. All other cells of the matrix are not offered and have no effect.
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
@@ -61,9 +64,15 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Audit Log": ("read",),
     # "create": to put records under a hold; "write": to release it.
     "Legal Holds": ("read", "create", "write"),
+    # Nothing of a register is deleted.
+    "Data Requests": _REGISTER,
+    "Data Breaches": _REGISTER,
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
-WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log", "Legal Holds")
+WITHOUT_OWNER = (
+    *("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log", "Legal Holds"),
+    *("Data Requests", "Data Breaches"),
+)
 
 
 def is_masked(name: str) -> bool:
@@ -197,7 +206,8 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Call Logs": _ALL | {"recordings": "all"},
         "Complaints": _cells("all", *VERBS_OF["Complaints"]),
         "Legal Holds": _cells("all", "read", "create", "write"),
-    },
+    }
+    | {module: _cells("all", *_REGISTER) for module in ("Data Requests", "Data Breaches")},
 }
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {

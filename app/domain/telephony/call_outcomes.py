@@ -18,7 +18,7 @@ from app.domain.leads import Lead
 from app.domain.next_follow_up import PlannedTask
 from app.domain.picklists import TicketSubject
 from app.domain.tasks import Task
-from app.domain.telephony import call_cards
+from app.domain.telephony import call_cards, calls
 from app.domain.telephony.calls import CallLog, timeline_line, timeline_payload
 from app.domain.tickets import Ticket
 from app.lib import phone
@@ -49,6 +49,8 @@ class CallOutcome:
     title: str | None = None
     #: Whether it was a cold call; None = unchanged.
     cold: bool | None = None
+    #: Whether the customer placed an order in it; None = unchanged.
+    is_order: bool | None = None
     #: With a next task: ids of tasks of the same lead or ticket to mark as done. None = those of the author and of the
     #: call's employee that are due by `due_until`, UTC, the end of their day; none without `due_until`.
     close_tasks: Sequence[int] | None = None
@@ -74,6 +76,7 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
         raise RuleBroken("A follow-up needs a lead or a ticket. Link the call to one first.", "follow_up_on")
     call.outcome = text
     call.cold = call.cold if outcome.cold is None else outcome.cold
+    _mark_order(session, call, outcome, context)
     call.stamp(context)
     call_cards.close(session, call.id, context.now)
     replaced = _replaced(session, call, outcome, context)
@@ -85,6 +88,12 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
         return None
     task_closing.close(session, replaced, context)
     return _create_follow_up(session, call, outcome, context)
+
+
+def _mark_order(session: Session, call: CallLog, outcome: CallOutcome, stamp: Stamp) -> None:
+    marked = call.is_order
+    call.is_order = marked if outcome.is_order is None else outcome.is_order
+    calls.note_unmarked(session, call, marked, stamp)
 
 
 def replaced_tasks(session: Session, call: CallLog, by: int | None, due_until: datetime) -> list[Task]:

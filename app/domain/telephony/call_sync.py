@@ -238,6 +238,7 @@ def _shared_columns(batch: Batch) -> dict[str, Any]:
         "employee_id": by,
         "medium": "mobile",
         "cold": False,
+        "is_order": False,
         "linked": False,
         "created_on": now,
         "changed_on": now,

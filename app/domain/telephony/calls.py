@@ -25,6 +25,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import timeline
+from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -80,6 +81,8 @@ class CallLog(Record):
         Index("ix_call_lead", "lead_id", "id"),
         Index("ix_call_ticket", "ticket_id", "id"),
         Index("ix_call_customer", "customer_id", "id"),
+        # Orders, and among them those without evidence.
+        Index("ix_call_order", "is_order", "started_on"),
     )
     #: The telephone's own id of the call, unique per employee. Compared case-sensitively: with "a" = "A" one of two
     #: calls would be lost.
@@ -108,6 +111,8 @@ class CallLog(Record):
     #: Whether a user linked or unlinked it by hand; then nothing is linked automatically.
     linked: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default=text("0"))
     cold: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    #: Whether the customer placed an order in it; such a call needs evidence (`order_evidence`).
+    is_order: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default=text("0"))
     medium: Mapped[str] = mapped_column(String(16), nullable=False, default="manual")
     #: The account that was used, and the provider's id; null for calls of telephones and logged by hand.
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
@@ -119,7 +124,7 @@ class CallLog(Record):
 def create(session: Session, values: dict[str, Any], stamp: Stamp) -> CallLog:
     """Log a call by hand. Raises RuleBroken for an unknown direction or status, or a start in the future."""
     _refuse_invalid(values, stamp.now)
-    call = CallLog(cold=False, native={}, duration_seconds=0, medium="manual")
+    call = CallLog(cold=False, is_order=False, native={}, duration_seconds=0, medium="manual")
     _set_fields(call, values)
     _complete_from_records(session, call)
     call.employee_id = values.get("employee_id") or stamp.by
@@ -144,8 +149,16 @@ def change(session: Session, call: CallLog, values: dict[str, Any], stamp: Stamp
     """Change fields of a call. Raises RuleBroken."""
     present = {"direction": call.direction, "status": call.status, "started_on": call.started_on}
     _refuse_invalid(present | values, stamp.now)
+    marked = call.is_order
     _set_fields(call, values)
+    note_unmarked(session, call, marked, stamp)
     call.stamp(stamp)
+
+
+def note_unmarked(session: Session, call: CallLog, marked: bool, stamp: Stamp) -> None:
+    """Record in the audit that a call no longer counts as an order; `marked`: whether it did before the change."""
+    if marked and not call.is_order:
+        audit.write(session, "order", stamp.by, stamp.now, f"call {call.id}", what="unmarked")
 
 
 def timeline_payload(call: Any, call_id: int) -> dict[str, Any]:
@@ -210,13 +223,14 @@ _FIELDS = (
     "lead_id",
     "ticket_id",
     "cold",
+    "is_order",
     "outcome",
 )
 
 
 def _set_fields(call: CallLog, values: dict[str, Any]) -> None:
     for name in _FIELDS:
-        if name in values and not (values[name] is None and name in ("cold", "duration_seconds")):
+        if name in values and not (values[name] is None and name in ("cold", "is_order", "duration_seconds")):
             setattr(call, name, values[name])
     other = call.from_number if call.direction == "Incoming" else call.to_number
     call.other_e164 = phone.normalize(other)

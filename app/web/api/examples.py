@@ -58,6 +58,7 @@ FIELDS: dict[str, Any] = {
     "device_call_id": "A17-000231",
     "outcome": "Wants a call on Friday.",
     "cold": False,
+    "is_order": False,
     "text": "Asked for the account form.",
     "reason": "I know the family.",
     "peer": "9820012345",

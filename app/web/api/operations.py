@@ -173,6 +173,7 @@ _OUTCOME = shape(
         "follow_up_on": {"type": "string", "format": "date-time", "nullable": True, "description": "Creates a task."},
         "title": {**STRING, "nullable": True, "description": "Of that task."},
         "cold": {"type": "boolean", "nullable": True},
+        "is_order": {"type": "boolean", "nullable": True, "description": "Whether the customer placed an order."},
         "close_tasks": {
             "type": "array",
             "items": ID,

@@ -51,6 +51,11 @@ _LABELS = {
     "promotional_needs_consent": lazy_gettext("Send promotional messages only to people whose consent is on record"),
     "consent_transaction_days": lazy_gettext("Days until a consent that was given for an ongoing transaction lapses"),
     "consent_ask_again_days": lazy_gettext("Days after an opt-out in which a person isn't asked for consent again"),
+    "data_request_days": lazy_gettext("Days in which a request about personal data is answered"),
+    "data_request_warning_days": lazy_gettext("Days before the last one at which a warning is sent"),
+    "breach_cert_in_hours": lazy_gettext("Hours in which CERT-In is told of a data breach"),
+    "breach_board_hours": lazy_gettext("Hours in which the Data Protection Board is told of a data breach"),
+    "breach_warning_percent": lazy_gettext("Percent of these hours after which a warning is sent"),
     "dnd_valid_days": lazy_gettext("Days for which a do-not-disturb check of a number is valid"),
     "sms_link_hosts": lazy_gettext("Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
     "disclosure_layout": lazy_gettext("Layout of the monthly disclosure of complaints"),
@@ -108,6 +113,16 @@ _TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
         lazy_gettext("Complaints"),
         ("disclosure_layout", "disclosure_due_day", "disclosure_reminder_days", "disclosure_is_public"),
     ),
+    (
+        lazy_gettext("Personal data"),
+        (
+            "data_request_days",
+            "data_request_warning_days",
+            "breach_cert_in_hours",
+            "breach_board_hours",
+            "breach_warning_percent",
+        ),
+    ),
     (lazy_gettext("Phone app"), ("phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")),
 )
 
@@ -158,6 +173,9 @@ def _options(name: str) -> list[tuple[str, str]] | None:
 
 #: The source of a default, in the person's language.
 _SOURCES = {
+    "data_request_days": lazy_gettext("DPDP Rules 2025, rule 14: at most 90 days. As set by your compliance officer."),
+    "breach_cert_in_hours": lazy_gettext("CERT-In's directions of 28 Apr 2022. As set by your compliance officer."),
+    "breach_board_hours": lazy_gettext("DPDP Rules 2025, rule 7. As set by your compliance officer."),
     "promotional_hours": lazy_gettext("TCCCPR 2018 (TRAI), Schedule II. As set by your compliance officer."),
     "promotional_needs_consent": lazy_gettext(
         "TCCCPR 2018 (TRAI) and DPDP Act 2023, section 6. As set by your compliance officer."

@@ -52,8 +52,12 @@ LABELS = {
     "deletions": (_l("The list of deletions below"), _l("The audit has them, too.")),
     "deleted files": (_l("Deleted files of records"), _l("Until then they can be restored.")),
     "files of records": (_l("Files of records, with former versions"), _l("By the day on which they were attached.")),
+    "recordings of orders": (
+        _l("Recordings of orders by telephone"),
+        _l("Of calls marked as orders, once no ticket of the call or its customer is open any more. The calls stay."),
+    ),
     "recordings of calls": (
-        _l("Recordings of calls"),
+        _l("Recordings of other calls"),
         _l("By the day on which the provider reported them. The calls stay."),
     ),
     "timeline of leads": (

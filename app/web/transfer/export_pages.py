@@ -72,8 +72,8 @@ class ExportsView(BaseView):
             if may_transfer(viewer.person, "import"):
                 return redirect("/imports/")
             raise access.Denied(_("Your role doesn't allow exports. Ask your manager if you need one."))
-        mine = ExportRun.created_by_id == viewer.person.id
-        rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(MOST)).all()
+        mine = (ExportRun.created_by_id == viewer.person.id, ExportRun.kind.not_in(exports.elsewhere()))
+        rows = db.session.scalars(select(ExportRun).where(*mine).order_by(ExportRun.id.desc()).limit(MOST)).all()
         return self.render_template(
             "transfer/exports.html",
             exports=[export_context(row, viewer) for row in rows],

@@ -57,7 +57,7 @@ def start_full_export(viewer: Viewer) -> int:
 def own_export(key: int, viewer: Viewer) -> ExportRun:
     """The person's own export. Raises NotFound, also for an admin: the file shows what another person sees."""
     row: ExportRun | None = access.get_visible(db.session(), ExportRun, key)
-    if row is None or row.created_by_id != viewer.person.id:
+    if row is None or row.created_by_id != viewer.person.id or exports.kind_of(row).has_own_page:
         raise NotFound(_("There is no such export of yours."))
     return row
 

@@ -123,8 +123,8 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     def listed(self) -> Response:
         """The person's own exports, the newest 50 first."""
         read_parameters(frozenset())
-        mine = ExportRun.created_by_id == current_viewer().person.id
-        rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(50)).all()
+        mine = (ExportRun.created_by_id == current_viewer().person.id, ExportRun.kind.not_in(exports.elsewhere()))
+        rows = db.session.scalars(select(ExportRun).where(*mine).order_by(ExportRun.id.desc()).limit(50)).all()
         return json_answer(200, {"ids": [row.id for row in rows], "result": [state_of(row) for row in rows]})
 
     @expose("/<int:pk>", methods=["GET"])

@@ -72,6 +72,9 @@ def step(run_id: int, worker: str) -> bool:
         if run.kind == "all":
             export_all_request.write_archive(run)
             return False
+        if (archive := exports.kind_of(run).archive) is not None:
+            archive(run)
+            return False
         payload = run.payload
         with acting_for(run.created_by_id, f"/?{payload['query']}", scope=payload.get("scope", ())) as viewer:
             return _advance(run, exports.kind_of(run).source(run, viewer), viewer)

@@ -73,6 +73,10 @@ class ExportKind:
     stem: Callable[[ExportRun], str]
     #: The request when the export is repeated.
     payload: Callable[[ExportRun, Viewer], dict[str, Any]]
+    #: Writes the whole file at once, instead of `source`.
+    archive: Callable[[ExportRun], None] | None = None
+    #: Whether pages of its own show the export and its file, instead of those of all exports.
+    has_own_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,8 @@ def note_download(session: Session, run: ExportRun, viewer: Viewer) -> None:
 def notify(session: Session, run: ExportRun, payload: dict[str, Any], now: datetime) -> None:
     """Notify the person that the file is ready, or why there is none."""
     payload = {"export": run.id, **payload}
+    if kind_of(run).has_own_page:
+        payload["page"] = run.payload["page"]
     event = notices.NoticeEvent("export", f"export:{run.id}", (run.created_by_id,), payload)
     notices.notify(session, event, now)
 
@@ -258,6 +264,11 @@ _LISTS = ExportKind(
 )
 #: Exports besides lists: the kind of the run -> its ExportKind.
 KINDS: dict[str, ExportKind] = {}
+
+
+def elsewhere() -> list[str]:
+    """The kinds of exports that have pages of their own."""
+    return [name for name, kind in KINDS.items() if kind.has_own_page]
 
 
 def kind_of(run: ExportRun) -> ExportKind:

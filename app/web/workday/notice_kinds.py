@@ -67,6 +67,9 @@ GROUPS: tuple[tuple[Any, dict[str, NoticeKind]], ...] = (
             "complaint": NoticeKind(_l("A complaint of mine needs something, or its clock reaches me"), "scale", "red"),
             "complaint_list": NoticeKind(_l("The daily list of complaints"), "scale", "amber"),
             "disclosure": NoticeKind(_l("The monthly disclosure of complaints is due"), "calendar-event", "amber"),
+            "compliance": NoticeKind(
+                _l("An order lacks evidence, or a data request or data breach is due"), "scale", "amber"
+            ),
         },
     ),
     (

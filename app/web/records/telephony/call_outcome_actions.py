@@ -21,7 +21,7 @@ from app.web.records.tasks import reminder_offsets
 
 DUE = DateTimeField("follow_up_on", "", ())
 #: Keys accepted by REST.
-_KEYS = {"outcome", "note", "follow_up_on", "title", "cold", "close_tasks"}
+_KEYS = {"outcome", "note", "follow_up_on", "title", "cold", "is_order", "close_tasks"}
 
 
 def log_outcome(call: CallLog, outcome: CallOutcome, viewer: Viewer) -> None:
@@ -39,8 +39,9 @@ def outcome_from_json(raw: dict[str, Any], viewer: Viewer) -> CallOutcome:
     unknown = sorted(set(raw) - _KEYS)
     if unknown:
         raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
-    if raw.get("cold") not in (None, True, False):
-        raise RuleBroken(_("“%(name)s” must be yes or no.", name="cold"), "cold")
+    for name in ("cold", "is_order"):
+        if raw.get(name) not in (None, True, False):
+            raise RuleBroken(_("“%(name)s” must be yes or no.", name=name), name)
     closing = raw.get("close_tasks")
     return CallOutcome(
         clean_text(raw.get("outcome"), "outcome", 1000) or "",
@@ -48,6 +49,7 @@ def outcome_from_json(raw: dict[str, Any], viewer: Viewer) -> CallOutcome:
         DUE.parse(raw.get("follow_up_on"), viewer),
         clean_text(raw.get("title"), "title", 200),
         raw.get("cold"),
+        raw.get("is_order"),
         None if closing is None else chosen_tasks(closing),
         day_end(viewer),
     )

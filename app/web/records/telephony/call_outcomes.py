@@ -205,7 +205,7 @@ class CallOutcomeScreen(Screen):
         }
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Edit the outcome, create a lead or ticket, link and unlink."""
+        """Edit the outcome, create a lead or ticket, the evidence of an order, link and unlink."""
         offered = []
         if row.get("outcome"):
             offered.append((_("Edit outcome"), "phone-check", f"outcome/{row['id']}", "get"))
@@ -213,6 +213,8 @@ class CallOutcomeScreen(Screen):
             offered.append((_("New lead from this number"), "target-arrow", f"lead/{row['id']}", "post"))
         if viewer.person.may("Tickets", "create") and not row.get("ticket"):
             offered.append((_("New ticket from this call"), "lifebuoy", f"ticket/{row['id']}", "post"))
+        if row.get("is_order"):
+            offered.append((_("Evidence of the order"), "clipboard-check", f"evidence/{row['id']}", "get"))
         offered.append((_("Link to a record"), "link", f"link/{row['id']}", "get"))
         if any(row.get(name) for name in ("lead", "ticket", "customer")):
             offered.append((_("Unlink"), "x", f"unlink/{row['id']}", "post"))
@@ -276,7 +278,8 @@ def parse_form(viewer: Viewer) -> CallOutcome:
     if moment is not None:
         viewer.person.refuse_unless("Tasks", "create")
     closing = chosen_tasks(form.getlist("close_tasks")) if form.get("offered_tasks") else None
-    return CallOutcome(text, note, moment, title, bool(form.get("cold")), closing, day_end(viewer))
+    marks = {name: bool(form.get(name)) for name in ("cold", "is_order")}
+    return CallOutcome(text, note, moment, title, **marks, close_tasks=closing, due_until=day_end(viewer))
 
 
 def replaced(call: CallLog, raw: Any, viewer: Viewer) -> dict[str, Any] | None:
@@ -298,7 +301,8 @@ def _stored(call: CallLog) -> dict[str, Any]:
     """The initial values of the form; an unanswered call is prefilled with "No answer"."""
     known = call.outcome or ("No answer" if call.status != "Completed" else "")
     is_offered = known in SUGGESTED_OUTCOMES
-    return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
+    marks = {"cold": call.cold, "is_order": call.is_order}
+    return {"outcome": known if is_offered else "", "other": "" if is_offered else known} | marks
 
 
 def _taken_note(call: CallLog, viewer: Viewer) -> str:

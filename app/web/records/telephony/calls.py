@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.domain.telephony import call_sync, calls
+from app.domain.telephony import call_sync, calls, order_evidence
 from app.domain.telephony.calls import DIRECTIONS, STATUSES, CallLog
 from app.extensions import db
 from app.web.api.resource import Resource, request_json
@@ -38,6 +38,7 @@ from app.web.records.telephony import call_batches, call_outcome_actions, callin
 from app.web.records.telephony.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.telephony.call_outcomes import CallOutcomeScreen
 from app.web.records.telephony.manual_calls import CallByHandRoutes
+from app.web.records.telephony.order_evidence import EVIDENCE_VERBS, OrderEvidenceRoutes
 from app.web.records.timelines import call_entries
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -73,6 +74,7 @@ LABELS = {
     "lead": _("Lead"),
     "ticket": _("Ticket"),
     "cold": _("Cold call"),
+    "is_order": _("Phone order"),
     "outcome": _("Outcome"),
     "device_call_id": _("Device call ID"),
     "medium": _("Logged by"),
@@ -120,6 +122,7 @@ class CallResource(Resource):
         "lead",
         "ticket",
         "cold",
+        "is_order",
         "outcome",
         "device_call_id",
         "medium",
@@ -138,6 +141,7 @@ class CallResource(Resource):
         "lead",
         "ticket",
         "cold",
+        "is_order",
         "outcome",
     ]
     add_columns = [*edit_columns, "device_call_id"]
@@ -152,6 +156,7 @@ class CallResource(Resource):
         "lead",
         "ticket",
         "cold",
+        "is_order",
         "outcome",
         "device_call_id",
         "medium",
@@ -229,10 +234,10 @@ def _serialize_result(result: call_sync.SyncedCallResult) -> dict[str, Any]:
     return result_fields | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
-class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeScreen):
+class CallScreen(OrderEvidenceRoutes, CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeScreen):
     """/calls/"""
 
-    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS | manual_calls.VERBS
+    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS | manual_calls.VERBS | EVIDENCE_VERBS
 
     route_base = "/calls"
     datamodel = SQLAInterface(CallLog)
@@ -263,10 +268,11 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
         "lead",
         "ticket",
         "cold",
+        "is_order",
         "outcome",
     ]
-    quick_filters = ("direction", "status", "employee")
-    tab_names = ("open", "missed")
+    quick_filters = ("direction", "status", "employee", "is_order")
+    tab_names = ("open", "missed", "orders")
     summary_columns = ("direction", "status", "started_on", "duration_seconds", "other_number")
     title_column = "other"
 
@@ -279,7 +285,7 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
     )
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """All calls, own calls without an outcome, missed calls not returned, and the viewer's phone."""
+        """All calls, own calls without an outcome, missed calls not returned, orders, the viewer's phone."""
         return call_entries.tabs(request.args.get("tab", ""))
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
@@ -290,6 +296,8 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
             list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
         if tab == "missed":
             list_query.conditions += calls.awaits_callback(viewer.now)
+        if tab == "orders":
+            list_query.conditions += order_evidence.without_evidence()
         return list_query
 
     # --- by hand

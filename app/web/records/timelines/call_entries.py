@@ -82,6 +82,7 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
         ("", _("All"), "/calls/", None),
         ("open", _("No outcome"), "/calls/?tab=open", _("All your calls have an outcome.")),
         ("missed", _("Call back"), "/calls/?tab=missed", _("No missed calls to return.")),
+        ("orders", _("No evidence"), "/calls/?tab=orders", _("Every order has its evidence.")),
         ("phone", _("My phone"), "/phone/", None),
     )
     return [

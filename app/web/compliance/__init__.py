@@ -1,0 +1,1 @@
+"""The registers of compliance: requests about personal data, and data breaches."""

@@ -1,0 +1,238 @@
+"""The register of data breaches: pages and REST resource."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import data_breaches, disclosures
+from app.domain.base import RuleBroken
+from app.domain.data_breaches import STATES, DataBreach
+from app.extensions import db
+from app.web.api.resource import Resource
+from app.web.compliance import breach_texts
+from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
+from app.web.core.fields.base import ChoiceField, Field, LongTextField
+from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.fields.reference_fields import PersonField
+from app.web.core.viewer import Viewer
+from app.web.core.views.record_service import RecordService
+from app.web.pages.routes import page_route
+from app.web.records.screen import Screen
+
+STATE_WORDS = {"open": _l("Open"), "closed": _l("Closed")}
+_FIELDS: tuple[Field, ...] = (
+    DateTimeField("noticed_on"),
+    DateTimeField("cert_in_due_on"),
+    DateTimeField("board_due_on"),
+    ChoiceField("state", options=STATES, words=STATE_WORDS, colors={"open": "amber", "closed": "green"}),
+    LongTextField("details"),
+    LongTextField("people"),
+    LongTextField("measures"),
+)
+_LABELS = {
+    "title": _l("What happened"),
+    "details": _l("Details"),
+    "happened_on": _l("Happened on"),
+    "noticed_on": _l("Noticed on"),
+    "data_kinds": _l("Which data"),
+    "people": _l("Whose data"),
+    "people_count": _l("Number of people"),
+    "measures": _l("Measures"),
+    "cert_in_due_on": _l("CERT-In due"),
+    "cert_in_told_on": _l("CERT-In told"),
+    "board_due_on": _l("Board due"),
+    "board_told_on": _l("Board told"),
+    "people_told_on": _l("Persons told"),
+    "proof": _l("Proof"),
+    "state": _l("State"),
+    "created_on": _l("Noted on"),
+    "changed_on": _l("Updated"),
+}
+_HELP = {
+    "noticed_on": _l("Leave it empty for now. The hours of the business settings count from then."),
+    "people": _l("Numbers of records or names. “Whose data, from the audit” adds what a user has seen."),
+    "measures": _l("What was done, and what people can do themselves; it goes into the texts."),
+    "proof": _l("Where the reports and their receipts are."),
+}
+_TYPED = (
+    *("title", "details", "happened_on", "noticed_on", "data_kinds", "people", "people_count", "measures"),
+    *("cert_in_told_on", "board_told_on", "people_told_on", "proof", "state"),
+)
+
+
+class DataBreachService(RecordService):
+    """Breaches: kept, never deleted."""
+
+    record = DataBreach
+    module = data_breaches.MODULE
+    fields = _FIELDS
+    label_columns = _LABELS
+
+    def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
+        """The new breach, with its deadlines. Raises RuleBroken."""
+        row = super().build(values, viewer)
+        data_breaches.complete(db.session(), row, viewer.now)
+        return row
+
+    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Change the breach, and its deadlines. Raises RuleBroken."""
+        with session.no_autoflush:
+            self._set(row, values, viewer)
+            data_breaches.complete(session, row, viewer.now)
+            super().change(session, row, {}, viewer)
+
+
+class DataBreachResource(Resource):
+    """/api/v1/data_breach/"""
+
+    resource_name = "data_breach"
+    datamodel = SQLAInterface(DataBreach)
+    module = data_breaches.MODULE
+    service = DataBreachService()
+    add_columns = edit_columns = list(_TYPED)
+    show_columns = [*_TYPED, "cert_in_due_on", "board_due_on", "version", "created_on", "changed_on"]
+    search_columns = ["title", "state", "noticed_on", "cert_in_due_on", "board_due_on", "created_on"]
+    order_columns = ["noticed_on", "cert_in_due_on", "board_due_on", "created_on"]
+    exclude_route_methods = {"delete"}
+
+
+class DataBreachScreen(Screen):
+    """/breaches/"""
+
+    route_base = "/breaches"
+    datamodel = SQLAInterface(DataBreach)
+    module = data_breaches.MODULE
+    service = DataBreachService()
+    list_title, record_name = _l("Data breaches"), _l("Data breach")
+    empty_text = _l("No breach is noted. Note one as soon as somebody notices it: the hours count from then.")
+    list_columns = [
+        "title",
+        "state",
+        "noticed_on",
+        "cert_in_due_on",
+        "cert_in_told_on",
+        "board_due_on",
+        "board_told_on",
+    ]
+    search_columns = DataBreachResource.search_columns
+    order_columns = DataBreachResource.order_columns
+    show_columns = DataBreachResource.show_columns
+    show_fieldsets = [
+        (_l("Breach"), {"fields": ["state", "happened_on", "noticed_on", "data_kinds", "details"]}),
+        (_l("Persons"), {"fields": ["people_count", "people_told_on", "people", "measures"]}),
+        (
+            _l("Authorities"),
+            {"fields": ["cert_in_due_on", "cert_in_told_on", "board_due_on", "board_told_on", "proof"]},
+        ),
+        (_l("Record"), {"fields": ["created_on", "changed_on"]}),
+    ]
+    add_fieldsets = [
+        (_l("Breach"), {"fields": ["title", "details", "happened_on", "noticed_on", "data_kinds"]}),
+        (_l("Persons"), {"fields": ["people", "people_count", "measures", "people_told_on"]}),
+        (_l("Authorities"), {"fields": ["cert_in_told_on", "board_told_on", "proof", "state"]}),
+    ]
+    edit_fieldsets = add_fieldsets
+    add_columns = edit_columns = DataBreachResource.add_columns
+    description_columns = _HELP
+    text_columns = ("details", "people", "measures")
+    quick_filters = ("state",)
+    summary_columns = ("state", "noticed_on", "cert_in_due_on", "board_due_on")
+    title_column = "title"
+    is_in_new_menu = is_searched = False
+    exclude_route_methods = {"delete"}
+    VERBS = Screen.VERBS | {"texts": "read", "people": "write", "add_people": "write"}
+    more_actions_verb = "read"
+
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """The texts, and whose data it was."""
+        base = self.route_base
+        made = [{"label": _("Texts to copy"), "icon": "copy", "url": f"{base}/texts/{row['id']}", "method": "get"}]
+        if viewer.person.may(self.module, "write") and viewer.person.may("Audit Log", "read"):
+            label = _("Whose data, from the audit")
+            made.append({"label": label, "icon": "history", "url": f"{base}/people/{row['id']}", "method": "get"})
+        return made
+
+    @page_route("/texts/<pk>", methods=["GET"])
+    def texts(self, pk: str) -> Any:
+        """Texts for the persons, the Board and CERT-In, with what is known."""
+        row, viewer = self.row_for(pk, "read"), current_viewer()
+        page = {"title": row.title, "url": self.url_of(row), "texts": breach_texts.texts_of(row, viewer)}
+        return render_template("compliance/breach_texts.html", page=page)
+
+    @page_route("/people/<pk>", methods=["GET"])
+    def people(self, pk: str) -> Any:
+        """The form that asks whose account was misused, and when."""
+        viewer = current_viewer()
+        viewer.person.refuse_unless("Audit Log", "read")
+        return self._people_form(self.row_for(pk, "write"), {})
+
+    @page_route("/people/<pk>", methods=["POST"])
+    def add_people(self, pk: str) -> Any:
+        """Add what this user has seen in full, heard or exported in that time to the breach."""
+        row, viewer = self.row_for(pk, "write"), current_viewer()
+        viewer.person.refuse_unless("Audit Log", "read")
+        try:
+            found = _seen(viewer)
+            text = "\n".join(dict.fromkeys([*(row.people or "").splitlines(), *found]))
+            self.service.save(db.session(), row, {"people": text}, row.version, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            refused = refusal(broken)
+            return self._people_form(self.row_for(pk, "write"), request.form, refused), refused.status
+        flash(_("Added from the audit: %(count)s.", count=len(found)), "success")
+        return redirect(self.url_of(row))
+
+    def _people_form(self, row: DataBreach, raw: Any, refused: Refusal = NOT_REFUSED) -> str:
+        viewer = current_viewer()
+        fields = [
+            each.form_input(raw.get(each.name), refused.errors.get(each.name, []), viewer) | {"required": True}
+            for each in _AUDITED
+        ]
+        form = {
+            "title": _("Whose data, from the audit"),
+            "action": f"{self.route_base}/people/{row.id}",
+            "version": None,
+            "conflict": None,
+            "error": refused.sentence,
+            "submit_label": _("Add"),
+            "cancel_url": self.url_of(row),
+            "back_label": row.title,
+            "sections": [{"title": "", "fields": fields}],
+        }
+        return render_template("pages/form.html", form=form)
+
+
+_AUDITED: tuple[Any, ...] = (
+    PersonField("user", _l("User whose account was misused"), ()),
+    DateTimeField("since", _l("From"), ()),
+    DateTimeField("until", _l("Until"), ()),
+)
+
+
+def _seen(viewer: Viewer) -> list[str]:
+    """What the chosen user has seen. Raises RuleBroken."""
+    user, since, until = (each.parse(request.form.get(each.name), viewer) for each in _AUDITED)
+    missing = [each.name for each, value in zip(_AUDITED, (user, since, until), strict=True) if value is None]
+    if missing:
+        text = _("Please fill in this field.")
+        raise RuleBroken(text, errors={name: [text] for name in missing})
+    _refuse_backwards(since, until)
+    with access.as_system(db.session()) as session:
+        found = disclosures.of_user(session, user, since, until)
+    if not found:
+        raise RuleBroken(_("This user has revealed, heard or exported nothing in that time."), "user")
+    return found
+
+
+def _refuse_backwards(since: datetime, until: datetime) -> None:
+    if until < since:
+        raise RuleBroken(_("The end has to be after the beginning."), "until")

@@ -1,0 +1,228 @@
+"""The register of requests about personal data: pages and REST resource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, redirect, render_template, request
+from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import data_requests
+from app.domain.base import RuleBroken
+from app.domain.data_requests import KINDS, STATES, DataRequest
+from app.extensions import db
+from app.web.api.resource import Resource
+from app.web.compliance import person_copy_requests
+from app.web.core.fab_access import current_viewer
+from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
+from app.web.core.fields.date_fields import DateField
+from app.web.core.localization.languages import translate_text
+from app.web.core.queries.list_query import ListQuery
+from app.web.core.viewer import Viewer
+from app.web.core.views.record_service import RecordService
+from app.web.pages.routes import page_route
+from app.web.records.screen import Screen
+
+KIND_WORDS = {
+    "access": _l("Access"),
+    "correction": _l("Correction"),
+    "erasure": _l("Erasure"),
+    "grievance": _l("Grievance"),
+    "nomination": _l("Nomination"),
+}
+STATE_WORDS = {
+    "open": _l("Open"),
+    "answered": _l("Answered"),
+    "refused": _l("Refused"),
+    "withdrawn": _l("Withdrawn"),
+}
+_FIELDS: tuple[Field, ...] = (
+    TextField("person", max_length=200),
+    ChoiceField("kind", options=KINDS, words=KIND_WORDS, required=True),
+    ChoiceField(
+        "state",
+        options=STATES,
+        words=STATE_WORDS,
+        colors={"open": "amber", "answered": "green", "refused": "red", "withdrawn": "gray"},
+    ),
+    DateField("received_on"),
+    DateField("due_on"),
+    LongTextField("details"),
+    LongTextField("answer"),
+)
+_LABELS = {
+    "person": _l("Person"),
+    "customer": _l("Customer"),
+    "contact": _l("How to reach them"),
+    "kind": _l("Asks for"),
+    "details": _l("Details"),
+    "received_on": _l("Received on"),
+    "due_on": _l("Answer due"),
+    "state": _l("State"),
+    "identity_how": _l("How the identity was checked"),
+    "identity_checked_on": _l("Identity checked on"),
+    "identity_checked_by": _l("Identity checked by"),
+    "answered_on": _l("Answered on"),
+    "answer": _l("Answer"),
+    "proof": _l("Proof of the answer"),
+    "created_on": _l("Noted on"),
+    "changed_on": _l("Updated"),
+}
+_HELP = {
+    "person": _l("Leave it empty to take the customer's name."),
+    "received_on": _l("Leave it empty for today."),
+    "due_on": _l("Leave it empty for the number of days in the business settings."),
+    "proof": _l("Where it is: a file, a message, a letter."),
+}
+_TYPED = (
+    *("customer", "person", "contact", "kind", "details", "received_on", "due_on"),
+    *("identity_how", "identity_checked_on", "state", "answered_on", "answer", "proof"),
+)
+
+
+class DataRequestService(RecordService):
+    """Requests about personal data: kept, never deleted."""
+
+    record = DataRequest
+    module = data_requests.MODULE
+    fields = _FIELDS
+    label_columns = _LABELS
+
+    def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
+        """The new request, with what follows from the rest. Raises RuleBroken."""
+        row = super().build(values, viewer)
+        data_requests.complete(db.session(), row, viewer.stamp, viewer.today)
+        return row
+
+    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Change the request, and what follows from it. Raises RuleBroken."""
+        with session.no_autoflush:
+            self._set(row, values, viewer)
+            data_requests.complete(session, row, viewer.stamp, viewer.today)
+            super().change(session, row, {}, viewer)
+
+
+class DataRequestResource(Resource):
+    """/api/v1/data_request/"""
+
+    resource_name = "data_request"
+    datamodel = SQLAInterface(DataRequest)
+    module = data_requests.MODULE
+    service = DataRequestService()
+    add_columns = edit_columns = list(_TYPED)
+    show_columns = [*_TYPED, "identity_checked_by", "version", "created_on", "changed_on"]
+    search_columns = [
+        *("person", "customer", "kind", "state", "received_on", "due_on"),
+        *("answered_on", "identity_checked_on", "created_on"),
+    ]
+    order_columns = ["due_on", "received_on", "answered_on", "created_on"]
+    exclude_route_methods = {"delete"}
+
+
+class DataRequestScreen(Screen):
+    """/data-requests/"""
+
+    route_base = "/data-requests"
+    datamodel = SQLAInterface(DataRequest)
+    module = data_requests.MODULE
+    service = DataRequestService()
+    list_title, record_name = _l("Data requests"), _l("Data request")
+    empty_text = _l("No requests yet. Note here when somebody asks what you store about them, or to change it.")
+    list_columns = ["person", "kind", "state", "due_on", "received_on", "answered_on"]
+    search_columns = DataRequestResource.search_columns
+    order_columns = DataRequestResource.order_columns
+    show_columns = DataRequestResource.show_columns
+    show_fieldsets = [
+        (_l("Request"), {"fields": ["customer", "contact", "kind", "received_on", "due_on", "state", "details"]}),
+        (_l("Identity"), {"fields": ["identity_how", "identity_checked_on", "identity_checked_by"]}),
+        (_l("Answer"), {"fields": ["answered_on", "proof", "answer"]}),
+        (_l("Record"), {"fields": ["created_on", "changed_on"]}),
+    ]
+    add_fieldsets = [
+        (
+            _l("Request"),
+            {"fields": ["customer", "person", "contact", "kind", "details", "received_on", "due_on"]},
+        ),
+        (_l("Identity"), {"fields": ["identity_how", "identity_checked_on"]}),
+        (_l("Answer"), {"fields": ["state", "answered_on", "answer", "proof"]}),
+    ]
+    edit_fieldsets = add_fieldsets
+    add_columns = edit_columns = DataRequestResource.add_columns
+    description_columns = _HELP
+    text_columns = ("details", "answer")
+    quick_filters = ("kind", "state")
+    tab_names = ("due",)
+    summary_columns = ("kind", "state", "due_on", "received_on")
+    title_column = "person"
+    is_in_new_menu = is_searched = False
+    exclude_route_methods = {"delete"}
+    VERBS = Screen.VERBS | {"copy": "export", "make_copy": "export", "copy_file": "export"}
+    more_actions_verb = "export"
+
+    def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
+        """All requests, and the open ones by their last day."""
+        chosen = request.args.get("tab", "")
+        parts = (("", _("All"), ""), ("due", _("Open"), _("No request is open.")))
+        return [
+            {
+                "label": label,
+                "url": f"{self.route_base}/" + (f"?tab={name}" if name else ""),
+                "count": None,
+                "active": name == chosen,
+                "empty": empty,
+            }
+            for name, label, empty in parts
+        ]
+
+    def _list_query(self, viewer: Viewer) -> ListQuery:
+        list_query = super()._list_query(viewer)
+        if request.args.get("tab") == "due":
+            list_query.conditions.append(DataRequest.state == "open")
+            if list_query.newest:
+                list_query.order = [DataRequest.due_on, DataRequest.id]
+                list_query.newest = False
+        return list_query
+
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """The copy of the person's data, of a request for access."""
+        if row.get("kind") != "access":
+            return []
+        url = f"{self.route_base}/copy/{row['id']}"
+        return [{"label": _("Copy of the data"), "icon": "file-export", "url": url, "method": "get"}]
+
+    # --- the copy
+
+    @page_route("/copy/<pk>", methods=["GET"])
+    def copy(self, pk: str) -> Any:
+        """The copy of the person's data: how far it is, and what can be done."""
+        return self._copy_page(self.row_for(pk, "read"))
+
+    @page_route("/copy/<pk>", methods=["POST"])
+    def make_copy(self, pk: str) -> Any:
+        """Have the copy made in the background, under the rights of whoever asks."""
+        row = self.row_for(pk, "write")
+        try:
+            person_copy_requests.start(row, current_viewer())
+        except RuleBroken as broken:
+            return self._copy_page(row, translate_text(broken.message)), 422
+        flash(_("The copy is being made. You will be notified when it is ready."), "success")
+        return redirect(f"{self.route_base}/copy/{row.id}")
+
+    @page_route("/copy/<pk>/file", methods=["POST"])
+    def copy_file(self, pk: str) -> Response | Any:
+        """The finished copy, once; another one can be made."""
+        row = self.row_for(pk, "read")
+        try:
+            return person_copy_requests.download(row, current_viewer())
+        except access.Denied:
+            raise
+        except RuleBroken as broken:
+            return self._copy_page(row, translate_text(broken.message)), 422
+
+    def _copy_page(self, row: DataRequest, error: str = "") -> str:
+        page = person_copy_requests.context(row, current_viewer()) | {"error": error}
+        return render_template("compliance/copy.html", page=page)

@@ -1,0 +1,192 @@
+"""The register of data requests: who sees it, what follows from what is entered, and the copy of a person's data."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select, update
+
+from app.models import AuditEntry, DataRequest, ExportRun
+from app.web.transfer import export_worker
+from tests.app_fixtures import Crm, Make
+
+URL = "/data-requests"
+TODAY = datetime.now(ZoneInfo("Asia/Kolkata")).date()
+REST = "/api/v1/data_request/"
+
+
+@pytest.fixture
+def customer(crm: Crm, make: Make) -> Any:
+    return make.customer("ana", first_name="Ravi", last_name="Kumar", mobile="9820012345")
+
+
+def noted(crm: Crm, customer: Any = None, **more: Any) -> DataRequest:
+    """A request that Compliance has noted."""
+    typed = {"person": "Meera Joshi", "kind": "access", "received_on": f"{TODAY - timedelta(days=3)}"} | more
+    typed |= {"customer": customer.id} if customer is not None else {}
+    answer = crm.client("rhea").form(f"{URL}/add", typed)
+    assert answer.status_code == 302, errors_of(answer)
+    return latest(crm)
+
+
+def errors_of(answer: Any) -> list[str]:
+    return re.findall(r'role="alert".*?</div>|class="field-error".*?</p>', answer.text, re.DOTALL)
+
+
+def latest(crm: Crm) -> DataRequest:
+    found: DataRequest = crm.rows(select(DataRequest).order_by(DataRequest.id))[-1]
+    return found
+
+
+def work(crm: Crm) -> ExportRun:
+    """Make the newest copy, as a worker does."""
+    run: ExportRun = crm.rows(select(ExportRun).order_by(ExportRun.id))[-1]
+    with crm.app.app_context():
+        export_worker.work(run.id)
+    made: ExportRun = crm.fresh(run)
+    return made
+
+
+def test_only_compliance_and_admins_see_the_register(crm: Crm) -> None:
+    row = noted(crm)
+    for who in ("ana", "mia", "cleo"):
+        client = crm.client(who)
+        assert f'href="{URL}/"' not in client.screen("/").text, who
+        for path in (f"{URL}/", f"{URL}/show/{row.id}", f"{URL}/copy/{row.id}", "/breaches/"):
+            assert client.screen(path).status_code in (302, 403, 404), (who, path)
+        assert client.rest("GET", f"{REST}{row.id}").status_code in (403, 404)
+        assert client.form(f"{URL}/add", {"person": "x", "kind": "access"}).status_code in (302, 403)
+    for who in ("rhea", "root"):
+        assert "Meera Joshi" in crm.client(who).screen(f"{URL}/?tab=due").text
+        assert f'href="{URL}/"' in crm.client(who).screen("/").text
+    assert len(crm.rows(select(DataRequest))) == 1
+
+
+def test_what_follows_is_filled_in(crm: Crm, customer: Any) -> None:
+    row = noted(crm, customer, person="", received_on="", identity_how="Called back on the known number")
+    assert (row.person, row.received_on, row.due_on) == ("Ravi Kumar", TODAY, TODAY + timedelta(days=90))
+    assert (row.state, row.identity_checked_by_id) == ("open", crm.people["rhea"].id)
+    page = crm.client("rhea").screen(f"{URL}/show/{row.id}").text
+    assert "Ravi Kumar" in page and "Called back on the known number" in page
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"person": " "}, "choose the customer, or enter"),
+        ({"received_on": f"{TODAY + timedelta(days=3)}"}, "in the future"),
+        ({"received_on": "soon"}, "received_on"),
+        ({"kind": "gossip"}, "must be one of"),
+        ({"due_on": "2001-01-01"}, "before the day"),
+        ({"identity_checked_on": f"{TODAY}"}, "how the identity was checked"),
+        ({"identity_how": "x", "identity_checked_on": "2001-01-01"}, "between the one"),
+        ({"state": "answered"}, "say what was answered"),
+        ({"state": "answered", "answer": "Sent"}, "check the person"),
+        ({"answered_on": f"{TODAY}"}, "what became of the request"),
+    ],
+)
+def test_what_was_typed_stays_on_errors(crm: Crm, wrong: dict[str, str], said: str) -> None:
+    typed = {"person": "Meera Joshi", "kind": "access", "details": "Wants to know it all"} | wrong
+    answer = crm.client("rhea").form(f"{URL}/add", typed)
+    assert answer.status_code == 422 and said in answer.text, errors_of(answer)
+    assert "Wants to know it all" in answer.text and not crm.rows(select(DataRequest))
+
+
+def test_answering_over_rest_and_a_stale_version(crm: Crm) -> None:
+    row, rhea = noted(crm, kind="grievance"), crm.client("rhea")
+    sent = {"state": "answered", "answer": "Explained by email", "version": row.version}
+    assert crm.client("ana").rest("PUT", f"{REST}{row.id}", sent).status_code in (403, 404)
+    assert rhea.rest("PUT", f"{REST}{row.id}", sent).status_code == 200
+    assert (latest(crm).state, latest(crm).answered_on) == ("answered", TODAY)
+    assert rhea.rest("PUT", f"{REST}{row.id}", sent | {"answer": "Other"}).status_code == 409
+    assert crm.client("root").rest("DELETE", f"{REST}{row.id}").status_code == 405
+    assert "Explained by email" in rhea.screen(f"{URL}/show/{row.id}").text
+
+
+# --- the copy
+
+
+def test_a_copy_needs_the_customer_and_a_checked_identity(crm: Crm, customer: Any) -> None:
+    rhea = crm.client("rhea")
+    for row, said in (
+        (noted(crm, kind="correction"), "Only a request for access"),
+        (noted(crm), "choose the customer first"),
+        (noted(crm, customer), "check the person"),
+    ):
+        answer = rhea.form(f"{URL}/copy/{row.id}")
+        assert answer.status_code == 422 and said in answer.text
+        assert said in rhea.screen(f"{URL}/copy/{row.id}").text
+        assert rhea.form(f"{URL}/copy/{row.id}/file").status_code == 422
+    assert not crm.rows(select(ExportRun))
+
+
+def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm, make: Make, customer: Any) -> None:
+    lead = make.lead("ana", customer_id=customer.id, first_name="Ravi", mobile="9820012345", task={})
+    make.task(lead, "ana")
+    make.call("ana", lead_id=lead.id, outcome="Interested")
+    make.message("ana", lead_id=lead.id, body="Namaste Ravi")
+    make.lead("ana", first_name="Somebody", last_name="Else")
+    row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
+    url = f"{URL}/copy/{row.id}"
+    assert rhea.form(url).status_code == 302
+    assert rhea.form(url).status_code == 422, "one is being made"
+    run = work(crm)
+    assert run.outcome == "done", run.error
+    assert "can be downloaded once" in rhea.screen(url).text
+    assert crm.client("ana").form(f"{url}/file").status_code in (302, 403, 404)
+    assert rhea.screen(f"/exports/{run.id}/file").status_code == 404
+    assert f"/exports/{run.id}/" not in rhea.screen("/exports/").text
+    answer = rhea.form(f"{url}/file")
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/zip"
+    with ZipFile(BytesIO(answer.data)) as archive:
+        page, data = (archive.read(f"personal-data.{kind}").decode() for kind in ("html", "json"))
+    told = json.loads(data)
+    assert [each["number"] for each in told["customer"]] == [customer.number]
+    assert [each["number"] for each in told["leads"]] == [lead.number]
+    assert len(told["calls"]) == 1 and told["messages"][0]["body"] == "Namaste Ravi" and told["tasks"]
+    assert "9820012345" not in data + page and "2345" in data, "Compliance sees the last four digits"
+    assert "Namaste Ravi" in page and "Somebody" not in page + data and "<script" not in page
+    again = rhea.form(f"{url}/file")
+    assert again.status_code == 422 and "downloaded already" in again.text
+    audited = [(each.event, (each.payload or {}).get("what")) for each in _audit(crm, row)]
+    assert audited == [("data request", "copy asked for"), ("export", None), ("data request", "copy downloaded")]
+
+
+def _audit(crm: Crm, row: DataRequest) -> list[AuditEntry]:
+    query = select(AuditEntry).where(AuditEntry.about == f"data request {row.id}")
+    return list(crm.rows(query.order_by(AuditEntry.seq)))
+
+
+def test_a_copy_expires_and_can_be_made_anew(crm: Crm, customer: Any) -> None:
+    row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
+    url = f"{URL}/copy/{row.id}"
+    assert rhea.form(url).status_code == 302
+    run = work(crm)
+    crm.session.execute(update(ExportRun).values(expires_on=datetime.now(UTC) - timedelta(minutes=1)))
+    crm.session.commit()
+    answer = rhea.form(f"{url}/file")
+    assert answer.status_code == 422 and "has expired" in answer.text
+    assert rhea.form(url).status_code == 302 and work(crm).id != run.id
+    assert rhea.form(f"{url}/file").status_code == 200
+
+
+def test_a_copy_is_not_handed_to_people_who_see_less_or_made_for_those_who_lost_the_right(
+    crm: Crm, make: Make, customer: Any
+) -> None:
+    row, url = noted(crm, customer, identity_how="PAN card seen"), f"{URL}/copy/{latest(crm).id}"
+    assert crm.client("root").form(url).status_code == 302
+    assert work(crm).outcome == "done"
+    assert crm.client("rhea").form(f"{url}/file").status_code == 403, "an admin sees more than Compliance"
+    assert crm.client("root").form(f"{url}/file").status_code == 200
+    assert crm.client("rhea").form(url).status_code == 302
+    make.cell("Compliance", "Data Requests", "export", "none")
+    run = work(crm)
+    assert run.outcome == "failed" and not latest(crm).copy_taken_on
+    assert crm.client("rhea").form(f"{URL}/copy/{row.id}").status_code in (302, 403)
