@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 revision = "0077"
-down_revision = "0074"
+down_revision = "0076"
 branch_labels = None
 depends_on = None
 
