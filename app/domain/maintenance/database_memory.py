@@ -58,13 +58,11 @@ def memory_use(session: Session, now: datetime) -> MemoryUse:
 def _busy_minutes(session: Session, now: datetime) -> Iterator[tuple[int, int]]:
     """(pages asked for, pages read from the disk) of each busy minute without a backup."""
     columns = (HealthSample.minute, HealthSample.db_pages_asked, HealthSample.db_pages_read)
-    query = select(*columns).where(
-        *(HealthSample.server == INSTALLATION, HealthSample.minute >= minute_of(now - WINDOW)),
-        *(HealthSample.db_pages_asked.isnot(None), HealthSample.db_pages_read.isnot(None)),
-    )
+    query = select(*columns).where(HealthSample.server == INSTALLATION, HealthSample.minute >= minute_of(now - WINDOW))
     backups = _minutes_of_backups(session, now)
-    rows = session.execute(query.order_by(HealthSample.minute)).all()
-    for (before, asked_before, read_before), (minute, asked, read) in itertools.pairwise(rows):
+    rows = session.execute(query.order_by(HealthSample.minute))
+    samples = [(minute, asked, read) for minute, asked, read in rows if asked is not None and read is not None]
+    for (before, asked_before, read_before), (minute, asked, read) in itertools.pairwise(samples):
         gap = minute - before
         is_usual = gap <= MAX_GAP and not any(first <= minute <= last for first, last in backups)
         # After a restart, the server counts from zero.
@@ -74,7 +72,7 @@ def _busy_minutes(session: Session, now: datetime) -> Iterator[tuple[int, int]]:
 
 def _minutes_of_backups(session: Session, now: datetime) -> list[tuple[int, int]]:
     """The first and last minute of each backup, check and drill of the time."""
-    query = select(BackupRun.started_on, BackupRun.ended_on, BackupRun.seen_on).where(
-        BackupRun.started_on.isnot(None), BackupRun.created_on >= now - 2 * WINDOW
-    )
-    return [(minute_of(began), minute_of(ended or seen or now) + 1) for began, ended, seen in session.execute(query)]
+    columns = (BackupRun.started_on, BackupRun.ended_on, BackupRun.seen_on)
+    rows = session.execute(select(*columns).where(BackupRun.created_on >= now - 2 * WINDOW))
+    spans = [(began, ended or seen or now) for began, ended, seen in rows if began is not None]
+    return [(minute_of(began), minute_of(ended) + 1) for began, ended in spans]

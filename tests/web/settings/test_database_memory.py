@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from app import access, jobs, self_test
+from app import access, jobs
 from app.domain.maintenance import database_memory
 from app.domain.maintenance.backup_runs import BackupRun
 from app.domain.maintenance.health_samples import HealthSample, minute_of
+from app.ops.monitoring import process_health
 from app.ops.monitoring.process_health import DEGRADED, OFF, OK, CheckResult
 from tests.app_fixtures import Crm
 
@@ -39,7 +40,7 @@ def used(crm: Crm) -> database_memory.MemoryUse:
 
 def said(crm: Crm) -> CheckResult:
     with crm.app.test_request_context():
-        return self_test.process_health.run("memory")
+        return process_health.run("memory")
 
 
 @pytest.mark.parametrize(
