@@ -104,8 +104,10 @@ def test_the_container_starts_with_what_fits_or_what_is_wanted(tmp_path: Path, w
     command = ["sh", str(tmp_path / "database"), "--max-connections=150"]
     outside = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DB_BUFFER_POOL": wanted, "DB_REDO_LOG": ""}
     done = subprocess.run(command, env=outside, capture_output=True, text=True, check=True)
-    program_name, first, pool, log = done.stdout.split()
+    program_name, first, fill, pool, log = done.stdout.split()
     assert (program_name, first) == ("mariadbd", "--max-connections=150")
+    [factor] = re.findall(r"^innodb_fill_factor = (\d+)$", (DEPLOY / "mariadb" / "crm.cnf").read_text(), re.M)
+    assert fill == f"--innodb-fill-factor={factor}"
     assert re.fullmatch(r"--innodb-buffer-pool-size=" + (wanted or r"\d+M"), pool)
     assert re.fullmatch(r"--innodb-log-file-size=\d+M", log)
 
