@@ -21,7 +21,7 @@ from app.domain.maintenance.job_runs import JobRun
 from app.domain.telephony import call_rollup_fill
 from app.inbound import delayed_virus_scans, message_file_fetch
 from app.job_runner import SKIPPED, Daily, JobPass, JobWork
-from app.ops.database import connections
+from app.ops.database.server_status import server_status
 from app.ops.queues import queue
 from app.ops.storage.audit_head_file import AuditHeadFile
 
@@ -125,7 +125,8 @@ def watch_health(session: Session, job_pass: JobPass) -> JobWork:
     """Record the health of the whole installation; notify admins of thresholds that were crossed or are met again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
-    readings = health_watch.Readings(depth, connections.open_connections(session))
+    status = server_status(session)
+    readings = health_watch.Readings(depth, status.connections, status.pages_asked, status.pages_read)
     return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 

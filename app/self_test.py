@@ -35,7 +35,7 @@ from app.ops.queues import queue
 from app.ops.redis import redis_client
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.pages import probes_and_metrics
-from app.web.settings import health_databases
+from app.web.settings import database_memory, health_databases
 from backup_settings import BackupSettings
 
 #: A role whose processes have not reported for this long is considered absent; they report every minute.
@@ -48,7 +48,9 @@ PROBE_BYTES = 1_000_000
 REDIS_SECONDS = 2.0
 #: How long the first drill may take until it counts as missed.
 FIRST_DRILL = timedelta(hours=1)
-_NEED_DATABASE = ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "keys", "backup", "custom fields")
+_NEED_DATABASE = (
+    *("schema", "memory", "replicas", "realtime", "queue", "scheduler", "clock", "keys", "backup", "custom fields"),
+)
 
 
 def install() -> None:
@@ -56,6 +58,7 @@ def install() -> None:
     for name, check in (
         ("database", _database),
         ("schema", _schema),
+        ("memory", database_memory.check),
         ("replicas", health_databases.check),
         ("redis", _redis),
         ("realtime", _realtime),
@@ -75,11 +78,9 @@ def run() -> dict[str, CheckResult]:
     """Run all checks; needs an app context. Without the database, those that need it are not tried."""
     found = {"database": process_health.run("database")}
     for name in process_health.checks():
-        if name == "database":
-            continue
         if name in _NEED_DATABASE and found["database"].state == FAILED:
             found[name] = CheckResult(FAILED, _("Not tried, because the database doesn't answer."))
-        else:
+        elif name != "database":
             found[name] = process_health.run(name)
             db.session.rollback()
     return found
@@ -278,9 +279,8 @@ def _mail() -> CheckResult:
     if settings.smtp_url is None:
         advice = _("Set CRM_SMTP_URL and CRM_SMTP_FROM to send notifications by email.")
         return CheckResult(OFF, _("No mail server is set up. Emails are only written to the log."), advice)
-    server = server_of(settings.smtp_url)
     try:
-        with SmtpClient(server, settings.smtp_from, min(settings.smtp_seconds, 5)).connection():
+        with SmtpClient(server_of(settings.smtp_url), settings.smtp_from, min(settings.smtp_seconds, 5)).connection():
             pass
     except ChannelError as error:
         advice = _("Check CRM_SMTP_URL: host, port, encryption, user and password.")

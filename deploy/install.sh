@@ -139,6 +139,7 @@ case $url in http://*:*) listen=${host##*:} ;; esac
 if [ -n "$certificate" ]; then printf '%s %s\n' "$certificate" "$key" >$made/tls; fi
 if [ $nginx = no ]; then touch $made/no-nginx; else rm -f $made/no-nginx; fi
 if [ -n "$servers" ]; then printf '%s\n' "$servers" >$made/servers; fi
+memory=$(deploy/database-memory) # two values; after more memory was built in, the next run gives MariaDB its share of it
 addresses() { local every=${servers:-$own}; echo "${every//,/:$1,}:$1"; }
 printf '%s\n' "$redis_password" | python3 deploy/render.py $made \
     nginx/crm.conf supervisor/crm.conf systemd/crm-web.service systemd/crm-background.service \
@@ -146,7 +147,7 @@ printf '%s\n' "$redis_password" | python3 deploy/render.py $made \
     REDIS_PASSWORD=- REDIS_PORT=6379 REDIS_DIR=/var/lib/redis WEB_PORT="$web_port" SOCKETS_PORT=9000 HTTP_PORT="$listen" \
     WEB_ADDRESS="$(addresses "$web_port")" SOCKETS_ADDRESS="$(addresses 9000)" \
     SERVER_NAME="${host%%:*}" LOG_DIR=$logs INSTANCE_DIR=$instance BACKUP_DIR="$backups" ENV_FILE=$env_file USER=$user \
-    BUFFER_POOL=256M HAS_BROTLI=$brotli TLS_CERTIFICATE="$certificate" TLS_KEY="$key" >/dev/null
+    $memory HAS_BROTLI=$brotli TLS_CERTIFICATE="$certificate" TLS_KEY="$key" >/dev/null
 
 changed() {  # install a file, and say whether that changed anything
     if cmp -s "$1" "$2"; then return 1; fi

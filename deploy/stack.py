@@ -142,6 +142,7 @@ def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
         "DB_NAME": "crm",
         "DB_ADDRESS": f"127.0.0.1:{made['DB_PORT']}",
         "BUFFER_POOL": os.environ.get("STACK_BUFFER_POOL", "64M"),
+        "REDO_LOG": "96M",
         "WEB_WORKERS": "2",
         "MARIADBD": paths["mariadbd"],
         "REDIS_SERVER": paths["redis-server"],

@@ -36,6 +36,7 @@ VALUES = {
     "USER": "crm",
     "ENV_FILE": "/etc/crm/env",
     "BUFFER_POOL": "256M",
+    "REDO_LOG": "96M",
 }
 
 
@@ -152,7 +153,9 @@ def _sample(name: str, value: str) -> str:
     return samples.get(name, re.sub(r"\$\{\w+:\?.*?\}", "x" * 32, filled))
 
 
-@pytest.mark.parametrize("script", ["install.sh", "crm", "crm-role", "docker/crm"])
+@pytest.mark.parametrize(
+    "script", ["install.sh", "crm", "crm-role", "database-memory", "docker/crm", "docker/database"]
+)
 def test_scripts_are_programs_that_a_shell_can_read(script: str) -> None:
     path = ROOT / "deploy" / script
     assert path.stat().st_mode & 0o111

@@ -50,6 +50,9 @@ class HealthSample(Model):  # type: ignore[misc]
     #: For INSTALLATION.
     queue_depth: Mapped[int | None] = mapped_column(Integer)
     db_connections: Mapped[int | None] = mapped_column(Integer)
+    #: For INSTALLATION, since the database's start: pages that statements needed, and those read from the disk.
+    db_pages_asked: Mapped[int | None] = mapped_column(BigInteger)
+    db_pages_read: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class HealthCrossing(Model):  # type: ignore[misc]
@@ -141,10 +144,10 @@ def store(session: Session, batch: MetricsBatch, source: SampleSource, now: date
         _note(session, ErrorReport, digest, noted, now)
 
 
-def store_installation(session: Session, queue_depth: int | None, db_connections: int | None, now: datetime) -> None:
-    """Store the values of the whole installation for this minute."""
+def store_installation(session: Session, values: dict[str, int | None], now: datetime) -> None:
+    """Store the values of the whole installation, by column, for this minute."""
     key = {"minute": minute_of(now), "server": INSTALLATION, "role": ""}
-    _add(session, HealthSample, key, ({}, {"queue_depth": queue_depth, "db_connections": db_connections}))
+    _add(session, HealthSample, key, ({}, values))
 
 
 def _add(session: Session, kind: Any, key: dict[str, Any], values: tuple[dict[str, int], dict[str, Any]]) -> None:

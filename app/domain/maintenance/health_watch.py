@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -16,15 +16,17 @@ from app.lib.digit_grouping import grouped
 
 @dataclass(frozen=True)
 class Readings:
-    """Values of the whole installation; None for those that could not be read."""
+    """Values of the whole installation, as columns of a sample; None for those that could not be read."""
 
     queue_depth: int | None
     db_connections: int | None
+    db_pages_asked: int | None = None
+    db_pages_read: int | None = None
 
 
 def watch(session: Session, readings: Readings, now: datetime) -> str:
     """Store the readings, compare with the thresholds and notify. Returns what changed, as a word; "" for nothing."""
-    health_samples.store_installation(session, readings.queue_depth, readings.db_connections, now)
+    health_samples.store_installation(session, asdict(readings), now)
     changes = health_thresholds.watch(session, now)
     if not changes:
         return ""

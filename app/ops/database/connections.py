@@ -316,14 +316,6 @@ def stored_revisions(session: Session) -> set[str]:
     return {row[0] for row in session.execute(text("SELECT version_num FROM alembic_version"))}
 
 
-def open_connections(session: Session) -> int | None:
-    """The number of connections to the database by all programs; None on SQLite, which has no limit."""
-    if session.get_bind().dialect.name == "sqlite":
-        return None
-    row = session.execute(text("SHOW GLOBAL STATUS LIKE 'Threads_connected'")).first()
-    return int(row[1]) if row else None
-
-
 def _record_statement(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
     statements = STATEMENTS.get()
     if statements is not None and not statement.startswith(("BEGIN", "PRAGMA")):

@@ -17,7 +17,7 @@ from app.domain.maintenance import job_health, job_runs
 from app.extensions import db, migrate
 from app.lib.product_version import product_version
 from app.models import FailedCall
-from app.ops.database import connections
+from app.ops.database import connections, server_status
 from app.ops.database.database_errors import cause_of
 from app.ops.monitoring import machine_resources, metrics, process_health
 from app.ops.monitoring.metrics import Gauge
@@ -184,7 +184,7 @@ def _replica_gauges() -> list[Gauge]:
 
 def _database_gauges() -> list[Gauge]:
     found = []
-    if (count := connections.open_connections(db.session())) is not None:
+    if (count := server_status.server_status(db.session()).connections) is not None:
         found.append(Gauge("crm_database_connections", "Connections to the database, of all programs.", count))
     if (lag := scheduler_lag()) is not None:
         found.append(Gauge("crm_scheduler_lag_seconds", "Time since any minute job started.", lag))

@@ -21,7 +21,7 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.product_version import product_version
 from app.models import ErrorReport, HealthCrossing, SlowStatement
-from app.ops.database.connections import open_connections
+from app.ops.database.server_status import server_status
 from app.ops.monitoring import process_health
 from app.ops.queues import queue
 from app.web.core.fab_access import current_viewer
@@ -60,6 +60,7 @@ EXPLAINED = {
 CHECKS = {
     "database": _l("Database"),
     "schema": _l("Database schema"),
+    "memory": _l("Memory of the database"),
     "replicas": _l("Replicas"),
     "redis": _l("Redis"),
     "realtime": _l("Live updates"),
@@ -197,7 +198,7 @@ def _values_now(moment: datetime) -> dict[str, float | None]:
     depths = queue.depths()
     values = health_thresholds.values(health_thresholds.window(session, moment))
     values["queue"] = None if depths is None else sum(each.waiting for each in depths)
-    values["connections"] = open_connections(session)
+    values["connections"] = server_status(session).connections
     return values
 
 
