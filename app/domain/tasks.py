@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -117,13 +118,33 @@ def change(
 
     `reason`: why it was changed by itself, for the timeline: "record closed" or "record reopened".
     """
+    change_many(session, [(task, values)], context, reason=reason)
+
+
+def change_many(
+    session: Session,
+    changes: Iterable[tuple[Task, dict[str, Any]]],
+    context: ChangeContext,
+    *,
+    reason: str | None = None,
+) -> None:
+    """`change` for many tasks, each with its own values; their leads and tickets are cleared by one statement each."""
+    cleared = []
+    for task, values in changes:
+        was_exhausted = task.exhausted
+        _change(session, task, values, context, reason)
+        if was_exhausted and not task.exhausted:
+            cleared.append(task)
+    _clear_exhausted_tasks(session, cleared)
+
+
+def _change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext, reason: str | None) -> None:
     _refuse_invalid(values)
     if "title" in values:
         _refuse_no_title(values)
     names = ("title", "description", "priority", "status", "due_on", "assignee_id")
     values = _due_again(task, values, context.now)
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
-    was_exhausted = task.exhausted
     for name, _, new in changes:
         setattr(task, name, new)
     custom = task.custom
@@ -137,8 +158,6 @@ def change(
     if changes:
         task.stamp(context)
         _log_changes(session, task, changes, context, {"reason": reason} if reason else {})
-    if was_exhausted and not task.exhausted:
-        _clear_exhausted_task(session, task)
 
 
 def _due_again(task: Task, values: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -160,19 +179,21 @@ def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: 
     timeline.write(session, task, "task", stamp, text=task.title, what=what, changes=rows, **more)
 
 
-def _clear_exhausted_task(session: Session, task: Task) -> None:
-    """Clear the exhausted task of the lead or ticket, or name another of its tasks that is still exhausted.
+def _clear_exhausted_tasks(session: Session, cleared: Sequence[Task]) -> None:
+    """Clear the exhausted task of these tasks' leads and tickets, or name another of theirs that is still exhausted.
 
     The update uses the bare table, without access rules: a user who may change the task need not see its lead.
     """
-    same = Task.lead_id == task.lead_id if task.lead_id is not None else Task.ticket_id == task.ticket_id
-    # Several are cleared together before they are flushed.
-    cleared = [each.id for each in session.dirty if isinstance(each, Task) and not each.exhausted]
-    others = (same, Task.exhausted.is_(True), Task.id.not_in([task.id, *cleared]))
-    other = select(func.min(Task.id)).where(*others).scalar_subquery()
-    parent = Task.metadata.tables["leads" if task.lead_id is not None else "ticket"]
-    statement = update(parent).where(parent.c.id == (task.lead_id or task.ticket_id)).values(exhausted_task_id=other)
-    session.execute(statement)
+    # Those that aren't flushed yet are still exhausted in the database.
+    settled = [each.id for each in session.dirty if isinstance(each, Task) and not each.exhausted]
+    for table, column in parent_holders.PARENTS.items():
+        keys = {key for task in cleared if (key := getattr(task, column)) is not None}
+        if keys:
+            parent = Task.metadata.tables[table]
+            rules = (getattr(Task, column) == parent.c.id, Task.exhausted.is_(True), Task.id.not_in(settled))
+            other = select(func.min(Task.id)).where(*rules).correlate(parent).scalar_subquery()
+            with session.no_autoflush:  # which would write each task by a statement of its own
+                session.execute(update(parent).where(parent.c.id.in_(keys)).values(exhausted_task_id=other))
 
 
 def _refuse_invalid(values: dict[str, Any]) -> None:
