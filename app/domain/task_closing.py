@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
@@ -54,8 +54,13 @@ def chosen(session: Session, record: Any, ids: Sequence[int]) -> list[Task]:
 
 def close_handling(session: Session, ticket_id: int, context: ChangeContext) -> None:
     """Mark the ticket's open "Handle ticket" tasks as done."""
-    rules = (Task.ticket_id == ticket_id, Task.status.in_(tasks.OPEN), Task.title.startswith(HANDLE_TICKET))
+    rules = (Task.ticket_id == ticket_id, Task.status.in_(tasks.OPEN), *_generated(HANDLE_TICKET))
     close(session, list(session.scalars(select(Task).where(*rules).order_by(Task.id))), context)
+
+
+def _generated(prefix: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions of tasks whose title the CRM made with this prefix, rather than a person."""
+    return Task.title.startswith(prefix, autoescape=True), Task.is_generated.is_not(False)
 
 
 def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeContext) -> None:
@@ -63,15 +68,11 @@ def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeCon
 
     Tasks that people have named stay. The leads have their new status.
     """
-    rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN))
+    rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN), *_generated(FOLLOW_UP))
     meanings = {lead.id: lead.status.meaning for lead in closed}
     found = list(session.scalars(select(Task).where(*rules).order_by(Task.id).limit(_limit(context))))
     _refuse_many(closed[0], found, context)
-    changes = [
-        (task, {"status": "Done" if meanings[task.lead_id] == "activated" else "Canceled"})
-        for task in found
-        if task.title.startswith(FOLLOW_UP)
-    ]
+    changes = [(task, {"status": "Done" if meanings[task.lead_id] == "activated" else "Canceled"}) for task in found]
     tasks.change_many(session, changes, context, reason="record closed")
 
 

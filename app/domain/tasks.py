@@ -62,6 +62,8 @@ class Task(HasCustomFields, Versioned, Record):
     #: When the reminder job checks this task next, UTC; null = never.
     remind_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     done_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Whether the CRM made the title, as that of a first task; null = stored before this was known: the title says it.
+    is_generated: Mapped[bool | None] = mapped_column(Boolean)
 
     def is_late(self, now: datetime) -> bool:
         """Whether it is open and past its due time."""
@@ -102,6 +104,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     task.status, task.priority = task.status or "Todo", task.priority or "Medium"
     task.assignee_id = values.get("assignee_id", context.by)
     task.owner_id, task.exhausted, task.tried = context.by, False, []
+    task.is_generated = bool(values.get("is_generated"))
     task.set_due(values.get("due_on"), context.reminder_minutes, context.now)
     task.stamp(context)
     fast_insert.insert(session, task)
@@ -147,6 +150,8 @@ def _change(session: Session, task: Task, values: dict[str, Any], context: Chang
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
     for name, _, new in changes:
         setattr(task, name, new)
+        if name == "title":
+            task.is_generated = False
     custom = task.custom
     custom_values.set_values(task, values)
     changes += custom_values.changes(task, custom)
@@ -235,5 +240,6 @@ def first_task_values(
     values: dict[str, Any] = {"title": defaults["title"][:200], "priority": defaults["priority"]} | given
     minutes = context.first_task_minutes or business_settings.DEFINITIONS["first_task_minutes"][0]
     wait = timedelta(minutes=minutes.get(values["priority"], minutes.get("Medium", 120)))
+    values["is_generated"] = values["title"] == defaults["title"][:200]
     values["due_on"] = values.get("due_on") or context.sla_terms.after(context.now, wait) or context.now + wait
     return values

@@ -222,6 +222,31 @@ def test_the_follow_up_of_a_lead_given_to_somebody_while_it_was_closed_is_theirs
     assert list(db.scalars(select(Task.assignee_id).order_by(Task.id))) == [first.id, first.id, cleo.id]
 
 
+def test_what_a_person_calls_a_follow_up_stays_open(db: Session, ana: Any) -> None:
+    lead, ticket = lead_with_tasks(db, ana), factories.ticket(db, ana)
+    context = ChangeContext(ana.id, NOW)
+    for column, key, title in (
+        ("lead_id", lead.id, "Follow up: the bank"),
+        ("ticket_id", ticket.id, "Handle ticket: the bank"),
+    ):
+        tasks.create(db, {"title": title, column: key}, context)
+    first = db.get_one(Task, 1)
+    tasks.change(db, first, {"title": "Follow up: with his brother"}, context)
+    before = factories.task(db, lead, ana, title="Follow up: Anil")  # as the former version stored it
+    assert (first.is_generated, before.is_generated) == (False, None)
+    move(db, lead, "unqualified", NOW + HOUR)
+    resolved = {"status_id": status_id(db, TicketStatus, "resolved"), "resolution": "Done"}
+    tickets.change(db, ticket, resolved, context)
+    db.flush()
+    assert {each.title for each in db.scalars(select(Task).where(Task.status.in_(tasks.OPEN)))} == {
+        "Follow up: with his brother",
+        "Send the form",
+        "Follow up: the bank",
+        "Handle ticket: the bank",
+    }
+    assert before.status == "Canceled"
+
+
 # --- thousands of tasks
 
 
