@@ -340,8 +340,8 @@ def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -
     _end_assignments(session, record, (user_id,), stamp.now)
     if is_current:
         record.assignee_id = _successor(session, others, stamp.now)
-    task_handover.hand_over(session, record, user_id, record.assignee_id, stamp)
     record.stamp(stamp)
+    task_handover.hand_over(session, record, user_id, record.assignee_id, stamp)
     successor_id = record.assignee_id if is_current else None
     timeline.write(session, record, "assignment", stamp, what="released", old=user_id, to=successor_id)
     _notify(session, record, [_Notice(user_id, "unassigned", {"to": None}, "released")], stamp)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
@@ -19,11 +19,8 @@ from app.domain.tasks import Task
 HANDLE_TICKET = "Handle ticket: "
 #: Prefix of the title of a lead's first task and of a follow-up of a call, unless another title was given.
 FOLLOW_UP = "Follow up: "
-
-
-def is_handling(task: Task) -> bool:
-    """Whether this is the task to handle its ticket, which is done when the ticket is."""
-    return task.title.startswith(HANDLE_TICKET)
+#: Tasks that a person may close or open again with their record, in one request; a thousand take half a second.
+MOST = 5000
 
 
 def close_chosen(session: Session, record: Any, ids: Sequence[int], context: ChangeContext) -> list[Task]:
@@ -57,8 +54,13 @@ def chosen(session: Session, record: Any, ids: Sequence[int]) -> list[Task]:
 
 def close_handling(session: Session, ticket_id: int, context: ChangeContext) -> None:
     """Mark the ticket's open "Handle ticket" tasks as done."""
-    open_tasks = tasks.open_tasks(session, ticket_id=ticket_id)
-    close(session, [task for task in open_tasks if is_handling(task)], context)
+    rules = (Task.ticket_id == ticket_id, Task.status.in_(tasks.OPEN), *_generated(HANDLE_TICKET))
+    close(session, list(session.scalars(select(Task).where(*rules).order_by(Task.id))), context)
+
+
+def _generated(prefix: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions of tasks whose title the CRM made with this prefix, rather than a person."""
+    return Task.title.startswith(prefix, autoescape=True), Task.is_generated.is_not(False)
 
 
 def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeContext) -> None:
@@ -66,12 +68,27 @@ def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeCon
 
     Tasks that people have named stay. The leads have their new status.
     """
-    rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN))
+    rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN), *_generated(FOLLOW_UP))
     meanings = {lead.id: lead.status.meaning for lead in closed}
-    for task in session.scalars(select(Task).where(*rules).order_by(Task.id)):
-        if task.title.startswith(FOLLOW_UP):
-            status = "Done" if meanings[task.lead_id] == "activated" else "Canceled"
-            tasks.change(session, task, {"status": status}, context, reason="record closed")
+    found = list(session.scalars(select(Task).where(*rules).order_by(Task.id).limit(_limit(context))))
+    _refuse_many(closed[0], found, context)
+    changes = [(task, {"status": "Done" if meanings[task.lead_id] == "activated" else "Canceled"}) for task in found]
+    tasks.change_many(session, changes, context, reason="record closed")
+
+
+def _limit(context: ChangeContext) -> int | None:
+    """How many tasks are read: jobs have the time for any number."""
+    return None if context.by is None else MOST + 1
+
+
+def _refuse_many(record: Any, found: Sequence[Task], context: ChangeContext) -> None:
+    if context.by is not None and len(found) > MOST:
+        refusal = translatable(
+            "%(number)s has more than %(count)s tasks. Please finish or cancel some in the list of tasks first.",
+            number=record.number,
+            count=f"{MOST:,}",
+        )
+        raise RuleBroken(refusal, "status")
 
 
 def open_again(session: Session, record: Any, closed_on: datetime, context: ChangeContext) -> None:
@@ -82,23 +99,30 @@ def open_again(session: Session, record: Any, closed_on: datetime, context: Chan
     again.
     """
     parent = getattr(Task, RECORD_COLUMNS[record.__tablename__]) == record.id
-    for task in session.scalars(select(Task).where(parent, Task.status.in_((*tasks.OPEN, "Canceled")))):
+    canceled = and_(Task.status == "Canceled", Task.changed_on == closed_on)
+    query = select(Task).where(parent, or_(Task.status.in_(tasks.OPEN), canceled))
+    found = list(session.scalars(query.limit(_limit(context))))
+    _refuse_many(record, found, context)
+    for task in found:
         if task.status != "Canceled":
             task.schedule_reminder(context.reminder_minutes, context.now)
-        elif task.changed_on == closed_on:
-            due_on = max(task.due_on, context.now) if task.due_on else None
-            values = {"status": "Todo", "due_on": due_on, "assignee_id": _holder(session, task, record, closed_on)}
-            tasks.change(session, task, values, context, reason="record reopened")
+    again = [task for task in found if task.status == "Canceled"]
+    former = _former_assignees(session, record, closed_on) if again else set()
+    changes = [(task, _as_reopened(task, record.assignee_id, former, context.now)) for task in again]
+    tasks.change_many(session, changes, context, reason="record reopened")
 
 
-def _holder(session: Session, task: Task, record: Any, closed_on: datetime) -> int | None:
-    """Who has the task when its record is open again."""
-    if record.assignee_id in (None, task.assignee_id):
-        return task.assignee_id
+def _as_reopened(task: Task, holder_id: int | None, former: set[int], now: datetime) -> dict[str, Any]:
+    """The values of a task whose record is open again. `former`: whose tasks are the holder's now."""
+    due_on = max(task.due_on, now) if task.due_on else None
+    is_moved = holder_id is not None and task.assignee_id in former
+    return {"status": "Todo", "due_on": due_on, "assignee_id": holder_id if is_moved else task.assignee_id}
+
+
+def _former_assignees(session: Session, record: Any, closed_on: datetime) -> set[int]:
+    """Who was an assignee of the record until some time after it was closed."""
     parent = getattr(Assignment, RECORD_COLUMNS[record.__tablename__]) == record.id
-    ended = (parent, Assignment.user_id == task.assignee_id, Assignment.ended_on >= closed_on)
-    is_former = session.scalars(select(Assignment.id).where(*ended).limit(1)).first() is not None
-    return record.assignee_id if is_former else task.assignee_id
+    return set(session.scalars(select(Assignment.user_id).where(parent, Assignment.ended_on >= closed_on).distinct()))
 
 
 def replaced_by_follow_up(session: Session, parent: Any, users: Sequence[int | None], until: datetime) -> list[Task]:
@@ -116,6 +140,7 @@ def _parent_of(row: Any) -> dict[str, int | None]:
 
 def close(session: Session, found: Sequence[Task], context: ChangeContext) -> None:
     """Mark these tasks as done; closed ones stay unchanged."""
-    for task in found:
-        if task.status in tasks.OPEN:
-            tasks.change(session, task, {"status": "Done"}, context)
+    changes: list[tuple[Task, dict[str, Any]]] = [
+        (task, {"status": "Done"}) for task in found if task.status in tasks.OPEN
+    ]
+    tasks.change_many(session, changes, context)

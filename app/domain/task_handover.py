@@ -12,6 +12,7 @@ from app.domain import tasks
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.notifications import reminder_preferences
+from app.domain.persistence import row_updates
 from app.domain.tasks import Task
 
 
@@ -35,14 +36,15 @@ def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: St
     """
     found = list(session.scalars(_open_tasks(record, from_id)))
     offsets = reminder_preferences.reminder_offsets(session.get_one(User, to_id)) if found else ()
-    for task in found:
-        if task.exhausted:
-            context = ChangeContext(stamp.by, stamp.now, reminder_minutes=offsets)
-            tasks.change(session, task, {"assignee_id": to_id}, context)
-            continue
+    context = ChangeContext(stamp.by, stamp.now, reminder_minutes=offsets)
+    kept = [task for task in found if not task.exhausted]
+    tasks.change_many(session, [(task, {"assignee_id": to_id}) for task in found if task.exhausted], context)
+    for task in kept:
         if task.tried:
             tried = dict.fromkeys([*task.tried, from_id])
             task.tried = [user for user in tried if user is not None and user != to_id]
         task.assignee_id = to_id
         task.schedule_reminder(offsets, stamp.now)
         task.stamp(stamp)
+    if len(found) > 1:
+        row_updates.flush(session)  # now, while they are all that changed: they are written together

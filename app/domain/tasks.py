@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,8 @@ class Task(HasCustomFields, Versioned, Record):
     #: When the reminder job checks this task next, UTC; null = never.
     remind_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     done_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Whether the CRM made the title, as that of a first task; null = stored before this was known: the title says it.
+    is_generated: Mapped[bool | None] = mapped_column(Boolean)
 
     def is_late(self, now: datetime) -> bool:
         """Whether it is open and past its due time."""
@@ -101,6 +104,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     task.status, task.priority = task.status or "Todo", task.priority or "Medium"
     task.assignee_id = values.get("assignee_id", context.by)
     task.owner_id, task.exhausted, task.tried = context.by, False, []
+    task.is_generated = bool(values.get("is_generated"))
     task.set_due(values.get("due_on"), context.reminder_minutes, context.now)
     task.stamp(context)
     fast_insert.insert(session, task)
@@ -117,15 +121,37 @@ def change(
 
     `reason`: why it was changed by itself, for the timeline: "record closed" or "record reopened".
     """
+    change_many(session, [(task, values)], context, reason=reason)
+
+
+def change_many(
+    session: Session,
+    changes: Iterable[tuple[Task, dict[str, Any]]],
+    context: ChangeContext,
+    *,
+    reason: str | None = None,
+) -> None:
+    """`change` for many tasks, each with its own values; their leads and tickets are cleared by one statement each."""
+    cleared = []
+    for task, values in changes:
+        was_exhausted = task.exhausted
+        _change(session, task, values, context, reason)
+        if was_exhausted and not task.exhausted:
+            cleared.append(task)
+    _clear_exhausted_tasks(session, cleared)
+
+
+def _change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext, reason: str | None) -> None:
     _refuse_invalid(values)
     if "title" in values:
         _refuse_no_title(values)
     names = ("title", "description", "priority", "status", "due_on", "assignee_id")
     values = _due_again(task, values, context.now)
     changes = [[n, getattr(task, n), values[n]] for n in names if n in values and values[n] != getattr(task, n)]
-    was_exhausted = task.exhausted
     for name, _, new in changes:
         setattr(task, name, new)
+        if name == "title":
+            task.is_generated = False
     custom = task.custom
     custom_values.set_values(task, values)
     changes += custom_values.changes(task, custom)
@@ -138,8 +164,6 @@ def change(
         task.stamp(context)
         payload = _change_payload(task, changes) | ({"reason": reason} if reason else {})
         timeline.write(session, task, "task", context, **payload)
-    if was_exhausted and not task.exhausted:
-        _clear_exhausted_task(session, task)
 
 
 def _due_again(task: Task, values: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -162,19 +186,21 @@ def _change_payload(task: Task, changes: list[list[Any]]) -> dict[str, Any]:
     return {"text": task.title, "what": what, "changes": rows}
 
 
-def _clear_exhausted_task(session: Session, task: Task) -> None:
-    """Clear the exhausted task of the lead or ticket, or name another of its tasks that is still exhausted.
+def _clear_exhausted_tasks(session: Session, cleared: Sequence[Task]) -> None:
+    """Clear the exhausted task of these tasks' leads and tickets, or name another of theirs that is still exhausted.
 
     The update uses the bare table, without access rules: a user who may change the task need not see its lead.
     """
-    same = Task.lead_id == task.lead_id if task.lead_id is not None else Task.ticket_id == task.ticket_id
-    # Several are cleared together before they are flushed.
-    cleared = [each.id for each in session.dirty if isinstance(each, Task) and not each.exhausted]
-    others = (same, Task.exhausted.is_(True), Task.id.not_in([task.id, *cleared]))
-    other = select(func.min(Task.id)).where(*others).scalar_subquery()
-    parent = Task.metadata.tables["leads" if task.lead_id is not None else "ticket"]
-    statement = update(parent).where(parent.c.id == (task.lead_id or task.ticket_id)).values(exhausted_task_id=other)
-    session.execute(statement)
+    # Those that aren't flushed yet are still exhausted in the database.
+    settled = [each.id for each in session.dirty if isinstance(each, Task) and not each.exhausted]
+    for table, column in parent_holders.PARENTS.items():
+        keys = {key for task in cleared if (key := getattr(task, column)) is not None}
+        if keys:
+            parent = Task.metadata.tables[table]
+            rules = (getattr(Task, column) == parent.c.id, Task.exhausted.is_(True), Task.id.not_in(settled))
+            other = select(func.min(Task.id)).where(*rules).correlate(parent).scalar_subquery()
+            with session.no_autoflush:  # which would write each task by a statement of its own
+                session.execute(update(parent).where(parent.c.id.in_(keys)).values(exhausted_task_id=other))
 
 
 def _refuse_invalid(values: dict[str, Any]) -> None:
@@ -216,5 +242,6 @@ def first_task_values(
     values: dict[str, Any] = {"title": defaults["title"][:200], "priority": defaults["priority"]} | given
     minutes = context.first_task_minutes or business_settings.DEFINITIONS["first_task_minutes"][0]
     wait = timedelta(minutes=minutes.get(values["priority"], minutes.get("Medium", 120)))
+    values["is_generated"] = values["title"] == defaults["title"][:200]
     values["due_on"] = values.get("due_on") or context.sla_terms.after(context.now, wait) or context.now + wait
     return values

@@ -16,6 +16,7 @@ from app.lib.mail_addresses import Address, message_ids, plain, read_addresses
 from app.lib.mail_authentication import SenderCheck, sender_checks
 from app.lib.mail_quoting import separate
 from app.lib.mime_parts import MimePart, SplitMail, split
+from app.lib.text_normalization import without_shapeless
 
 #: Characters read of an email's text; of its HTML, what `html_cleaning` allows.
 MAX_TEXT = 500_000
@@ -109,7 +110,7 @@ def read(raw: bytes, authserv_id: str = "") -> ReadMail:
     attachments = _attachments(mail)
     return ReadMail(
         sender=senders[0],
-        subject=storable(subject)[:MAX_SUBJECT].strip(),
+        subject=without_shapeless(storable(subject))[:MAX_SUBJECT].strip(),
         text=new,
         quoted=quoted,
         html=storable(cleaned.html),
@@ -189,7 +190,8 @@ def _attachments(mail: SplitMail) -> list[MailAttachment]:
 
 def _file_name(part: MimePart, number: int) -> str:
     """The sender's file name without folders and characters that systems refuse; never used as a path."""
-    name = storable(plain(_NO_NAME.sub("_", part.file_name.replace("\\", "/").rpartition("/")[2]))).strip(". ")
+    last = _NO_NAME.sub("_", part.file_name.replace("\\", "/").rpartition("/")[2])
+    name = without_shapeless(storable(plain(last))).strip(". ")
     if not name:
         name = f"{part.mime_type.rpartition('/')[0]}-{number}"
         name += ".eml" if part.mime_type == "message/rfc822" else ""

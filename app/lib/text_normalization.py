@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 #: Apostrophes as keyboards, phones and word processors write them; searches treat all of them as the first.
@@ -10,6 +11,10 @@ APOSTROPHES = "'\u2019\u2018\u02bc\u0060\u00b4\u2032\uff07"
 _LINE_FEED, _TAB = "\n", "    "
 #: Unicode's own limit for streaming text (UAX #15): more marks on one letter are an attack.
 _MOST_MARKS = 30
+#: Marks without a shape that phones and web pages copy along, and that can turn the order of what is read around: of
+#: writing directions, the zero-width space, the word joiner and the byte-order mark. The joiners U+200C and U+200D
+#: belong to the spelling of Indian languages and of emoji.
+_SHAPELESS = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _FOLD = str.maketrans(dict.fromkeys(APOSTROPHES[1:], "'"))
 
 
@@ -20,11 +25,12 @@ class UnstorableText(ValueError):
 def one_line(text: str) -> str:
     """One line of text in NFC, without surrounding spaces. Raises UnstorableText for line breaks and controls.
 
-    A tab at either end, as spreadsheets copy it, is dropped.
+    A tab at either end, as spreadsheets copy it, is dropped, and so are shapeless marks, such as those of directions.
     """
     stripped = text.strip(" \t")
     if stripped.isascii() and stripped.isprintable():
         return stripped
+    stripped = without_shapeless(stripped)
     if any(_is_control(char) for char in stripped):
         raise UnstorableText(text[:20])
     return _composed(stripped).strip()
@@ -36,6 +42,11 @@ def lines(text: str) -> str:
     if any(_is_control(char) for char in unified if char != _LINE_FEED):
         raise UnstorableText(text[:20])
     return _composed(unified).strip()
+
+
+def without_shapeless(text: str) -> str:
+    """The text without marks that aren't seen and can turn around the order of what is read."""
+    return _SHAPELESS.sub("", text)
 
 
 def fold_apostrophes(text: str) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
-from app.domain import leads, tasks, tickets
+from app import session_hooks
+from app.domain import leads, task_closing, tasks, tickets
 from app.domain.assignment import NewAssignee, assign
 from app.domain.automation.expiry import expire_leads
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.persistence import history_rows, row_updates
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.telephony import call_outcomes, calls
@@ -217,3 +220,102 @@ def test_the_follow_up_of_a_lead_given_to_somebody_while_it_was_closed_is_theirs
     first = ana if goes_back else ben
     assert statuses(db) == ["Todo", "Todo", "Todo"]
     assert list(db.scalars(select(Task.assignee_id).order_by(Task.id))) == [first.id, first.id, cleo.id]
+
+
+def test_what_a_person_calls_a_follow_up_stays_open(db: Session, ana: Any) -> None:
+    lead, ticket = lead_with_tasks(db, ana), factories.ticket(db, ana)
+    context = ChangeContext(ana.id, NOW)
+    for column, key, title in (
+        ("lead_id", lead.id, "Follow up: the bank"),
+        ("ticket_id", ticket.id, "Handle ticket: the bank"),
+    ):
+        tasks.create(db, {"title": title, column: key}, context)
+    first = db.get_one(Task, 1)
+    tasks.change(db, first, {"title": "Follow up: with his brother"}, context)
+    before = factories.task(db, lead, ana, title="Follow up: Anil")  # as the former version stored it
+    assert (first.is_generated, before.is_generated) == (False, None)
+    move(db, lead, "unqualified", NOW + HOUR)
+    resolved = {"status_id": status_id(db, TicketStatus, "resolved"), "resolution": "Done"}
+    tickets.change(db, ticket, resolved, context)
+    db.flush()
+    assert {each.title for each in db.scalars(select(Task).where(Task.status.in_(tasks.OPEN)))} == {
+        "Follow up: with his brother",
+        "Send the form",
+        "Follow up: the bank",
+        "Handle ticket: the bank",
+    }
+    assert before.status == "Canceled"
+
+
+# --- thousands of tasks
+
+
+@pytest.fixture
+def sent(db: Session) -> list[str]:
+    """The statements that are sent from now on, by their first words."""
+    session_hooks.install()
+    found: list[str] = []
+    event.listen(
+        db.get_bind(), "before_cursor_execute", lambda _c, _x, text, *_: found.append(" ".join(text.split()[:2]))
+    )
+    return found
+
+
+@pytest.mark.parametrize("exhausted", [False, True])
+def test_many_tasks_close_and_open_in_a_few_statements(db: Session, ana: Any, sent: list[str], exhausted: bool) -> None:
+    lead = lead_with_tasks(db, ana)
+    tried = [ana.id] if exhausted else []
+    more = {"title": "Follow up: again", "exhausted": exhausted, "tried": tried}
+    added = [factories.task(db, lead, ana, NOW + DAY, **more) for _ in range(60)]
+    lead.exhausted_task_id = added[0].id if exhausted else None
+    db.commit()
+    sent.clear()
+    move(db, lead, "unqualified", NOW + HOUR)
+    assert len(sent) < 30 and sent.count("UPDATE task") <= 2
+    db.expire_all()
+    assert statuses(db) == ["Canceled", "Todo", *["Canceled"] * 60] and lead.exhausted_task_id is None
+    assert {(each.version, each.exhausted, *each.tried) for each in added} == {(added[0].version, False)}
+    lines = db.scalars(select(Activity).where(Activity.task_id == added[-1].id)).all()
+    assert lines[-1].payload["reason"] == "record closed" and lines[-1].payload["what"] == "canceled"
+    db.commit()
+    sent.clear()
+    move(db, lead, "new", NOW + 2 * HOUR)
+    assert len(sent) < 30 and sent.count("UPDATE task") == 2  # those of another due time, if any, and the reminders
+    assert statuses(db) == ["Todo"] * 62
+
+
+def test_more_than_a_request_can_close_are_refused_in_words(
+    db: Session, ana: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = lead_with_tasks(db, ana)
+    for _ in range(3):
+        factories.task(db, lead, ana, title="Follow up: again")
+    monkeypatch.setattr(task_closing, "MOST", 2)
+    values = {"status_id": status_id(db, LeadStatus, "unqualified")}
+    with pytest.raises(RuleBroken, match=r"has more than 2 tasks\. Please finish"):
+        leads.change(db, lead, values, ChangeContext(ana.id, NOW, may_reopen=True))
+    db.rollback()
+
+
+def test_the_tasks_of_a_lead_given_away_go_in_a_few_statements(db: Session, ana: Any, sent: list[str]) -> None:
+    lead, ben = lead_with_tasks(db, ana), factories.user(db, "ben")
+    for number in range(60):
+        factories.task(db, lead, ana, NOW + DAY, exhausted=number % 2 == 0, tried=[ana.id])
+    db.commit()
+    sent.clear()
+    with history_rows.written_together(db):
+        assign(db, lead, NewAssignee(ben.id, "direct"), Stamp(ana.id, NOW))
+    assert len(sent) < 25
+    db.expire_all()
+    assert {each.assignee_id for each in db.scalars(select(Task))} == {ben.id}
+
+
+def test_one_of_many_tasks_that_changed_meanwhile_refuses_all(db: Session, ana: Any, sent: list[str]) -> None:
+    lead = lead_with_tasks(db, ana)
+    found = list(db.scalars(select(Task)))
+    table = Task.__table__
+    db.connection().execute(update(table).where(table.c.id == found[1].id).values(version=9))
+    task_closing.close(db, found, ChangeContext(ana.id, NOW))
+    with pytest.raises(StaleDataError):
+        row_updates.flush(db)
+    assert lead.id

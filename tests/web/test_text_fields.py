@@ -66,6 +66,10 @@ def test_a_field_refuses_its_length_first_and_fits_its_column(view: Any) -> None
         ("\u0928\u093c", "\u0929"),
         ("\u0958", "\u0915\u093c"),  # Unicode never composes the nukta of ka
         ("न‍ी", "न‍ी"),  # a joiner belongs to the spelling
+        ("\u202a+91 98200 12345\u202c", "+91 98200 12345"),  # as phones copy numbers
+        ("fdp.\u202eexe.pdf", "fdp.exe.pdf"),
+        ("\u200bRavi\u2066 \u200fK\ufeff", "Ravi K"),
+        ("क्\u200dष \U0001f468\u200d\U0001f469", "क्\u200dष \U0001f468\u200d\U0001f469"),
         ("", None),
         (" \t ", None),
         (5, "5"),

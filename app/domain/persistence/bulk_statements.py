@@ -176,6 +176,24 @@ def update_row(session: Session, record: Any, values: Row, identity: Row, condit
     return fast_statements.send(session, text + condition, parameters).total
 
 
+def update_read_rows(session: Session, record: Any, changes: Sequence[tuple[Row, Row]]) -> int:
+    """`update_row` for many rows: (values, identity) of each, all with the same columns.
+
+    Returns how many of them there were.
+    """
+    return sum(_update_read(session, record, some) for some in batched(changes, MAX_ROWS))
+
+
+def _update_read(session: Session, record: Any, changes: Sequence[tuple[Row, Row]]) -> int:
+    values, read = _Values(record.__table__, session.get_bind().dialect), [identity for _, identity in changes]
+    new = [{**given, "id": identity["id"]} for given, identity in changes]
+    settings = ", ".join(f"{values.columns[name]} = {_new_value(values, name, new)}" for name in changes[0][0])
+    rules = [f"id IN ({', '.join(str(int(row['id'])) for row in read)})"]
+    rules += [f"{values.columns[name]} = {_new_value(values, name, read)}" for name in read[0] if name != "id"]
+    text = f"UPDATE {values.table_name} SET {settings} WHERE {' AND '.join(rules)}"  # noqa: S608  # names are ours
+    return fast_statements.send(session, text, values.parameters).total
+
+
 def _processed(process: Callable[[Any], Any] | None, value: Any) -> Any:
     return value if process is None else process(value)
 
@@ -298,12 +316,14 @@ class _Values:
             return "NULL"
         if type(value) is int:
             return str(value)
-        if not isinstance(value, Hashable):
-            return self._parameter(value, self._processors[name])
+        process, key = self._processors[name], value
+        if not isinstance(value, Hashable):  # JSON, the same in many rows
+            value, process = _processed(process, value), None
+            key = ("as sent", value)
         known = self._known.setdefault(name, {})
-        if value not in known:
-            known[value] = self._parameter(value, self._processors[name])
-        return known[value]
+        if key not in known:
+            known[key] = self._parameter(value, process)
+        return known[key]
 
     def _parameter(self, value: Any, process: Callable[[Any], Any] | None) -> str:
         holder = f"p{len(self.parameters)}"

@@ -123,8 +123,11 @@ def _write_note(session: Session, call: CallLog, note: str | None, stamp: Stamp)
 
 def _create_follow_up(session: Session, call: CallLog, outcome: CallOutcome, context: ChangeContext) -> Task:
     parent = {"ticket_id": call.ticket_id} if call.ticket_id else {"lead_id": call.lead_id}
+    generated = f"{task_closing.FOLLOW_UP}{outcome.text}"[:200]
+    title = (outcome.title or "").strip() or generated
     values = {
-        "title": (outcome.title or "").strip() or f"{task_closing.FOLLOW_UP}{outcome.text}"[:200],
+        "title": title,
+        "is_generated": title == generated,
         "assignee_id": context.by,
         "due_on": outcome.follow_up_on,
         **parent,

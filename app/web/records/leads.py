@@ -40,7 +40,7 @@ from app.web.records.tasks import FirstTaskField
 SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Lead, Customer),
     ChoiceField("category", options=CATEGORIES),
-    OpenDueField("next_follow_up_on", (Lead.next_follow_up_on, Lead.status_id), is_open_lead),
+    OpenDueField("next_follow_up_on", (Lead.next_follow_up_on, Lead.status_id), is_open_lead, only_open=True),
     BirthDateField("date_of_birth"),
     *customer_facts.facts("kyc_status", "refused_channels"),
     *clock_fields(Lead, Lead.opened_on),

@@ -77,12 +77,13 @@ class _Ids:
 class OpenDueField(DateTimeField):
     """A due time that is colored while its record is open: columns (due time, status).
 
-    `open_in`: (lookups, status) -> whether the record is open.
+    `open_in`: (lookups, status) -> whether the record is open. `only_open`: whether pages leave the time of a closed
+    record out, because it is what comes next; the value stays stored, for when the record is opened again.
     """
 
-    def __init__(self, name: str, columns: tuple[Any, Any], open_in: Any, **flags: Any) -> None:
-        super().__init__(name, columns=columns, due=True, **flags)
-        self.open_in = open_in
+    def __init__(self, name: str, columns: tuple[Any, Any], open_in: Any, *, only_open: bool = False) -> None:
+        super().__init__(name, columns=columns, due=True)
+        self.open_in, self.only_open = open_in, only_open
         self._plain = DateTimeField(name, None, columns[:1])
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -91,7 +92,8 @@ class OpenDueField(DateTimeField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Colored as late or soon only while it is open."""
-        return moment_cell(values[0], viewer, due=bool(self.open_in(viewer.lookups, values[1])))
+        is_open = bool(self.open_in(viewer.lookups, values[1]))
+        return {"kind": "missing"} if self.only_open and not is_open else moment_cell(values[0], viewer, due=is_open)
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Filter by the due time."""

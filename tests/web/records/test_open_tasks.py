@@ -37,6 +37,26 @@ def test_an_open_record_without_a_task_says_so(crm: Crm, status: str, is_told: b
     assert (MISSING in part(crm, "ana", f"/leads/{lead.number}", "next")) is is_told
 
 
+@pytest.mark.parametrize("status, is_shown", [("Contacted", True), ("Unqualified", False)])
+def test_only_an_open_lead_has_a_next_follow_up(crm: Crm, status: str, is_shown: bool) -> None:
+    due = datetime.now(UTC) + timedelta(days=3, hours=1)
+    lead = crm.make.lead("ana", task={}, next_follow_up_on=due, status_id=crm.lead_status[status])
+    client = crm.client("ana")
+    for path in (f"/leads/{lead.number}", "/leads/", "/leads/?layout=board", f"/leads/preview/{lead.id}"):
+        assert ("in 3 d" in client.screen(path).text) is is_shown, path
+    assert client.rest("GET", f"lead/{lead.id}").json["result"]["next_follow_up_on"] is not None
+
+
+@pytest.mark.parametrize("tab, invitation", [("notes", "Write the first one above"), ("calls", "Call from here")])
+def test_an_empty_tab_invites_only_those_who_may_add_something(crm: Crm, tab: str, invitation: str) -> None:
+    lead = crm.make.lead("ana", task={}, status_id=crm.lead_status["Unqualified"])
+    path = f"/leads/timeline/{lead.id}?tab="
+    assert invitation in crm.client("ana").screen(f"{path}{tab}").text
+    assert "No tasks here." in (tasks := crm.client("ana").screen(f"{path}tasks").text) and "Add one" not in tasks
+    crm.make.cell("Sales User", {"notes": "Notes", "calls": "Call Logs"}[tab], "create", "none")
+    assert invitation not in crm.client("ana").screen(f"{path}{tab}").text
+
+
 def test_who_may_not_read_tasks_is_told_nothing_of_them(crm: Crm) -> None:
     lead = crm.make.lead("ana", task={})
     crm.make.task(lead, title="Bring the form")

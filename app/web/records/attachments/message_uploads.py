@@ -25,6 +25,8 @@ from app.web.records.message_files import FilesUnavailable, icon_of
 #: Validity of a token; files that were not sent are removed after a day.
 TOKEN_SECONDS = 20 * 3600
 MAX_NAME = 120
+#: Belong to the spelling of Indian languages.
+_JOINERS = "\u200c\u200d"
 #: Files of one form.
 MAX_FILES = 10
 #: MIME type -> extensions that its files may have, the usual one first.
@@ -139,7 +141,7 @@ def _not_kept(name: str, away: OSError) -> str:
 def clean_name(name: str) -> str:
     """The display name of the file: no folder, no control characters, not too long."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    plain = "".join(sign for sign in last if sign.isprintable()).strip(". ") or "file"
+    plain = "".join(sign for sign in last if sign.isprintable() or sign in _JOINERS).strip(". ") or "file"
     stem, dot, ending = plain.rpartition(".")
     if len(plain) <= MAX_NAME or not stem or len(ending) > 10:
         return plain[:MAX_NAME]

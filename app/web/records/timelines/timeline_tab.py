@@ -19,6 +19,8 @@ class Tab:
     page: Callable[[TimelineQuery, Viewer], TimelinePage]
     #: The text while it is empty.
     empty: Any
+    #: The text while it is empty for people who may create what it shows; None = the same.
+    invitation: Any = None
     #: The module whose readers see it; "" = everybody who sees the record.
     module: str = ""
     rows: Any = None

@@ -75,7 +75,8 @@ TABS: dict[str, Tab] = {
     "notes": Tab(
         _l("Notes"),
         timeline_rows.notes,
-        _l("No notes yet. Write the first one above."),
+        _l("No notes yet."),
+        invitation=_l("No notes yet. Write the first one above."),
         module="Notes",
         rows=select(Activity.id),
         counted=_of(Activity, Activity.kind.in_(NOTES)),
@@ -84,7 +85,7 @@ TABS: dict[str, Tab] = {
     "tasks": Tab(
         _l("Tasks"),
         timeline_rows.tasks,
-        _l("No tasks here. Add one above, so that nobody is forgotten."),
+        _l("No tasks here."),
         module="Tasks",
         rows=select(Task.id),
         counted=_of(Task, Task.status.in_(OPEN)),
@@ -96,7 +97,8 @@ TABS: dict[str, Tab] = {
     "calls": Tab(
         _l("Calls"),
         timeline_rows.calls,
-        _l("No calls yet. Call from here, or write down a call that you made elsewhere."),
+        _l("No calls yet."),
+        invitation=_l("No calls yet. Call from here, or write down a call that you made elsewhere."),
         module="Call Logs",
         rows=select(CallLog.id),
         counted=_of(CallLog),
@@ -209,12 +211,17 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
         "tabs": _shown(location, tabs, name, counts),
         "filters": _filters(location, name, timeline_query, page, viewer) if location.has_tabs else None,
         "parts": _parts(location, name, timeline_query),
-        "empty_text": _("Nothing fits the filters.") if timeline_query.is_filtered else str(tab.empty),
+        "empty_text": _("Nothing fits the filters.") if timeline_query.is_filtered else str(_empty_text(tab, viewer)),
     }
 
 
 #: Kind of a record -> the URL of its pages.
 _BASES = {"lead": "/leads", "ticket": "/tickets", "customer": "/customers"}
+
+
+def _empty_text(tab: Tab, viewer: Viewer) -> Any:
+    """What a tab without entries says: to whom may add one, how."""
+    return tab.invitation if tab.invitation and viewer.person.may(tab.module, "create") else tab.empty
 
 
 def _name_owners(page: TimelinePage, location: TimelineLocation) -> None:
