@@ -112,7 +112,7 @@ class _Day:
         return self.found.rows.get(name, [])
 
     def total(self, name: str) -> int:
-        """The number of all its rows; above `queries.MAX_COUNTED`, if there are more."""
+        """The number of all its rows; above `my_day_queries.MAX_COUNTED`, if there are more."""
         return self.found.totals.get(name, 0)
 
     def tasks_of_today(self) -> Iterator[DaySection]:
