@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 def grouped(number: float) -> str:
     """Such as 12,34,567; with up to three decimals, as many as it has: 1,250.5."""
@@ -23,3 +25,18 @@ class GroupedInt(int):
 def capped(number: int, maximum: int) -> str:
     """The count; one that stopped at its cap with a plus: 1,000+."""
     return f"{grouped(maximum)}+" if number > maximum else grouped(number)
+
+
+class CappedInt(int):
+    """A count for ngettext, which inserts it as `capped` shows it."""
+
+    maximum: int
+
+    def __new__(cls, number: int, maximum: int) -> Self:
+        """The number; above `maximum`, counting may have stopped."""
+        self = super().__new__(cls, number)
+        self.maximum = maximum
+        return self
+
+    def __str__(self) -> str:
+        return capped(int(self), self.maximum)

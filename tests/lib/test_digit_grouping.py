@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lib.digit_grouping import GroupedInt, capped, grouped
+from app.lib.digit_grouping import CappedInt, GroupedInt, capped, grouped
 
 APP = Path(__file__).resolve().parent.parent.parent / "app"
 
@@ -31,6 +31,8 @@ def test_a_number_that_is_put_into_a_text_is_grouped_there_and_counts_as_itself(
 
 def test_a_count_that_stopped_says_so() -> None:
     assert (capped(1000, 1000), capped(100_001, 100_000)) == ("1,000", "1,00,000+")
+    texts = [str(CappedInt(number, 100)) for number in (0, 1, 100, 101)]
+    assert texts == ["0", "1", "100", "100+"] and CappedInt(101, 100) == 101
 
 
 #: A format such as {count:,} or {size:,.1f}, Babel's own, and the browser's own language.

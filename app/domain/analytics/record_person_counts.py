@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 from sqlalchemy import and_, func, literal, null, or_, select, true, union_all
@@ -24,20 +25,24 @@ from app.domain.analytics.record_rollup_counts import (
 from app.domain.analytics.record_rollups import (
     DONE_OF,
     DUE_BY_DAY,
+    DUE_BY_HOUR,
     DUE_BY_MONTH,
     GIVEN,
     GIVEN_AND_HELD,
     GIVEN_TO,
+    HOURS,
     LEADS_OF,
     PART,
     TICKETS_OF,
     GivenCube,
     RecordSum,
     first_of_month,
+    hour_of,
+    start_of_hour,
 )
 from app.domain.persistence.recount_marks import KINDS
 from app.domain.tasks import OPEN, Task
-from app.domain.telephony.call_rollups import day_of, number_of, start_of
+from app.domain.telephony.call_rollups import number_of
 
 #: The cubes of a person's figures of the period, and those of leads given, which a period has to correct.
 _OF_PERSON = (LEADS_OF, TICKETS_OF, DONE_OF)
@@ -45,6 +50,8 @@ _PLACES: dict[str, tuple[Any, int]] = {
     name: (cube, place) for cube in (*_OF_PERSON, GIVEN_TO) for place, name in enumerate(cube.values)
 }
 OVERDUE = "tasks_overdue"
+#: Before the first of all days.
+_EVER = number_of(date.min)
 _LEADS, _TASKS = KINDS["leads"], KINDS["task"]
 
 
@@ -141,7 +148,7 @@ def _given_cube(scope: CountScope) -> GivenCube | None:
 def overdue(session: Session, scope: CountScope) -> dict[int | None, int] | None:
     """Person -> their open tasks that were due before now; None = the sums don't have them.
 
-    Whole months and days come from the sums, today from the tasks.
+    Whole months, days, and hours of today come from the sums, the hour that has begun from the tasks.
     """
     if not is_served(scope, _TASKS):
         return None
@@ -158,37 +165,54 @@ def count_overdue(session: Session, scope: CountScope) -> int | None:
 
 def _overdue(session: Session, scope: CountScope, is_by_person: bool) -> dict[int | None, int] | None:
     """Person -> their overdue tasks; or all under None."""
-    counted, today, found = scope.counted, day_of(scope.now, scope.period.zone), dict[int | None, int]()
-    month = first_of_month(today)
-    for turn, key, whose, count in session.execute(_due_before(scope, month, today, is_by_person)):
+    counted, found = scope.counted, dict[int | None, int]()
+    for turn, key, whose, count in session.execute(_due_before(scope, is_by_person)):
         if turn is not None and not counted.is_current(_TASKS, turn):
             return None
         who = whose if turn is None else _person(key)
         found[who] = found.get(who, 0) + int(count or 0)
     for (cube, day, key), values in counted.changed.items():
-        is_due = (cube == DUE_BY_MONTH.id and day < month) or (cube == DUE_BY_DAY.id and month <= day < today)
-        if is_due and (counted.person is None or is_of_person(key, counted.person)):
+        first, end = _due_spans(scope).get(cube, (0, 0))
+        if first <= day < end and (counted.person is None or is_of_person(key, counted.person)):
             who = _person(key) if is_by_person else None
             found[who] = found.get(who, 0) + values[0]
     return found
 
 
-def _due_before(scope: CountScope, month: int, today: int, is_by_person: bool) -> Any:
-    """SQL: (change of the sums, key, null, tasks) due before today; (null, "", person, tasks) due today before now.
+def _due_spans(scope: CountScope) -> dict[int, tuple[int, int]]:
+    """Cube -> the first of its days or hours, and the one after the last, of what was due before this hour."""
+    zone = scope.period.zone
+    hour = hour_of(scope.now, zone)
+    today, month = hour // HOURS, first_of_month(hour // HOURS)
+    return {
+        DUE_BY_MONTH.id: (_EVER, month),
+        DUE_BY_DAY.id: (month, today),
+        DUE_BY_HOUR.id: (HOURS * today, hour),
+    }
+
+
+def _due_before(scope: CountScope, is_by_person: bool) -> Any:
+    """SQL: (change of the sums, key, null, tasks) due before this hour; (null, "", person, tasks) in it, before now.
 
     All together are read half as often as by person: no row is looked up in its group.
     """
     table, person = RecordSum.__table__.c, scope.counted.person
     own, held = (true(), true()) if person is None else (of_person(table.key, person), Task.assignee_id == person)
-    whole = or_(
-        and_(table.cube == DUE_BY_MONTH.id, table.day < month),
-        and_(table.cube == DUE_BY_DAY.id, table.day >= month, table.day < today),
-    )
+    spans = _due_spans(scope).items()
+    whole = or_(*[and_(table.cube == cube, _within(table.day, span, person)) for cube, span in spans])
     key, holder = (table.key, Task.assignee_id) if is_by_person else (literal(""), null())
     sums = select(turn_of(_TASKS), key, null(), func.sum(table.sum_0)).where(whole, own)
-    is_due = and_(Task.due_on >= start_of(today, scope.period.zone), Task.due_on < scope.now)
+    zone = scope.period.zone
+    is_due = and_(Task.due_on >= start_of_hour(hour_of(scope.now, zone), zone), Task.due_on < scope.now)
     tasks = select(null(), literal(""), holder, func.count()).where(Task.status.in_(OPEN), is_due, held)
     return union_all(sums.group_by(key), tasks.group_by(holder)) if is_by_person else union_all(sums, tasks)
+
+
+def _within(day: Any, span: tuple[int, int], person: int | None) -> Any:
+    """SQL: whether a day or hour is in this span; as a list for one person, see `record_rollup_counts._Days`."""
+    first, end = span
+    is_short = person is not None and first != _EVER
+    return day.in_(range(first, end)) if is_short else and_(day >= first, day < end)
 
 
 def _person(key: str) -> int | None:

@@ -15,6 +15,8 @@ from sqlalchemy import and_, case, delete, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.analytics.record_rollups import (
+    DUE_BY_HOUR,
+    HOURS,
     RECORDS,
     SUMS,
     CountedRow,
@@ -238,4 +240,9 @@ def differing_days(session: Session, kind: int, zone: ZoneInfo) -> list[int]:
     table = RecordSum.__table__
     for cube, day, key, *sums in session.execute(select(table).where(table.c.cube.in_(cube_ids(record)))):
         add(total, {(cube, day, key): [int(each) for each in sums]}, -1)
-    return sorted({day for (_cube, day, _key), sums in total.items() if any(sums)})
+    return sorted({_day_of(cube, day) for (cube, day, _key), sums in total.items() if any(sums)})
+
+
+def _day_of(cube: int, day: int) -> int:
+    """The day of a sum, which can be one of an hour."""
+    return day // HOURS if cube == DUE_BY_HOUR.id else day

@@ -8,9 +8,9 @@ record was created, and counting that whole day again for each would cost as muc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, time
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,6 +45,8 @@ from app.domain.tickets import ENDED, Ticket
 _KEY = String(32).with_variant(mysql.VARCHAR(32, collation="utf8mb4_bin"), "mysql", "mariadb")
 #: The columns of sums.
 SUMS = tuple(f"sum_{n}" for n in range(9))
+#: Numbers of hours that each day has, whether or not the clock is set.
+HOURS = 24
 
 
 class RecordRollupState(Model):  # type: ignore[misc]
@@ -98,6 +100,36 @@ class RecordSum(Model):  # type: ignore[misc]
     sum_8: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
 
 
+# --- days, months and hours
+
+
+def first_of_month(day: int) -> int:
+    """The stored number of the first day of this day's month."""
+    return number_of(date_of(day).replace(day=1))
+
+
+# --- what is counted
+
+
+def month_of(moment: datetime, zone: ZoneInfo) -> int:
+    """The first day of the month of a moment."""
+    return first_of_month(day_of(moment, zone))
+
+
+def hour_of(moment: datetime, zone: ZoneInfo) -> int:
+    """The stored number of the local hour of a moment: 24 for each day before it, and the hour of the day."""
+    return HOURS * day_of(moment, zone) + moment.astimezone(zone).hour
+
+
+def start_of_hour(hour: int, zone: ZoneInfo) -> datetime:
+    """When a local hour begins, UTC; of one that a clock set back shows twice, the first time."""
+    day = datetime.combine(date_of(hour // HOURS), time(hour % HOURS), tzinfo=zone)
+    return day.astimezone(UTC)
+
+
+# --- what is counted
+
+
 @dataclass(frozen=True, eq=False)
 class Cube:
     """Rows of a record by the day of one time, and by a column."""
@@ -109,13 +141,8 @@ class Cube:
     key: str
     #: What is summed, by name: SQL over a row.
     values: Mapping[str, Any]
-    #: Whether its days are the first ones of months.
-    is_by_month: bool = False
-
-    def day(self, moment: datetime, zone: ZoneInfo) -> int:
-        """The day that a row with this time counts for."""
-        day = day_of(moment, zone)
-        return first_of_month(day) if self.is_by_month else day
+    #: (time, zone) -> the day that a row with this time counts for, or the first one of its month, or its hour.
+    day: Callable[[datetime, ZoneInfo], int] = day_of
 
     @property
     def columns(self) -> list[Any]:
@@ -209,11 +236,12 @@ DONE_OF = Cube(
     {"tasks_done": _if(_IS_DONE), "tasks_done_late": _if(and_(_IS_DONE, Task.done_on > Task.due_on))},
 )
 DUE_BY_DAY = Cube(18, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)})
-DUE_BY_MONTH = Cube(19, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, is_by_month=True)
+DUE_BY_MONTH = Cube(19, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, day=month_of)
+DUE_BY_HOUR = Cube(20, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, day=hour_of)
 GIVEN_TO, GIVEN = GivenCube(11, 12, is_by_person=True), GivenCube(13, 14, is_by_person=False)
 GIVEN_AND_HELD = GivenCube(31, 32, is_by_person=True, is_held=True)
 GIVEN_CUBES = (GIVEN_TO, GIVEN, GIVEN_AND_HELD)
-CUBES_BY_PERSON = (LEADS_OF, TICKETS_OF, DONE_OF, DUE_BY_DAY, DUE_BY_MONTH)
+CUBES_BY_PERSON = (LEADS_OF, TICKETS_OF, DONE_OF, DUE_BY_DAY, DUE_BY_MONTH, DUE_BY_HOUR)
 #: What a lead adds to the GIVEN_CUBES: SQL, read with the row.
 GIVEN_FACTS = (_if(Lead.replied_on.is_not(None)), _IS_CONVERTED)
 #: Between the parts of a key.
@@ -263,14 +291,6 @@ def cube_ids(record: Any) -> list[int]:
     given = [key for cube in GIVEN_CUBES for key in (cube.id, cube.again) if cube.record is record]
     own = [cube.id for cube in cubes_of(record)]
     return [*own, *[OF_HOLDER[key] for key in own if key in OF_HOLDER], *given]
-
-
-def first_of_month(day: int) -> int:
-    """The stored number of the first day of this day's month."""
-    return number_of(date_of(day).replace(day=1))
-
-
-# --- what is counted
 
 
 @dataclass(frozen=True)

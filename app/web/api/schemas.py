@@ -188,7 +188,10 @@ _COUNT = {
     "type": "string",
     "enum": ["exact", "capped"],
     "default": "capped",
-    "description": "capped: counting stops at 1,000 and count_capped is true.",
+    "description": (
+        "capped: counting stops at 1,000 and count_capped is true. exact: counting stops after 5 seconds; count is "
+        "then a lower bound, of at most 1,000, and count_capped is true."
+    ),
 }
 
 

@@ -10,12 +10,13 @@ from flask_appbuilder import IndexView, expose
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app.lib.digit_grouping import GroupedInt
+from app.lib.digit_grouping import CappedInt
 from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.queries.replica_lists import from_replica
 from app.web.pages.cached_page_frame import Document, render_document
 from app.web.workday import my_day_sections
+from app.web.workday.my_day_queries import MAX_COUNTED
 
 
 class HomeView(IndexView):
@@ -64,7 +65,7 @@ def _summary(sections: list[my_day_sections.DaySection]) -> str:
     late, today = count.get("overdue", 0), count.get("soon", 0) + count.get("later", 0)
     parts = []
     if late:
-        parts.append(ngettext("%(num)s overdue", "%(num)s overdue", GroupedInt(late)))
+        parts.append(ngettext("%(num)s overdue", "%(num)s overdue", CappedInt(late, MAX_COUNTED)))
     if today:
-        parts.append(ngettext("%(num)s today", "%(num)s today", GroupedInt(today)))
+        parts.append(ngettext("%(num)s today", "%(num)s today", CappedInt(today, MAX_COUNTED)))
     return ", ".join(parts)

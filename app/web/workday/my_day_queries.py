@@ -19,9 +19,10 @@ from app.domain.tasks import ACTIVE, OPEN, Task
 from app.extensions import db
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.queries.prepared_queries import PreparedQuery
-from app.web.core.queries.record_table import COUNT_CAP
 from app.web.workday import assignment_requests
 
+#: Rows of a section that are counted. More than that are nobody's work of a day: the list behind a section counts on.
+MAX_COUNTED = 100
 #: The person of a record: the customer's data take precedence over the lead's own.
 _PERSON = (
     func.coalesce(Customer.first_name, Lead.first_name).label("first"),
@@ -44,16 +45,15 @@ class DayQuestion:
 
     #: Ids of the viewer and of those they cover for.
     own: tuple[int, ...]
-    #: Rows of a section; `most_ahead`: tasks that are still to come.
+    #: Rows of a section.
     limit: int
-    most_ahead: int
     #: Ids of the statuses by section; a section that the person may not read is missing.
     statuses: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
 class DayRows:
-    """The rows of all sections, in their order, and the number of all rows of each, up to the cap."""
+    """The rows of all sections, in their order, and the number of all rows of each: above MAX_COUNTED, if more."""
 
     rows: dict[str, list[Any]]
     totals: dict[str, int]
@@ -62,7 +62,8 @@ class DayRows:
 def load(person: access.Person, asked: DayQuestion, times: dict[str, datetime]) -> DayRows:
     """The rows of all sections.
 
-    `times`: `now`; `end`, until when tasks are shown; `until`, before which SLA clocks are due.
+    `times`: `now`; `soon`, until when tasks are due soon; `end`, until when they are shown; `until`, before which SLA
+    clocks are due.
     """
     ids, totals = _found_ids(person, asked, times)
     rows: dict[str, list[Any]] = {}
@@ -72,14 +73,14 @@ def load(person: access.Person, asked: DayQuestion, times: dict[str, datetime]) 
         read = {row.id: row for row in kind.query().of_ids(db.session(), kind.record, wanted)} if wanted else {}
         for name in names:
             found = sorted((read[key] for key in ids[name] if key in read), key=kind.order[name])
-            rows[name] = found[: asked.most_ahead if name == "ahead" else asked.limit]
+            rows[name] = found[: asked.limit]
     return DayRows(rows, totals)
 
 
 # --- the ids
 
 #: The sections, by the number that the statement gives them.
-_NAMES = ("overdue", "ahead", "new-leads", "new-tickets", "sla-leads", "sla-tickets", "requests", "nobody")
+_NAMES = ("overdue", "soon", "later", "new-leads", "new-tickets", "sla-leads", "sla-tickets", "requests", "nobody")
 
 
 def _found_ids(
@@ -111,10 +112,11 @@ def _statement(person: access.Person, asked: DayQuestion) -> Any:
 
 def _branches(person: access.Person, asked: DayQuestion) -> Iterator[Any]:
     now: Any = bindparam("now")
+    soon: Any = bindparam("soon")
     end: Any = bindparam("end")
-    ahead = and_(Task.due_on >= now, Task.due_on < end)
-    yield _branch("overdue", *_own_tasks(asked, Task.due_on < now, asked.limit))
-    yield _branch("ahead", *_own_tasks(asked, ahead, asked.most_ahead))
+    yield _branch("overdue", *_own_tasks(asked, Task.due_on < now, by_status=True))
+    yield _branch("soon", *_own_tasks(asked, and_(Task.due_on >= now, Task.due_on < soon)))
+    yield _branch("later", *_own_tasks(asked, and_(Task.due_on >= soon, Task.due_on < end)))
     for name, statuses in asked.statuses:
         record = Lead if name.endswith("leads") else Ticket
         make = _due_records if name.startswith("sla") else _new_records
@@ -132,21 +134,28 @@ def _branch(name: str, page: Any, counted: Any) -> Select[Any]:
 
 
 def _first_and_all(record: Any, rules: Sequence[Any], limit: int, *order: Any) -> tuple[Any, Any]:
-    ids = select(record.id).where(*rules)
-    return ids.order_by(*order).limit(limit).subquery(), ids.limit(COUNT_CAP + 1).subquery()
+    return select(record.id).where(*rules).order_by(*order).limit(limit).subquery(), _counted(record, *rules)
 
 
-def _own_tasks(asked: DayQuestion, rule: Any, most: int) -> tuple[Any, Any]:
-    """Open tasks by this rule of their due time; the first ones of each person and status are a range of an index."""
-    ways = [
-        select(_first_by(Task, Task.due_on, person, rule, Task.status == status, most=most, after=("status",)))
-        for person in asked.own
-        for status in OPEN
-    ]
-    first = union_all(*ways).subquery()
-    page = select(first.c.id).order_by(first.c.due_on, first.c.id).limit(most).subquery()
-    all_rules = (Task.assignee_id.in_(asked.own), Task.status.in_(OPEN), rule)
-    return page, select(Task.id).where(*all_rules).limit(COUNT_CAP + 1).subquery()
+def _counted(record: Any, *rules: Any) -> Any:
+    return select(record.id).where(*rules).limit(MAX_COUNTED + 1).subquery()
+
+
+def _own_tasks(asked: DayQuestion, due: Any, *, by_status: bool = False) -> tuple[Any, Any]:
+    """Open tasks by this rule of their due time; the first ones of each person are a range of an index.
+
+    `by_status`: those of each status are, because most tasks with such due times are done.
+    """
+    first = partial(_first_by, Task, Task.due_on, most=asked.limit)
+    if by_status:
+        ways = [first(person, due, Task.status == status, after=("status",)) for person in asked.own for status in OPEN]
+    else:
+        ways = [first(person, due, Task.status.in_(OPEN)) for person in asked.own]
+    page = ways[0]
+    if len(ways) > 1:
+        found = union_all(*map(select, ways)).subquery()
+        page = select(found.c.id).order_by(found.c.due_on, found.c.id).limit(asked.limit).subquery()
+    return page, _counted(Task, Task.assignee_id.in_(asked.own), Task.status.in_(OPEN), due)
 
 
 def _first_by(record: Any, column: Any, person: int, *rules: Any, most: int, after: tuple[str, ...] = ()) -> Any:
@@ -181,7 +190,7 @@ def _due_records(record: Any, asked: DayQuestion, statuses: tuple[int, ...]) -> 
         ]
         return union(*parts).subquery()
 
-    return ways(asked.limit), ways(COUNT_CAP + 1)
+    return ways(asked.limit), ways(MAX_COUNTED + 1)
 
 
 def _waiting(person: access.Person, asked: DayQuestion) -> tuple[Any, Any]:
@@ -267,7 +276,7 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind(Task, _tasks, {"overdue": _by_due, "ahead": _by_due, "nobody": _by_due}),
+    _Kind(Task, _tasks, dict.fromkeys(("overdue", "soon", "later", "nobody"), _by_due)),
     _Kind(Lead, partial(_records, Lead), {"new-leads": _newest, "sla-leads": _by_owed}),
     _Kind(Ticket, partial(_records, Ticket), {"new-tickets": _newest, "sla-tickets": _by_owed}),
     _Kind(AssignmentRequest, _requests, {"requests": _oldest}),

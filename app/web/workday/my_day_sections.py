@@ -17,7 +17,6 @@ from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN
 from app.lib.digit_grouping import capped
 from app.web.core.localization.languages import in_page_language
-from app.web.core.queries.record_table import COUNT_CAP
 from app.web.core.viewer import Viewer
 from app.web.workday import assignment_requests
 from app.web.workday import my_day_queries as queries
@@ -26,10 +25,8 @@ from app.web.workday.my_day_rows import SOON, DayRow, RowMaker
 
 #: Rows of a section; its list shows all of them.
 MAX_ROWS = 12
-#: Rows of a section shown on its own (?only=).
-MAX_ROWS_ALONE = 100
-#: Tasks of the rest of the day that are loaded, to divide them into "soon" and "later".
-MAX_DAY_ROWS = 60
+#: Rows of a section shown on its own (?only=): all that are counted.
+MAX_ROWS_ALONE = queries.MAX_COUNTED
 #: SLA clocks are shown this long before they are due.
 SLA_AHEAD = timedelta(hours=4)
 
@@ -85,8 +82,8 @@ class DaySection:
 
     @property
     def count_text(self) -> str:
-        """The number for the heading; 1,000+ if counting stopped."""
-        return capped(self.count, COUNT_CAP)
+        """The number for the heading; 100+ if counting stopped."""
+        return capped(self.count, queries.MAX_COUNTED)
 
 
 def sections(viewer: Viewer, only: str = "") -> list[DaySection]:
@@ -106,10 +103,8 @@ class _Day:
         tonight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         self.soon = viewer.now + SOON
         self.end = max(tonight, self.soon)
-        asked = queries.DayQuestion(
-            tuple(_own_ids(viewer)), limit, max(limit, MAX_DAY_ROWS), tuple(self.statuses.items())
-        )
-        times = {"now": viewer.now, "end": self.end, "until": viewer.now + SLA_AHEAD}
+        asked = queries.DayQuestion(tuple(_own_ids(viewer)), limit, tuple(self.statuses.items()))
+        times = {"now": viewer.now, "soon": self.soon, "end": self.end, "until": viewer.now + SLA_AHEAD}
         self.found = queries.load(viewer.person, asked, times)
 
     def rows(self, name: str) -> list[Any]:
@@ -117,23 +112,19 @@ class _Day:
         return self.found.rows.get(name, [])
 
     def total(self, name: str) -> int:
-        """The number of all its rows, up to the cap."""
+        """The number of all its rows; above `my_day_queries.MAX_COUNTED`, if there are more."""
         return self.found.totals.get(name, 0)
 
     def tasks_of_today(self) -> Iterator[DaySection]:
         """My open tasks until tonight: overdue, within two hours, later."""
-        soon, url = self.soon, partial(_tasks_url, self.viewer)
-        ahead = self.rows("ahead")
-        near, later = [row for row in ahead if row.due_on < soon], [row for row in ahead if row.due_on >= soon]
-        # All tasks of the day that are not soon are later, including those that were not loaded.
-        rest = max(len(later), self.total("ahead") - len(near))
-        late = self._tasks(self.rows("overdue"))
-        yield DaySection("overdue", late, self.total("overdue"), partial(url, due_lt=self.viewer.now))
-        yield DaySection("soon", self._tasks(near), len(near), partial(url, due_ge=self.viewer.now, due_lt=soon))
-        yield DaySection("later", self._tasks(later), rest, partial(url, due_ge=soon, due_lt=self.end))
+        now, soon, end = self.viewer.now, self.soon, self.end
+        yield self._tasks("overdue", due_lt=now)
+        yield self._tasks("soon", due_ge=now, due_lt=soon)
+        yield self._tasks("later", due_ge=soon, due_lt=end)
 
-    def _tasks(self, rows: Iterable[Any]) -> list[DayRow]:
-        return list(map(self.make.task, list(rows)[: self.limit]))
+    def _tasks(self, name: str, **due: datetime) -> DaySection:
+        rows = list(map(self.make.task, self.rows(name)))
+        return DaySection(name, rows, self.total(name), partial(_tasks_url, self.viewer, **due))
 
     def new_records(self) -> Iterator[DaySection]:
         """My leads and tickets with a status of the meaning "new", newest first."""

@@ -17,7 +17,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from app.domain import assignment
 from app.domain.analytics import figure_tables, record_rollup_counts, record_rollup_fill
-from app.domain.analytics.record_rollups import CUBES, RECORDS
+from app.domain.analytics.record_rollups import CUBES, DUE_BY_HOUR, RECORDS, hour_of, start_of_hour
 from app.domain.assignment import NewAssignee
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
@@ -140,7 +140,7 @@ class Office:
     def finish(self) -> None:
         task = self.one(Task)
         task.status, task.done_on = self.chance.choice((("Done", self.moment()), ("Todo", None)))
-        task.due_on = self.moment()
+        task.due_on = self.chance.choice((self.moment(), NOW - timedelta(seconds=self.chance.randrange(-3600, 86_400))))
 
     def reply(self) -> None:
         row = self.record()
@@ -275,8 +275,23 @@ def test_the_sums_say_what_the_rows_say_whatever_happens_to_them(crm: Crm, seed:
     assert not any(record_rollup_fill.differing_days(office.session, kind, ROLLED) for kind in RECORDS)
 
 
+@pytest.mark.parametrize(
+    "zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo"]
+)
+def test_what_was_due_before_now_is_whole_hours_and_the_one_that_has_begun(zone: str) -> None:
+    """Also where the clock is set: forward and back, by a whole or half an hour, at night and at midnight."""
+    chance, where = random.Random(zone), ZoneInfo(zone)
+    begin, year = datetime(2018, 1, 1, tzinfo=UTC), 365 * 24 * 3600
+    for turn in range(4_000):
+        now = begin + timedelta(seconds=chance.randrange(year))
+        due = now + timedelta(seconds=chance.randrange(-10_000, 10_000) if turn % 2 else chance.randrange(-year, year))
+        hour = hour_of(now, where)
+        is_before, is_in_it = hour_of(due, where) < hour, start_of_hour(hour, where) <= due < now
+        assert is_before + is_in_it == (due < now), (now, due)
+
+
 def test_every_column_that_is_counted_is_marked_when_it_changes() -> None:
-    for cube in CUBES:
+    for cube in (*CUBES, DUE_BY_HOUR):
         parts: list[Any] = [part for column in cube.columns for part in iterate(column)]
         names = {
             part.key for part in parts if getattr(getattr(part, "table", None), "name", "") in recount_marks.COUNTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -191,3 +192,29 @@ def test_days_are_those_of_the_persons_clock(crm: Crm) -> None:
     crm.session.get_one(User, crm.people["ana"].id).time_zone = "Europe/Berlin"
     crm.session.commit()
     assert items(crm, "ana", f"{day}4") == [f"task-{row.id}"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_tasks_are_the_same_when_their_end_is_looked_for_first(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    leads = [crm.make.lead(chance.choice(("ana", "ben")), task={}) for _ in range(5)]
+    for _ in range(40):
+        due = DUE + timedelta(hours=chance.randrange(-60, 60))
+        status = chance.choice(("Todo", "Todo", "Backlog", "In Progress", "Done"))
+        crm.make.task(chance.choice(leads), chance.choice(("ana", "ben", "mia")), due_on=due, status=status)
+    monkeypatch.setitem(calendar_items.MOST, "week", chance.choice((3, 6, 10)))
+    filters = ("", "&_flt_eq_assignee=@me", "&_flt_eq_status=Todo", "&_flt_eq_status=Done", "&_flt_eq_priority=Low")
+    asked = [(who, f"{WEEK}{each}") for who in ("ana", "ben", "mia", "root") for each in filters]
+    look, ends = calendar_items._end_of_first, list[Any]()
+
+    def look_and_note(*given: Any) -> datetime | None:
+        ends.append(look(*given))
+        return ends[-1]
+
+    monkeypatch.setattr(calendar_items, "_end_of_first", look_and_note)
+    found = [items(crm, *each) for each in asked]
+    assert None in ends and any(ends)
+    monkeypatch.setattr(calendar_items, "_end_of_first", lambda *_: None)
+    assert found == [items(crm, *each) for each in asked]

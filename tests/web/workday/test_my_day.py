@@ -207,6 +207,30 @@ def test_more_than_twelve_tasks_are_on_the_linked_list(crm: Crm, due: timedelta,
     assert link and numbers(crm, "ana", link[1].replace("&amp;", "&")) == 14
 
 
+def test_counts_are_those_of_the_lists_and_stop_at_a_hundred(crm: Crm) -> None:
+    lead = crm.make.lead("ana", at=NOW - DAY, task={})
+    for due, number in ((-HOUR, 101), (HOUR, 70), (6 * HOUR, 20)):
+        for n in range(number):
+            crm.make.task(lead, "ana", at=NOW - DAY, due_on=NOW + due + timedelta(seconds=n))
+    crm.session.commit()
+    html, shown = parts(crm, "ana"), {}
+    for name in ("overdue", "soon", "later"):
+        found = re.search(r'class="count">([^<]+)</span><a class="day-all" href="([^"]+)"', html[name])
+        assert found is not None, name
+        shown[name] = (found[1], numbers(crm, "ana", found[2].replace("&amp;", "&")))
+    assert shown == {"overdue": ("100+", 101), "soon": ("70", 70), "later": ("20", 20)}
+    assert "100+ overdue, 90 today" in crm.client("ana").screen("/").text
+    assert parts(crm, "ana", "/?only=overdue")["overdue"].count("data-row=") == 100
+
+
+def test_tasks_done_before_they_are_due_are_no_longer_counted(crm: Crm) -> None:
+    kept, done = task(crm, HOUR, "Bring the form"), task(crm, HOUR, "Collect the cheque")
+    crm.session.get_one(Task, done.id).status = "Done"
+    crm.session.commit()
+    html = parts(crm, "ana")["soon"]
+    assert kept.title in html and done.title not in html and '<span class="count">1</span>' in html
+
+
 def numbers(crm: Crm, who: str, path: str) -> int:
     """How many rows the list shows."""
     found = re.search(r'id="list-count"[^>]*>([0-9,]+)', crm.client(who).screen(path).text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -11,6 +13,7 @@ from sqlalchemy import ColumnElement, String, select
 from app import access
 from app.domain.base import RuleBroken, join_texts
 from app.extensions import db
+from app.ops.database.statement_limit import StatementTooSlow, limited
 from app.web.core.fields.base import Field
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts, record_pages
@@ -21,6 +24,8 @@ from app.web.core.viewer import Viewer
 
 #: Lists stop counting here and show "1,000+".
 COUNT_CAP = 1000
+#: Seconds that the exact count of a list may take.
+EXACT_SECONDS = 5.0
 MAX_PAGE_SIZE = 100
 #: Most filters of one list.
 MAX_FILTERS = 30
@@ -90,12 +95,20 @@ class RecordTable(RecordColumns):
         return record_pages.rows(self, session, list_query, names)
 
     def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
-        """The count of the list that these rows are a page of; needs no query if the last page is not full."""
+        """The count of the list that these rows are a page of; needs no query if the last page is not full.
+
+        An exact one that takes longer than EXACT_SECONDS is a count up to the cap.
+        """
         offset = list_query.offset
-        if list_query.rest is not None:  # not all rows were looked through
-            return self.count(session, list_query) if list_query.exact else (offset + len(rows), True)
-        if list_query.before is None and len(rows) < list_query.size and (rows or not offset):
+        is_last = list_query.before is None and len(rows) < list_query.size and bool(rows or not offset)
+        if is_last and list_query.rest is None:
             return offset + len(rows), False
+        if list_query.exact:
+            with suppress(StatementTooSlow), limited(session, EXACT_SECONDS):
+                return self.count(session, list_query)
+            list_query = replace(list_query, exact=False)
+        if list_query.rest is not None:  # not all rows were looked through
+            return offset + len(rows), True
         return self.count(session, list_query)
 
     def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:

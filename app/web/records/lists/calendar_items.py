@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flask import request
 from flask_babel import gettext as _
+from sqlalchemy import select
 
+from app import access
 from app.domain import calendar_range
 from app.domain.calendar_range import CalendarRange
 from app.domain.tasks import OPEN
 from app.extensions import db
-from app.models import Lead
+from app.models import Lead, Task
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.urls.local_links import row_url
@@ -25,6 +27,8 @@ from app.web.records.lists.list_page import filters_of
 #: The columns that items need.
 NAMES = ("title", "about", "status", "priority", "due_on", "assignee", "version")
 _LEAD_NAMES = ("name", "number", "next_follow_up_on")
+#: Columns that a range of an index of tasks says all about.
+_FOUND_BY_INDEX = {"assignee", "status"}
 #: Items of a day in a month.
 CELL = 4
 #: The most tasks, and follow-ups, in one calendar.
@@ -128,9 +132,36 @@ def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
 
 
 def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
-    table = screen.record_table
-    conditions = [*list_query.conditions, *_within(table, "due_on", (calendar_range.start, calendar_range.end), viewer)]
+    table, end = screen.record_table, calendar_range.end
+    within = _within(table, "due_on", (calendar_range.start, end), viewer)
+    if _filtered_by(screen) <= _FOUND_BY_INDEX:
+        end = _end_of_first(viewer, [*list_query.conditions, *within], size) or end
+        within = _within(table, "due_on", (calendar_range.start, end), viewer)
+    conditions = [*list_query.conditions, *within]
     return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
+
+
+def _filtered_by(screen: Any) -> set[str]:
+    """The names of the columns that tasks are filtered by, and of a search."""
+    searched = {key for key in ("q", "where") if request.args.get(key)}
+    return searched | {name for _key, _op, name, _value in filters_of(screen, request.args)}
+
+
+def _end_of_first(viewer: Viewer, conditions: list[Any], size: int) -> datetime | None:
+    """A time before which at least so many of the tasks are due; None if none is known.
+
+    Tasks are found in several ways and statuses, each of which would be read for `size` of them. Here only one range of
+    an index is: those with the status that most open tasks have, of which it is known that they are seen.
+    """
+    if not access.sees_own(viewer.person, Task):
+        return None
+    names = () if access.reads_all(viewer.person, Task) else ("assignee_id",)
+    rules = [Task.assignee_id == viewer.person.id for _name in names]
+    index = f"FORCE INDEX ({access.index_of(Task, *names, 'status', 'due_on')})"
+    query = select(Task.due_on).where(*rules, Task.status == "Todo", *conditions).with_hint(Task, index, "mysql")
+    with access.as_system(db.session()) as session:
+        last = session.scalar(query.order_by(Task.due_on).limit(1).offset(size - 1))
+    return last and last + timedelta(microseconds=1)
 
 
 def _place(screen: Any, names: tuple[str, ...], name: str) -> int:
