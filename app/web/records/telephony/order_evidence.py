@@ -18,7 +18,7 @@ from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
-from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.message_words import CHANNEL_WORDS
 
 EVIDENCE_VERBS = {"evidence": "read", "add_evidence": "write", "remove_evidence": "write"}
 #: Files and messages that are offered, the newest of each.
