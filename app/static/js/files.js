@@ -41,6 +41,7 @@ document.addEventListener('htmx:beforeSwap', ({ detail }) => {
     isLate = true;
     return;
   }
+  if (!detail.shouldSwap) return; // the list stays as it is, while somebody uses it
   said = detail.requestConfig?.verb.toLowerCase() === 'get' && detail.target === panel() ? detail.target.querySelector('.files-said') : null;
   said?.remove(); // now, so that its buttons outlive the list
 });
