@@ -30,6 +30,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests import compiled_templates
+
 ROOT = Path(__file__).resolve().parent.parent
 #: Starting to import may take this long on a busy machine.
 PATIENCE_SECONDS = 120.0
@@ -176,6 +178,7 @@ def main(path: str) -> None:
     gc.disable()  # it would look through all modules again and again while they are imported, a fifth of the time
     for name in ("run", "app.jobs", "app.cli", "flask.cli", "flask_migrate.cli", "alembic.command", "encodings.idna"):
         importlib.import_module(name)
+    compiled_templates.share()
     from app.ops.processes.prefork import end_with_parent
 
     end_with_parent(os.getppid(), signal.SIGKILL)
