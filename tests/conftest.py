@@ -270,7 +270,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 #: After this many tests, living objects are frozen, so that garbage collection skips them, and get huge pages; the
 #: first time soon, when the first application has been made.
-TESTS_A_SWEEP, FIRST_SWEEP = 500, 50
+TESTS_A_SWEEP, FIRST_SWEEP = 1000, 50
 #: Most objects that outlive a few tests are compiled statements and templates, which stay: the collector looks at
 #: new ones, and at all of them every TESTS_A_SWEEP tests.
 GC_THRESHOLDS = 10_000, 1000, 1000
