@@ -29,6 +29,7 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
+from tests import compiled_templates
 from tests.huge_pages import use_huge_pages
 from tests.servers import (
     ROOT,
@@ -101,14 +102,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """If the test run is killed, the kernel ends its workers, and with them their servers. Temporary folders in memory
     halve the time of each change of a schema: no test needs a disk, since none cuts off the power."""
     only_pytest_parses()
-    if runs_tests(config):
-        _be_patient()
-        if (Path(__file__).parent / "app_fixtures.py").exists():
-            config.pluginmanager.register(importlib.import_module(FIXTURES), FIXTURES)
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     elif has_room(MEMORY, NEEDED_BYTES):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    if compiled_templates.open_folder():
+        config.add_cleanup(compiled_templates.remove_folder)
+    if runs_tests(config):
+        _be_patient()
+        compiled_templates.share()
+        if (Path(__file__).parent / "app_fixtures.py").exists():
+            config.pluginmanager.register(importlib.import_module(FIXTURES), FIXTURES)
 
 
 def runs_tests(config: pytest.Config) -> bool:
@@ -266,7 +270,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 #: After this many tests, living objects are frozen, so that garbage collection skips them, and get huge pages; the
 #: first time soon, when the first application has been made.
-TESTS_A_SWEEP, FIRST_SWEEP = 500, 50
+TESTS_A_SWEEP, FIRST_SWEEP = 1000, 50
 #: Most objects that outlive a few tests are compiled statements and templates, which stay: the collector looks at
 #: new ones, and at all of them every TESTS_A_SWEEP tests.
 GC_THRESHOLDS = 10_000, 1000, 1000

@@ -30,9 +30,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests import compiled_templates
+
 ROOT = Path(__file__).resolve().parent.parent
 #: Starting to import may take this long on a busy machine.
 PATIENCE_SECONDS = 120.0
+#: What programs of the product import; not prometheus_client, which looks at the environment when it is imported.
+IMPORTED = (
+    *("run", "app.jobs", "app.cli", "flask.cli", "flask_migrate.cli", "alembic.command", "encodings.idna"),
+    *("app.ops.http_server.server", "app.ops.http_server.worker", "app.warm_up", "jinja2.ext", "logging.config"),
+)
 #: Bytes of a request, at most.
 LONGEST = 1 << 20
 
@@ -174,8 +181,9 @@ def _end(parent: subprocess.Popen[bytes], path: str) -> None:
 def main(path: str) -> None:
     """Serve starts; returns only in a process that was forked to run a program, after it has run."""
     gc.disable()  # it would look through all modules again and again while they are imported, a fifth of the time
-    for name in ("run", "app.jobs", "app.cli", "flask.cli", "flask_migrate.cli", "alembic.command", "encodings.idna"):
+    for name in IMPORTED:
         importlib.import_module(name)
+    compiled_templates.share()
     from app.ops.processes.prefork import end_with_parent
 
     end_with_parent(os.getppid(), signal.SIGKILL)
