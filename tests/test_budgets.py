@@ -12,7 +12,19 @@ import pytest
 from app import access, views
 from app.domain import assignment, timeline
 from app.domain.base import Stamp
-from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
+from app.models import (
+    Activity,
+    AssignmentRequest,
+    CallLog,
+    Customer,
+    DataBreach,
+    DataRequest,
+    Lead,
+    Message,
+    Notification,
+    Task,
+    Ticket,
+)
 from app.web.api.resource import Resource
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
@@ -90,6 +102,7 @@ def samples(crm: Crm, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
     }
     asked = {"requested_user_id": ana, "reason": "x", "status": "Rejected", "lead_id": lead.id}
     told = {"kind": "assigned", "user_id": ana, "at": NOW, "payload": {"number": lead.number}, "lead_id": lead.id}
+    dated = {"person": "x", "received_on": NOW.date(), "due_on": NOW.date(), "version": 1}
     state = {"status_on": NOW, "customer_id": customer.id}
     return {
         Lead: lambda n: own | state | {"number": f"L-{n}", "status_id": lead.status_id, "category": "Direct"},
@@ -140,6 +153,10 @@ def samples(crm: Crm, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
         Activity: lambda n: {"kind": "note", "at": NOW, "actor_id": ana, "payload": {"text": "x"}} | linked,
         AssignmentRequest: lambda n: stamps | asked | {"number": f"R-{n}"},
         Notification: lambda n: told | {"event_key": f"k{n}"},
+        DataRequest: lambda n: stamps | dated | {"customer_id": customer.id, "kind": "access"},
+        DataBreach: lambda n: (
+            stamps | {"title": "x", "noticed_on": NOW, "cert_in_due_on": NOW, "board_due_on": NOW, "version": 1}
+        ),
     }
 
 
@@ -261,6 +278,7 @@ OTHER_PAGES = (
         "/leads/assign/1",
         "/calls/?tab=open",
         "/calls/?tab=missed",
+        "/calls/?tab=orders",
     ),
 )
 
