@@ -96,9 +96,10 @@ def test_missed_calls_to_return_are_found_by_status(dataset: Dataset, who: str, 
 
 @pytest.mark.parametrize("who", ["sales", "manager"])
 def test_orders_without_evidence_are_found_by_their_mark(dataset: Dataset, who: str) -> None:
-    for path in ("/calls/?tab=orders", "/calls/?_flt_eq_is_order=1"):
+    # The quick filter reads the person's own calls.
+    for path, most in (("/calls/?tab=orders", 300), ("/calls/?_flt_eq_is_order=1", 3_000)):
         found = dataset.cost(who, path)
-        assert found.total <= 300, found.dearest
+        assert found.total <= most, found.dearest
 
 
 @pytest.mark.parametrize("who", ["sales", "support"])
