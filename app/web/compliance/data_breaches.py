@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken
 from app.domain.data_breaches import STATES, DataBreach
 from app.extensions import db
 from app.web.api.resource import Resource
-from app.web.compliance import breach_texts
+from app.web.compliance import breach_texts, register_history
 from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
@@ -144,6 +144,10 @@ class DataBreachScreen(Screen):
     exclude_route_methods = {"delete"}
     VERBS = Screen.VERBS | {"texts": "read", "people": "write", "add_people": "write"}
     more_actions_verb = "read"
+
+    def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+        """Its history, in place of a timeline."""
+        return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The texts, and whose data it was."""

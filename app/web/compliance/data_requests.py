@@ -15,7 +15,7 @@ from app.domain import data_requests
 from app.domain.base import RuleBroken
 from app.domain.data_requests import KINDS, STATES, DataRequest
 from app.web.api.resource import Resource
-from app.web.compliance import person_copy_requests
+from app.web.compliance import person_copy_requests, register_history
 from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
@@ -178,6 +178,10 @@ class DataRequestScreen(Screen):
                 list_query.order = [DataRequest.due_on, DataRequest.id]
                 list_query.newest = False
         return list_query
+
+    def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+        """Its history, in place of a timeline."""
+        return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The copy of the person's data, of a request for access."""

@@ -108,6 +108,8 @@ def test_answering_over_rest_and_a_stale_version(crm: Crm) -> None:
     changed = _audit(crm, row)[-1]
     assert changed.payload["what"] == "changed" and set(changed.payload["columns"]) >= {"state", "answer"}
     assert "Explained" not in json.dumps(changed.payload)
+    page = rhea.screen(f"{URL}/show/{row.id}").text
+    assert "noted this" in page and "changed: Answer, Answered on" in page
     assert rhea.rest("PUT", f"{REST}{row.id}", sent | {"answer": "Other"}).status_code == 409
     assert crm.client("root").rest("DELETE", f"{REST}{row.id}").status_code == 405
     assert "Explained by email" in rhea.screen(f"{URL}/show/{row.id}").text
