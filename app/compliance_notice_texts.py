@@ -33,5 +33,5 @@ def compliance(payload: dict[str, Any]) -> str:
         )
     text = _TEXTS.get((str(payload.get("what")), str(payload.get("stage"))))
     if text is None:
-        return str(_("Compliance: please check"))
+        return str(_("Please check the registers of compliance."))
     return str(text) % {"name": payload.get("name", ""), "due": payload.get("due", "")}

@@ -18,6 +18,8 @@ from app.models import (
     CallLog,
     Complaint,
     Customer,
+    DataBreach,
+    DataRequest,
     Lead,
     Message,
     Notification,
@@ -101,6 +103,7 @@ def samples(crm: Crm, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
     }
     asked = {"requested_user_id": ana, "reason": "x", "status": "Rejected", "lead_id": lead.id}
     told = {"kind": "assigned", "user_id": ana, "at": NOW, "payload": {"number": lead.number}, "lead_id": lead.id}
+    dated = {"person": "x", "received_on": NOW.date(), "due_on": NOW.date(), "version": 1}
     state = {"status_on": NOW, "customer_id": customer.id}
     return {
         Lead: lambda n: own | state | {"number": f"L-{n}", "status_id": lead.status_id, "category": "Direct"},
@@ -157,6 +160,10 @@ def samples(crm: Crm, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
             | {"acknowledge_due_on": NOW.date(), "report_due_on": NOW.date(), "review_stage": "None"}
         ),
         Notification: lambda n: told | {"event_key": f"k{n}"},
+        DataRequest: lambda n: stamps | dated | {"customer_id": customer.id, "kind": "access"},
+        DataBreach: lambda n: (
+            stamps | {"title": "x", "noticed_on": NOW, "cert_in_due_on": NOW, "board_due_on": NOW, "version": 1}
+        ),
     }
 
 
@@ -187,11 +194,16 @@ def sees_all_queries(client: UserClient) -> bool:
     return client.who is not None and client.who.username in ("ana", "cleo")
 
 
+def is_register(view: Any) -> bool:
+    return getattr(view, "module", "") in ("Data Requests", "Data Breaches")
+
+
 def seen_by_two(views_: Iterable[Any]) -> list[Any]:
     """Each view or path with a user who sees own rows, and one who sees those of a team or all, in turn: how the rule
-    of a record is asked for doesn't depend on the view."""
+    of a record is asked for doesn't depend on the view. Registers of compliance only with the latter."""
     others = itertools.cycle(("team", "all"))
-    pairs = [(view, level) for view in views_ for level in ("own", next(others))]
+    levels = [(view, ("all",) if is_register(view) else ("own", next(others))) for view in views_]
+    pairs = [(view, level) for view, some in levels for level in some]
     return [
         pytest.param(view, level, id=f"{level}-{view if isinstance(view, str) else name_of(view)}")
         for view, level in pairs
@@ -273,6 +285,7 @@ OTHER_PAGES = (
         "/leads/assign/1",
         "/calls/?tab=open",
         "/calls/?tab=missed",
+        "/calls/?tab=orders",
     ),
 )
 

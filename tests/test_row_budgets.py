@@ -94,6 +94,14 @@ def test_missed_calls_to_return_are_found_by_status(dataset: Dataset, who: str, 
     assert found.total <= most, found.dearest
 
 
+@pytest.mark.parametrize("who", ["sales", "manager"])
+def test_orders_without_evidence_are_found_by_their_mark(dataset: Dataset, who: str) -> None:
+    # The quick filter reads the person's own calls.
+    for path, most in (("/calls/?tab=orders", 300), ("/calls/?_flt_eq_is_order=1", 3_000)):
+        found = dataset.cost(who, path)
+        assert found.total <= most, found.dearest
+
+
 @pytest.mark.parametrize("who", ["sales", "support"])
 def test_open_tasks_are_found_by_who_holds_them_or_their_record(dataset: Dataset, who: str) -> None:
     found = dataset.cost(who, "/tasks/")

@@ -13,6 +13,7 @@ from app.domain import data_breaches, data_requests
 from app.domain.automation import compliance_clocks
 from app.domain.base import RuleBroken, Stamp
 from app.domain.business_settings import BusinessSetting
+from app.domain.files import export_and_import_runs
 from app.models import DataBreach, DataRequest, ModulePermission, Notification, Role
 from tests import factories
 from tests.factories import HOUR, NOW
@@ -126,3 +127,13 @@ def test_what_a_breach_must_be(session: Session, wrong: dict[str, Any], field: s
     with pytest.raises(RuleBroken) as refused:
         data_breaches.complete(session, row, NOW)
     assert field in refused.value.errors
+
+
+def test_of_two_downloads_of_a_copy_one_gets_it(session: Session) -> None:
+    row = request(session, TODAY)
+    run = export_and_import_runs.new_export(session, "person", "zip", {}, Stamp(None, NOW))
+    data_requests.note_copy(session, row, run.id, Stamp(None, NOW))
+    session.refresh(row)
+    assert [data_requests.take_copy(session, row, Stamp(None, NOW)) for _twice in range(2)] == [True, False]
+    data_requests.note_copy(session, row, run.id, Stamp(None, NOW))
+    assert data_requests.take_copy(session, row, Stamp(None, NOW)), "a new copy can be taken"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from app import access
+from app.domain import data_requests
 from app.domain.automation import order_notices
 from app.domain.base import RuleBroken, Stamp
+from app.domain.files import export_and_import_runs
 from app.domain.maintenance import order_retention, retention
 from app.domain.maintenance.retention_kinds import ORDERS
 from app.domain.telephony import calls, order_evidence, recordings
-from app.models import Attachment, CallLog, CallRecording, Message, ModulePermission, Notification, Role
+from app.models import Attachment, CallLog, CallRecording, DataRequest, Message, ModulePermission, Notification, Role
 from tests import factories
 from tests.factories import NOW
 
@@ -151,6 +155,43 @@ def test_an_order_cannot_be_deleted_before_its_recording_may_go(session: Session
 
 
 def test_recordings_of_orders_stay_while_a_ticket_is_open(session: Session, ana: Any) -> None:
+    _recordings_stay_while_a_ticket_is_open(session, ana)
+
+
+def test_mariadb_keeps_and_deletes_the_same_and_one_of_two_gets_a_copy(picklists_url: str) -> None:
+    engine = factories.connected(picklists_url)
+    with factories.opened(engine) as session:
+        ana = factories.user(session, "ana", "Sales User")
+        _recordings_stay_while_a_ticket_is_open(session, ana)
+        call = order(session, ana)
+        assert call.id in lacking(session)
+        key = _request_with_copy(session)
+        with ThreadPoolExecutor(2) as pool:
+            taken = list(pool.map(lambda _n: _takes_copy(engine, key), range(2)))
+    assert sorted(taken) == [False, True]
+    engine.dispose()
+
+
+def _request_with_copy(session: Session) -> int:
+    row = DataRequest(person="Meera", kind="access", received_on=NOW.date(), due_on=NOW.date(), state="open")
+    row.stamp(Stamp(None, NOW))
+    session.add(row)
+    run = export_and_import_runs.new_export(session, "person", "zip", {}, Stamp(None, NOW))
+    session.flush()
+    data_requests.note_copy(session, row, run.id, Stamp(None, NOW))
+    session.commit()
+    return row.id
+
+
+def _takes_copy(engine: Any, key: int) -> bool:
+    with Session(engine) as session, access.as_system(session):
+        row = session.get_one(DataRequest, key)
+        taken = data_requests.take_copy(session, row, Stamp(None, NOW))
+        session.commit()
+        return taken
+
+
+def _recordings_stay_while_a_ticket_is_open(session: Session, ana: Any) -> None:
     person = factories.double(session)
     disputed = order(session, ana, YEARS, customer_id=person.id)
     own_ticket = factories.ticket(session, ana)

@@ -17,18 +17,19 @@ from app.domain.base import RuleBroken
 from app.domain.data_breaches import STATES, DataBreach
 from app.extensions import db
 from app.web.api.resource import Resource
-from app.web.compliance import breach_texts
+from app.web.compliance import breach_texts, register_history
+from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
-from app.web.core.fields.base import ChoiceField, Field, LongTextField
+from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.viewer import Viewer
-from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route
 from app.web.records.screen import Screen
 
 STATE_WORDS = {"open": _l("Open"), "closed": _l("Closed")}
 _FIELDS: tuple[Field, ...] = (
+    TextField("title", max_length=200, required=True),
     DateTimeField("noticed_on"),
     DateTimeField("cert_in_due_on"),
     DateTimeField("board_due_on"),
@@ -68,7 +69,7 @@ _TYPED = (
 )
 
 
-class DataBreachService(RecordService):
+class DataBreachService(RegisterService):
     """Breaches: kept, never deleted."""
 
     record = DataBreach
@@ -76,18 +77,11 @@ class DataBreachService(RecordService):
     fields = _FIELDS
     label_columns = _LABELS
 
-    def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
-        """The new breach, with its deadlines. Raises RuleBroken."""
-        row = super().build(values, viewer)
-        data_breaches.complete(db.session(), row, viewer.now)
-        return row
+    event = "breach"
 
-    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
-        """Change the breach, and its deadlines. Raises RuleBroken."""
-        with session.no_autoflush:
-            self._set(row, values, viewer)
-            data_breaches.complete(session, row, viewer.now)
-            super().change(session, row, {}, viewer)
+    def complete(self, session: Session, row: Any, viewer: Viewer) -> None:
+        """Fill in what follows from the rest. Raises RuleBroken."""
+        data_breaches.complete(session, row, viewer.now)
 
 
 class DataBreachResource(Resource):
@@ -150,6 +144,10 @@ class DataBreachScreen(Screen):
     exclude_route_methods = {"delete"}
     VERBS = Screen.VERBS | {"texts": "read", "people": "write", "add_people": "write"}
     more_actions_verb = "read"
+
+    def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+        """Its history, in place of a timeline."""
+        return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The texts, and whose data it was."""

@@ -14,16 +14,15 @@ from app import access
 from app.domain import data_requests
 from app.domain.base import RuleBroken
 from app.domain.data_requests import KINDS, STATES, DataRequest
-from app.extensions import db
 from app.web.api.resource import Resource
-from app.web.compliance import person_copy_requests
+from app.web.compliance import person_copy_requests, register_history
+from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateField
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
-from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route
 from app.web.records.screen import Screen
 
@@ -84,7 +83,7 @@ _TYPED = (
 )
 
 
-class DataRequestService(RecordService):
+class DataRequestService(RegisterService):
     """Requests about personal data: kept, never deleted."""
 
     record = DataRequest
@@ -92,18 +91,11 @@ class DataRequestService(RecordService):
     fields = _FIELDS
     label_columns = _LABELS
 
-    def build(self, values: dict[str, Any], viewer: Viewer) -> Any:
-        """The new request, with what follows from the rest. Raises RuleBroken."""
-        row = super().build(values, viewer)
-        data_requests.complete(db.session(), row, viewer.stamp, viewer.today)
-        return row
+    event = "data request"
 
-    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
-        """Change the request, and what follows from it. Raises RuleBroken."""
-        with session.no_autoflush:
-            self._set(row, values, viewer)
-            data_requests.complete(session, row, viewer.stamp, viewer.today)
-            super().change(session, row, {}, viewer)
+    def complete(self, session: Session, row: Any, viewer: Viewer) -> None:
+        """Fill in what follows from the rest. Raises RuleBroken."""
+        data_requests.complete(session, row, viewer.stamp, viewer.today)
 
 
 class DataRequestResource(Resource):
@@ -186,6 +178,10 @@ class DataRequestScreen(Screen):
                 list_query.order = [DataRequest.due_on, DataRequest.id]
                 list_query.newest = False
         return list_query
+
+    def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+        """Its history, in place of a timeline."""
+        return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The copy of the person's data, of a request for access."""

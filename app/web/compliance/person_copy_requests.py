@@ -28,9 +28,9 @@ URL = "/data-requests"
 def start(row: DataRequest, viewer: Viewer) -> None:
     """Queue the copy. Raises RuleBroken, Conflict while one is being made."""
     data_requests.refuse_copy(row)
-    if not access.sees_id(db.session(), Customer, row.customer_id):
+    if not access.sees_id(db.session(), Customer, row.customer_id or 0):
         raise RuleBroken(_("You don't have access to this customer, so you can't make the copy."))
-    payload = {"request": row.id, "customer": row.customer_id, "columns": [], "query": ""}
+    payload: dict[str, Any] = {"request": row.id, "customer": row.customer_id, "columns": [], "query": ""}
     payload["page"] = f"{URL}/copy/{row.id}"
     payload["scope"] = sorted(viewer.person.scope or ())
     with request_transaction() as session:

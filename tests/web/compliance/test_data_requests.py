@@ -105,6 +105,11 @@ def test_answering_over_rest_and_a_stale_version(crm: Crm) -> None:
     assert crm.client("ana").rest("PUT", f"{REST}{row.id}", sent).status_code in (403, 404)
     assert rhea.rest("PUT", f"{REST}{row.id}", sent).status_code == 200
     assert (latest(crm).state, latest(crm).answered_on) == ("answered", TODAY)
+    changed = _audit(crm, row)[-1]
+    assert changed.payload["what"] == "changed" and set(changed.payload["columns"]) >= {"state", "answer"}
+    assert "Explained" not in json.dumps(changed.payload)
+    page = rhea.screen(f"{URL}/show/{row.id}").text
+    assert "noted this" in page and "changed: Answer, Answered on" in page
     assert rhea.rest("PUT", f"{REST}{row.id}", sent | {"answer": "Other"}).status_code == 409
     assert crm.client("root").rest("DELETE", f"{REST}{row.id}").status_code == 405
     assert "Explained by email" in rhea.screen(f"{URL}/show/{row.id}").text
@@ -156,7 +161,13 @@ def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm
     again = rhea.form(f"{url}/file")
     assert again.status_code == 422 and "downloaded already" in again.text
     audited = [(each.event, (each.payload or {}).get("what")) for each in _audit(crm, row)]
-    assert audited == [("data request", "copy asked for"), ("export", None), ("data request", "copy downloaded")]
+    noted_first = ("data request", "noted")
+    assert audited == [
+        noted_first,
+        ("data request", "copy asked for"),
+        ("export", None),
+        ("data request", "copy downloaded"),
+    ]
 
 
 def _audit(crm: Crm, row: DataRequest) -> list[AuditEntry]:
