@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import report_schedules
+from app.domain import bulk_undo, report_schedules
 from app.domain.automation import escalation, expiry, leave_return, reassignment, rekyc_reminders, reminders
 from app.domain.files import export_and_import_runs
 from app.domain.merging import duplicate_scan, merge_undo
@@ -207,6 +207,14 @@ def forget_merges(session: Session, job_pass: JobPass) -> JobWork:
         lambda session, _: (
             f"{count} merges" if (count := merge_undo.forget_old(session, job_pass.now, 500)) else SKIPPED
         ),
+    )
+
+
+def forget_undone(session: Session, job_pass: JobPass) -> JobWork:
+    """Delete what can't be undone any more: values before bulk actions, and deleted notes."""
+    return JobWork(
+        ("actions",),
+        lambda session, _: f"{count} actions" if (count := bulk_undo.forget_old(session, job_pass.now)) else SKIPPED,
     )
 
 
