@@ -14,6 +14,7 @@ from app.domain.assignment import Assignment
 from app.domain.base import RECORD_COLUMNS, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.tasks import Task
+from app.lib.digit_grouping import grouped
 
 #: Prefix of the title of a ticket's first task, unless another title was given.
 HANDLE_TICKET = "Handle ticket: "
@@ -86,7 +87,7 @@ def _refuse_many(record: Any, found: Sequence[Task], context: ChangeContext) -> 
         refusal = translatable(
             "%(number)s has more than %(count)s tasks. Please finish or cancel some in the list of tasks first.",
             number=record.number,
-            count=f"{MOST:,}",
+            count=grouped(MOST),
         )
         raise RuleBroken(refusal, "status")
 
