@@ -85,9 +85,9 @@ def _limit(context: ChangeContext) -> int | None:
 def _refuse_many(record: Any, found: Sequence[Task], context: ChangeContext) -> None:
     if context.by is not None and len(found) > MOST:
         refusal = translatable(
-            "%(number)s has more than %(count)s tasks. Please finish or cancel some in the list of tasks first.",
+            "%(number)s has more than %(most)s tasks. Please finish or cancel some in the list of tasks first.",
             number=record.number,
-            count=grouped(MOST),
+            most=grouped(MOST),
         )
         raise RuleBroken(refusal, "status")
 
