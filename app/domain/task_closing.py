@@ -69,6 +69,8 @@ def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeCon
 
     Tasks that people have named stay. The leads have their new status.
     """
+    if not closed:
+        return
     rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN), *_generated(FOLLOW_UP))
     meanings = {lead.id: lead.status.meaning for lead in closed}
     found = list(session.scalars(select(Task).where(*rules).order_by(Task.id).limit(_limit(context))))
