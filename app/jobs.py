@@ -99,6 +99,7 @@ SCHEDULE = (
     Job(gettext_noop("go on with reports"), every_minute, job_work.make_reports),
     Job(gettext_noop("email reports that wait"), every_minute, job_work.sweep(REPORTS)),
     Job(gettext_noop("delete files of expired exports"), Every(15), job_work.expire_exports),
+    Job(gettext_noop("forget what can't be undone any more"), Every(15), job_work.forget_undone),
     Job(gettext_noop("look for duplicates"), Every(5), job_work.look_for_duplicates),
     Job(gettext_noop("watch the clocks of complaints"), daily_at("09:00"), job_work.watch_complaints),
     Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),

@@ -216,6 +216,8 @@ def _queue() -> CheckResult:
             "%(count)s item has failed for good.", "%(count)s items have failed for good.", failed, count=failed
         )
         return CheckResult(DEGRADED, sentence, _("Retry or dismiss them under Settings, Queue."))
+    if queue.backend_kind() == "process":
+        return CheckResult(OK, _("Without Redis, the server runs the calls of the queue itself."))
     workers = sum(each.workers for each in depths)
     return CheckResult(
         OK,

@@ -86,7 +86,14 @@ def test_the_name_of_a_job_is_taken_in_any_case(busy: Crm, typed: str) -> None:
     assert run(busy, typed, "--dry-run").output.startswith("expire leads (dry run): 2 records")
 
 
-@pytest.mark.parametrize("typed, hint", [("expire lead", "Did you mean “expire leads”?"), ("qqq", "named “qqq”. Run")])
+@pytest.mark.parametrize(
+    "typed, hint",
+    [
+        ("expire lead", "Did you mean “expire leads”?"),
+        ("qqq", "named “qqq”. Run"),
+        ("REMIND OF DUE TASKS", "Did you mean “send due reminders”?"),
+    ],
+)
 def test_an_unknown_job_is_refused_with_the_nearest_name(busy: Crm, typed: str, hint: str) -> None:
     refused = run(busy, typed)
     assert refused.exit_code == 1 and hint in refused.output and "job list" in refused.output

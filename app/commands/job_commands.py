@@ -55,7 +55,7 @@ def _job_named(typed: str, names: list[str]) -> str:
     found = label_matching.same_labels(typed, names)
     if found:
         return found[0]
-    nearest = label_matching.nearest_label(typed, names)
+    nearest = label_matching.label_with_words(typed, names) or label_matching.nearest_label(typed, names)
     meant = f" Did you mean “{nearest}”?" if nearest else ""
     command = operator_command("job list")
     raise RuleBroken(f"There is no job named “{typed}”.{meant} Run `{command}` to see all jobs.")

@@ -11,11 +11,10 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, delete, select,
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import NotFound, RuleBroken, UtcDateTime
+from app.domain.persistence import bulk_statements
 
 #: How long an action can be undone.
 UNDO_FOR = timedelta(minutes=30)
-#: How long it is stored at least; the person's next action then deletes it, or retention in the night.
-KEPT_FOR = timedelta(days=1)
 
 
 class BulkChange(Model):  # type: ignore[misc]
@@ -36,12 +35,16 @@ class BulkChange(Model):  # type: ignore[misc]
 
 
 def remember(session: Session, change: BulkChange) -> BulkChange:
-    """Store what was replaced, and delete the person's old actions."""
-    old = delete(BulkChange).where(BulkChange.user_id == change.user_id, BulkChange.at < change.at - KEPT_FOR)
-    session.execute(old, execution_options={"synchronize_session": False})
+    """Store what was replaced; `forget_old` deletes it."""
     session.add(change)
     session.flush()
     return change
+
+
+def forget_old(session: Session, now: datetime) -> int:
+    """Delete what can't be undone any more, such as the texts of deleted notes. Returns how many actions."""
+    old = delete(BulkChange).where(BulkChange.at < now - UNDO_FOR)
+    return bulk_statements.execute_counted(session, old)
 
 
 def claim(session: Session, key: int, user_id: int, now: datetime) -> BulkChange:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import saved_views
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, hold_name, translatable
+from app.domain.persistence import record_locks
 
 #: Characters of a report's name; reports of one person.
 MAX_LABEL, MAX_REPORTS = 80, 100
@@ -99,6 +100,7 @@ def free_label(session: Session, owner: int, label: str) -> str:
 
 def remove(session: Session, report: Report) -> None:
     """Delete a report with all its pins, its schedules and their history."""
+    record_locks.refuse_gone(session, report)
     pins = delete(ReportPin).where(ReportPin.report_id == report.id)
     session.execute(pins, execution_options={"synchronize_session": False})
     session.delete(report)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, hold_name, translatable
 from app.domain.people.permissions import AccessVersion
+from app.domain.persistence import record_locks
 
 #: Characters of a view's name and of its address; views of one person.
 MAX_LABEL, MAX_QUERY, MAX_VIEWS = 80, 2000, 100
@@ -122,6 +123,7 @@ def _refuse_many(session: Session, owner: int) -> None:
 
 def remove(session: Session, view: SavedView) -> None:
     """Delete a view with all its pins; lists that opened with it open without one."""
+    record_locks.refuse_gone(session, view)
     chosen = update(ListChoice).where(ListChoice.view_id == view.id).values(view_id=None)
     session.execute(chosen, execution_options={"synchronize_session": False})
     pins = delete(ViewPin).where(ViewPin.view_id == view.id)

@@ -14,6 +14,7 @@ from app.domain.assignment import Assignment
 from app.domain.base import RECORD_COLUMNS, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.tasks import Task
+from app.lib.digit_grouping import grouped
 
 #: Prefix of the title of a ticket's first task, unless another title was given.
 HANDLE_TICKET = "Handle ticket: "
@@ -68,6 +69,8 @@ def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeCon
 
     Tasks that people have named stay. The leads have their new status.
     """
+    if not closed:
+        return
     rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN), *_generated(FOLLOW_UP))
     meanings = {lead.id: lead.status.meaning for lead in closed}
     found = list(session.scalars(select(Task).where(*rules).order_by(Task.id).limit(_limit(context))))
@@ -84,9 +87,9 @@ def _limit(context: ChangeContext) -> int | None:
 def _refuse_many(record: Any, found: Sequence[Task], context: ChangeContext) -> None:
     if context.by is not None and len(found) > MOST:
         refusal = translatable(
-            "%(number)s has more than %(count)s tasks. Please finish or cancel some in the list of tasks first.",
+            "%(number)s has more than %(most)s tasks. Please finish or cancel some in the list of tasks first.",
             number=record.number,
-            count=f"{MOST:,}",
+            most=grouped(MOST),
         )
         raise RuleBroken(refusal, "status")
 

@@ -316,3 +316,10 @@ def test_after_a_key_was_replaced_the_beginning_is_still_proved(session: Session
     entries(session, [0])
     audit_keys.set_keys(engine, AuditKeys(b"n" * 32, [], vault))
     assert verify(session) == []
+
+
+def test_the_oldest_recording_is_named(session: Session) -> None:
+    (kind,) = [each for each in KINDS if each.name == "recordings of calls"]
+    add(session, kind.stores[0], NOW - timedelta(days=90), STAYS[kind.name])
+    add(session, kind.stores[0], NOW - timedelta(days=30), OLD_ENOUGH[kind.name])
+    assert retention.oldest(session)[kind.name] == NOW - timedelta(days=30)

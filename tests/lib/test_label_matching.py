@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.lib.label_matching import nearest_label, same_labels
+from app.lib.label_matching import label_with_words, nearest_label, same_labels
 
 LABELS = ["Walk In", "Follow-up Scheduled", "E-mail change", "Grade A+", "Grade A-", "1-2 years", "12 years", "पैन कार्ड"]
 
@@ -35,3 +35,10 @@ def test_the_nearest_is_named_if_one_is_near() -> None:
     assert nearest_label("Wolk-inn", LABELS) == "Walk In"
     assert nearest_label("Refferal", ["Referral", "Reference"]) == "Referral"
     assert nearest_label("zzz", LABELS) is None
+
+
+def test_the_label_with_the_most_words() -> None:
+    labels = ["send due reminders", "remind of re-KYC", "reassign overdue tasks"]
+    assert label_with_words("REMIND OF DUE TASKS", labels) == "send due reminders"
+    assert label_with_words("remind", labels) is None
+    assert label_with_words("of zzz", labels) is None

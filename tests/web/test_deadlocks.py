@@ -1,4 +1,7 @@
-"""A deadlock or a lost connection takes the whole transaction with it, savepoints too: nothing is reported as saved."""
+"""A deadlock or a lost connection takes the whole transaction with it, savepoints too: nothing is reported as saved.
+
+After a deadlock, the transaction is done again.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from sqlalchemy import event, make_url, select
 from app.domain.persistence import record_locks
 from app.extensions import db
 from app.models import Lead
+from app.web.core import repeated_writes
 from tests.app_fixtures import Crm
 from tests.servers import eventually
 
@@ -51,12 +55,16 @@ def colliding(crm: Crm, beginning: str, taken: int, wanted: int) -> Iterator[Non
             cursor.execute(WAITING, [other.thread_id()])
             return bool(cursor.fetchone()[0])
 
+        def wait_and_go() -> None:
+            other.cursor().execute(LOCKING, [wanted])
+            other.commit()
+
         def collide(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
             if not statement.startswith(beginning):
                 return
             sent.append(statement)
             if len(sent) == 2:
-                threads.append(threading.Thread(target=lambda: other.cursor().execute(LOCKING, [wanted])))
+                threads.append(threading.Thread(target=wait_and_go))
                 threads[0].start()
                 eventually(is_waiting, "the other transaction does not wait")
 
@@ -71,40 +79,61 @@ def colliding(crm: Crm, beginning: str, taken: int, wanted: int) -> Iterator[Non
     assert threads, "no such statements were sent"
 
 
-MANY_RECORDS = pytest.mark.parametrize(
-    ("method", "body"),
-    [
-        ("crm.api.role_assignment.bulk_assign_leads", lambda names: {"lead_names": names, "users": ["ben"]}),
-        (
-            "frappe.client.bulk_update",
-            lambda names: {"docs": [{"doctype": "CRM Lead", "docname": name, "first_name": "New"} for name in names]},
-        ),
-    ],
-    ids=["assign", "update"],
-)
+ASSIGN, UPDATE = "crm.api.role_assignment.bulk_assign_leads", "frappe.client.bulk_update"
 
 
-@MANY_RECORDS
-def test_of_many_records_none_is_reported_as_saved_when_one_of_them_collides(
-    maria: Crm, monkeypatch: pytest.MonkeyPatch, method: str, body: Any
-) -> None:
+def body_of(method: str, leads: list[Any]) -> dict[str, Any]:
+    names = [lead.number for lead in leads]
+    if method == ASSIGN:
+        return {"lead_names": names, "users": ["ben"]}
+    return {"docs": [{"doctype": "CRM Lead", "docname": name, "first_name": "New"} for name in names]}
+
+
+def stored(crm: Crm) -> list[tuple[int, int, str, int]]:
+    """(id, assignee, first name, version) of the leads."""
+    found = crm.rows(select(Lead.id, Lead.assignee_id, Lead.first_name, Lead.version).order_by(Lead.id))
+    return [tuple(row) for row in found]
+
+
+def test_many_records_of_which_one_collides_are_all_written_again(maria: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_locks, "lock_rows", lambda *_: None)  # whoever else locks them in another order
     leads = [maria.make.lead("ana") for _ in range(3)]
-    before = maria.rows(select(Lead.assignee_id, Lead.first_name, Lead.version).order_by(Lead.id))
-    sent = body([lead.number for lead in leads])
-    client = maria.client("root")
+    before = stored(maria)
     with colliding(maria, "UPDATE leads SET", leads[1].id, leads[0].id):
-        answer = client.rest("POST", f"/api/method/{method}", sent)
-    assert answer.status_code == 503 and "at the same moment" in answer.text, answer.text
-    assert maria.rows(select(Lead.assignee_id, Lead.first_name, Lead.version).order_by(Lead.id)) == before
-    assert client.rest("POST", f"/api/method/{method}", sent).status_code == 200
-    assert maria.rows(select(Lead.version)) == [version + 1 for _, _, version in before]
+        answer = maria.client("root").rest("POST", f"/api/method/{ASSIGN}", body_of(ASSIGN, leads))
+    assert answer.status_code == 200 and answer.json["message"]["updated_count"] == 3, answer.text
+    ben = maria.people["ben"].id
+    assert stored(maria) == [(key, ben, name, version + 1) for key, _, name, version in before]
 
 
-@MANY_RECORDS
-def test_a_connection_lost_between_many_records_is_said_to_be_lost(maria: Crm, method: str, body: Any) -> None:
+def test_a_record_that_always_collides_is_refused_and_none_is_reported_as_saved(
+    maria: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_locks, "lock_rows", lambda *_: None)
+    monkeypatch.setattr(repeated_writes, "TRIES_AFTER_DEADLOCKS", 1)
     leads = [maria.make.lead("ana") for _ in range(3)]
-    before = maria.rows(select(Lead.assignee_id, Lead.first_name, Lead.version).order_by(Lead.id))
+    before = stored(maria)
+    with colliding(maria, "UPDATE leads SET", leads[1].id, leads[0].id):
+        answer = maria.client("root").rest("POST", f"/api/method/{ASSIGN}", body_of(ASSIGN, leads))
+    assert answer.status_code == 503 and "at the same moment" in answer.text, answer.text
+    assert stored(maria) == before
+
+
+def test_a_locked_document_is_named_and_the_others_are_saved(maria: Crm) -> None:
+    leads = [maria.make.lead("ana") for _ in range(3)]
+    with closing(_connected(maria)) as other:
+        other.begin()
+        other.cursor().execute(LOCKING, [leads[1].id])
+        answer = maria.client("root").rest("POST", f"/api/method/{UPDATE}", body_of(UPDATE, leads))
+    (failed,) = answer.json["message"]["failed_docs"]
+    assert failed["doc"]["docname"] == leads[1].number and "Another save is taking long" in failed["exc"]
+    assert [name for _, _, name, _ in stored(maria)] == ["New", "Ravi", "New"]
+
+
+@pytest.mark.parametrize(("method", "saved"), [(ASSIGN, 0), (UPDATE, 1)])
+def test_a_connection_lost_between_many_records_is_said_to_be_lost(maria: Crm, method: str, saved: int) -> None:
+    leads = [maria.make.lead("ana") for _ in range(3)]
+    before = stored(maria)
     sent: list[str] = []
 
     def lose(connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
@@ -117,8 +146,9 @@ def test_a_connection_lost_between_many_records_is_said_to_be_lost(maria: Crm, m
         engine = db.engine
     event.listen(engine, "before_cursor_execute", lose)
     try:
-        answer = maria.client("root").rest("POST", f"/api/method/{method}", body([lead.number for lead in leads]))
+        answer = maria.client("root").rest("POST", f"/api/method/{method}", body_of(method, leads))
     finally:
         event.remove(engine, "before_cursor_execute", lose)
-    assert answer.status_code == 503 and "database" in answer.text, answer.text
-    assert maria.rows(select(Lead.assignee_id, Lead.first_name, Lead.version).order_by(Lead.id)) == before
+    assert answer.status_code == 503 and "may not have been saved" in answer.text, answer.text
+    now = [version for *_, version in stored(maria)]
+    assert now == [version + (place < saved) for place, (*_, version) in enumerate(before)]

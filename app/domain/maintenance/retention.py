@@ -135,14 +135,14 @@ def _open_kinds(held: HeldIds) -> list[RetentionKind]:
 
 
 def oldest(session: Session) -> dict[str, datetime]:
-    """Kind -> when its oldest row was created, for kinds that delete whole tables in order."""
+    """Kind -> when its oldest row was created, for kinds that delete tables in order, rows that stay left out."""
     moments = {}
     for kind in KINDS:
         store = kind.stores[0]
-        if kind.remembers or not store.in_order or store.only is not None:
+        if kind.remembers or not store.in_order:
             continue
-        column = store.table.c[store.time]
-        first = session.execute(select(column).order_by(store.table.c[store.key]).limit(1)).scalar()
+        query = select(store.table.c[store.time]).order_by(store.table.c[store.key]).limit(1)
+        first = session.execute(query if store.only is None else query.where(store.only)).scalar()
         if isinstance(first, datetime):
             moments[kind.name] = first
     return moments

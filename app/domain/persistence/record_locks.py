@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain.base import NotFound
 from app.domain.persistence import row_updates
 from app.domain.persistence.parent_holders import PARENTS
 from app.domain.persistence.row_effects import Rows, changed_columns
@@ -60,6 +61,17 @@ def lock_customers(session: Session, record: Any, ids: Iterable[int]) -> None:
     if record.__tablename__ in PARENTS:
         query = select(record.customer_id).where(record.id.in_(ids), record.customer_id.is_not(None))
         lock(session, {("customer", key) for key in session.scalars(query)})
+
+
+def refuse_gone(session: Session, row: Any) -> None:
+    """Lock a row without a version, which is deleted next: a second deletion would succeed, too, and be in the audit.
+
+    Raises NotFound if somebody else has deleted it meanwhile.
+    """
+    if not hasattr(row, "version"):
+        key = type(row).id
+        if session.execute(select(key).where(key == row.id).with_for_update()).first() is None:
+            raise NotFound("This record doesn't exist.")
 
 
 def _places_of(row: Any) -> list[tuple[str, int]]:

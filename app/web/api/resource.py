@@ -25,7 +25,7 @@ from app.web.core.fields.relation_fields import label_of
 from app.web.core.queries import written_rows
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.repeated_writes import again_if_stale
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.urls.merged_redirects import merged_numbers, refuse_merged
 from app.web.core.view_registry import registered
 from app.web.core.views import save_warnings
@@ -280,7 +280,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         """Change a record that the person sees and may change."""
         raw = request_json()
         version = parse_json_integer(raw.pop("version", None), 0, 1, 2**31 - 1) or None
-        row = again_if_stale(lambda: self._changed(pk, dict(raw), version))
+        row = again_if_overtaken(lambda: self._changed(pk, dict(raw), version))
         self.post_update(row)
         return etags.write_response(self._saved(row.id, raw, "edit", row), 200)
 

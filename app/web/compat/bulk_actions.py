@@ -12,6 +12,7 @@ from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_part, refuse_unreached
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 
 
@@ -37,9 +38,14 @@ def apply_to_each(
 ) -> dict[str, Any]:
     """{success, message, updated, updated_count, skipped, failed: [{name, error}]}; the action returns False to skip.
 
-    A record that is not visible fails like one that does not exist. Raises Denied without the verb "bulk".
+    A record that is not visible fails like one that does not exist. Raises Denied without the verb "bulk". After a
+    deadlock, for which the database rolls all of them back, it begins again: so nothing may be written before.
     """
     current_viewer().person.refuse_unless(doctype.module, "bulk")
+    return again_if_overtaken(lambda: _applied(doctype, names, verb, action))
+
+
+def _applied(doctype: DocType, names: list[str], verb: str, action: Callable[[Any], bool | None]) -> dict[str, Any]:
     client.lock_records([(doctype, names)])
     records = client.find_records(doctype, names, verb)
     result: dict[str, Any] = {"updated": [], "skipped": [], "failed": []}

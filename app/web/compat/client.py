@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import Any
 
 from flask import g
@@ -13,6 +15,7 @@ from app.domain.base import Conflict, NotFound
 from app.domain.persistence import record_locks
 from app.extensions import db
 from app.models import CallLog
+from app.ops.database.database_errors import Cause, cause_of
 from app.web.compat import aggregates, date_ranges
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, DOCTYPES, READ_ONLY, DocType
@@ -24,10 +27,10 @@ from app.web.compat.list_options import ListOptions, is_set, refuse_unknown_opti
 from app.web.compat.list_query import field_names, parse_list_request, requested_fields
 from app.web.compat.picklists import PICKLISTS
 from app.web.compat.responses import CompatError, Envelope
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_part
+from app.web.core.fab_access import REFUSABLE, current_viewer, database_sentence, refusal_of_one
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.repeated_writes import again_if_stale
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 
 #: Documents in one insert_many or bulk_update.
@@ -200,14 +203,14 @@ def save(arguments: Arguments) -> dict[str, Any]:
     doctype = find_doctype(str(doc.get("doctype")))
     if not doc.get("name"):
         return insert_document(doc)
-    return again_if_stale(lambda: update_document(doctype, str(doc["name"]), doc, doc.get("modified")))
+    return again_if_overtaken(lambda: update_document(doctype, str(doc["name"]), doc, doc.get("modified")))
 
 
 def set_value(arguments: Arguments) -> dict[str, Any]:
     """doctype, name, fieldname (a name, or an object of several), value -> the stored document."""
     doctype, fields = requested_doctype(arguments), arguments.json_value("fieldname")
     doc = fields if isinstance(fields, dict) else {arguments.text("fieldname"): arguments.raw("value")}
-    return again_if_stale(lambda: update_document(doctype, arguments.text("name"), doc))
+    return again_if_overtaken(lambda: update_document(doctype, arguments.text("name"), doc))
 
 
 def update_document(
@@ -241,26 +244,41 @@ def _stored_document(doctype: DocType, doc: dict[str, Any], name: str, mode: str
     return stored
 
 
-def _lock_documents(docs: list[dict[str, Any]]) -> None:
-    names: dict[str, list[str]] = {}
-    for doc in docs:
-        names.setdefault(str(doc.get("doctype")), []).append(str(doc.get("docname") or doc.get("name")))
-    lock_records([(doctype, names[name]) for name, doctype in DOCTYPES.items() if name in names], True)
+#: After so many seconds, `bulk_update` waits for no further lock once it has waited for one in vain.
+PATIENCE_SECONDS = 10.0
 
 
 def bulk_update(arguments: Arguments) -> dict[str, Any]:
-    """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; one that fails does not stop the others."""
-    failed, docs = [], _requested_documents(arguments)
-    _lock_documents(docs)
-    for doc in docs:
+    """docs: [{doctype, docname, …}] -> {"failed_docs": [{doc, exc}]}; one that fails does not stop the others.
+
+    Each is saved in a transaction of its own, so that others wait for its record for a moment only.
+    """
+    failed, is_locked, began = [], False, time.monotonic()
+    for doc in _requested_documents(arguments):
+        if is_locked and time.monotonic() - began > PATIENCE_SECONDS:
+            failed.append({"doc": doc, "exc": database_sentence(Cause.LOCKED)})
+            continue
         try:
-            with db.session.begin_nested():
-                doctype = _writable_doctype(find_doctype(str(doc.get("doctype"))), "put")
-                current_viewer().person.refuse_unless(doctype.module, "bulk")
-                update_document(doctype, str(doc.get("docname") or doc.get("name")), doc)
+            again_if_overtaken(partial(_update_alone, doc))
         except REFUSABLE as broken:
-            failed.append({"doc": doc, "exc": refusal_of_part(broken)[1]})
+            db.session.rollback()
+            is_locked = is_locked or cause_of(broken) is Cause.LOCKED
+            failed.append({"doc": doc, "exc": _refusal(broken)})
     return {"failed_docs": failed}
+
+
+def _update_alone(doc: dict[str, Any]) -> None:
+    doctype = _writable_doctype(find_doctype(str(doc.get("doctype"))), "put")
+    name = str(doc.get("docname") or doc.get("name"))
+    current_viewer().person.refuse_unless(doctype.module, "bulk")
+    lock_records([(doctype, [name])], True)
+    update_document(doctype, name, doc)
+    db.session.commit()
+
+
+def _refusal(broken: BaseException) -> str:
+    """The sentence about one document. Raises the error again if the others would fail for it, too."""
+    return database_sentence(Cause.LOCKED) if cause_of(broken) is Cause.LOCKED else refusal_of_one(broken)[1]
 
 
 def delete(arguments: Arguments) -> None:

@@ -29,7 +29,7 @@ from app.web.compat.responses import (
     to_compat_envelope,
 )
 from app.web.core.fab_access import REFUSABLE
-from app.web.core.repeated_writes import again_if_stale
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.pages import errors
 
 compat = Blueprint("compat", __name__)
@@ -98,7 +98,7 @@ def document(doctype: str, name: str) -> Response:
     def update(arguments: Arguments) -> Envelope:
         found, doc = client.find_doctype(doctype), _sent_document(arguments)
         return Envelope(
-            "data", again_if_stale(lambda: client.update_document(found, name, doc, arguments.raw("modified")))
+            "data", again_if_overtaken(lambda: client.update_document(found, name, doc, arguments.raw("modified")))
         )
 
     methods = {"GET": Method(read), "DELETE": Method(delete, writes=True)}

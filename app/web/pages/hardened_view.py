@@ -26,6 +26,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, ValidationError
 
 from app import access
+from app.domain.persistence import record_locks
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.web.core import fab_access
@@ -303,6 +304,7 @@ class HardenedView(ModelView):
         """Delete a row, or flash why it cannot be deleted."""
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
         try:
+            record_locks.refuse_gone(db.session(), item)
             self.pre_delete(item)
             db.session.delete(item)
             db.session.commit()

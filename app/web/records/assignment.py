@@ -20,6 +20,7 @@ from app.lib.ids import parse_id
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, record_form
@@ -266,19 +267,19 @@ class AssignableResource(Resource):
 
         Assigning it to its current assignee has no effect, and is no error.
         """
-        row, viewer, raw = self._row(pk, "assign"), current_viewer(), request_json()
+        key = again_if_overtaken(lambda: self._assigned(pk, request_json(), current_viewer()))
+        return json_answer(200, {"id": key, "result": self._after(key)})
+
+    def _assigned(self, pk: Any, raw: dict[str, Any], viewer: Viewer) -> int:
+        """The id of the record after its assignment was committed."""
+        row = self._row(pk, "assign")
         if raw.get("assign_to_role"):
             assignment_actions.assign_by_round_robin(self, row, str(raw["assign_to_role"]), viewer)
         else:
-            assignment_actions.assign_directly(
-                self,
-                row,
-                self.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer),
-                viewer,
-                "direct",
-            )
+            user_id = self.record_table.by_name["assign_to"].parse(raw.get("assign_to"), viewer)
+            assignment_actions.assign_directly(self, row, user_id, viewer, "direct")
         db.session.commit()
-        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+        return int(row.id)
 
 
 class MultiAssigneeResource(AssignableResource):
@@ -292,10 +293,15 @@ class MultiAssigneeResource(AssignableResource):
     @permission_name("join")
     def join(self, pk: Any) -> Any:
         """Add the assignee {user}; also 200 if they are assigned already."""
-        row, viewer = self._row(pk, "assign"), current_viewer()
-        joined = assignment_actions.add(self, row, viewer.lookups.find_person(request_json().get("user")), viewer)
-        db.session.commit()
-        return json_answer(201 if joined else 200, {"id": row.id, "result": self._after(row.id)})
+
+        def join() -> tuple[int, bool]:
+            row, viewer = self._row(pk, "assign"), current_viewer()
+            joined = assignment_actions.add(self, row, viewer.lookups.find_person(request_json().get("user")), viewer)
+            db.session.commit()
+            return row.id, joined
+
+        key, joined = again_if_overtaken(join)
+        return json_answer(201 if joined else 200, {"id": key, "result": self._after(key)})
 
     @expose("/<int:pk>/assignees/<int:user>", methods=["DELETE"])
     @protect()
@@ -303,7 +309,12 @@ class MultiAssigneeResource(AssignableResource):
     @permission_name("release")
     def release(self, pk: Any, user: Any) -> Any:
         """Remove an assignee."""
-        row, viewer = self._row(pk, "assign"), current_viewer()
-        assignment.remove_assignee(db.session(), row, parse_id(user) or 0, viewer.stamp)
-        db.session.commit()
-        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+
+        def release() -> int:
+            row = self._row(pk, "assign")
+            assignment.remove_assignee(db.session(), row, parse_id(user) or 0, current_viewer().stamp)
+            db.session.commit()
+            return int(row.id)
+
+        key = again_if_overtaken(release)
+        return json_answer(200, {"id": key, "result": self._after(key)})

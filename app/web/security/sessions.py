@@ -24,6 +24,7 @@ from app.domain.audit_log import audit
 from app.domain.people import two_factor
 from app.domain.people.authentication import note_sign_in_ended
 from app.extensions import csrf, db
+from app.lib import browser_names
 from app.lib.ids import parse_id
 from app.lib.token_hash import hash_token
 from app.models import ApiKey, SignIn, User
@@ -293,6 +294,7 @@ class SessionsView(BaseView):
             "this": _current_token_hash(),
             "own": key == g.person.id,
             "when": format_moment,
+            "program": _shown_program,
             "keys": count_keys(db.session(), key),
         }
         return self.render_template("security/sessions.html", title=_("Sessions"), **words)
@@ -352,3 +354,9 @@ def without_cache(response: Response) -> Response:
     """The response, marked so that no cache stores it."""
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _shown_program(agent: str) -> str:
+    """The browser and system of a User-Agent header, such as “Chrome on Android”."""
+    browser, system = browser_names.names_of(agent)
+    return _("%(browser)s on %(system)s", browser=browser, system=system) if browser and system else browser or system

@@ -8,8 +8,10 @@ from html import unescape
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
+from app import access
+from app.domain import bulk_undo
 from app.domain.bulk_undo import BulkChange
 from app.models import Activity, AuditEntry, LegalHold, NoteText
 from app.web.records import notes
@@ -61,6 +63,10 @@ def test_an_author_deletes_their_note_and_undoes_it(crm: Crm) -> None:
     assert crm.count(NoteText) == 0
     assert crm.rows(select(AuditEntry.about).where(AuditEntry.event == "deletion")) == [f"activity {key}"]
     assert "The note is back." in undo(crm, "ana", change)
+    about = AuditEntry.about == f"activity {key}"
+    undone = select(AuditEntry.payload["undone"].as_string()).where(about).order_by(AuditEntry.id.desc())
+    assert crm.rows(undone)[0] == f"activity {key}"
+    assert crm.rows(select(func.json_array_length(BulkChange.rows))) == [0]
     back = crm.session.get_one(Activity, key, populate_existing=True)
     assert (back.payload, back.lead_id, back.actor_id) == (payload, lead.id, crm.people["ana"].id)
     assert crm.rows(select(NoteText.body)) == [payload["text"]]
@@ -137,8 +143,28 @@ def test_a_note_of_a_record_that_is_gone_does_not_come_back(crm: Crm) -> None:
     lead, note = noted(crm)
     change = deleted(crm, lead, note)
     assert crm.client("root").rest("DELETE", f"lead/{lead.id}").status_code == 200
-    assert "This note doesn't exist" in undo(crm, "ana", change)
+    assert "was merged or deleted meanwhile" in undo(crm, "ana", change)
     assert texts(crm) == []
+
+
+def test_a_note_of_a_record_that_was_merged_says_why_it_does_not_come_back(crm: Crm) -> None:
+    kept, (lead, note) = crm.make.lead("ana"), noted(crm)
+    change = deleted(crm, lead, note)
+    crm.session.rollback()
+    assert crm.client("root").rest("POST", f"lead/{kept.id}/merge", {"with": [lead.id]}).status_code == 200
+    assert "was merged or deleted meanwhile" in undo(crm, "ana", change)
+    assert texts(crm) == []
+
+
+def test_the_text_of_a_deleted_note_goes_when_it_can_no_longer_be_undone(crm: Crm) -> None:
+    deleted(crm, *noted(crm))
+    crm.session.rollback()
+    now = datetime.now(UTC)
+    for later, left in ((29, 1), (31, 0)):
+        with access.as_system(crm.session):
+            bulk_undo.forget_old(crm.session, now + timedelta(minutes=later))
+        crm.session.commit()
+        assert crm.count(BulkChange) == left
 
 
 @pytest.mark.parametrize("door", ["page", "REST", "predecessor's API"])

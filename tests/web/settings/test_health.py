@@ -36,6 +36,7 @@ from app.notice_texts import text_of
 from app.ops.database.connections import database_now
 from app.ops.monitoring import machine_resources, metrics, process_health, process_metrics, request_log
 from app.ops.monitoring.process_metrics import MetricsBatch
+from app.ops.queues import queue
 from app.web.pages.process_roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
 from tests.app_fixtures import Crm
@@ -576,3 +577,12 @@ def test_the_check_of_an_empty_audit_log_warns_of_nothing(
         jobs.run_now(crm.app, "check the audit log", None)
     said = [(each.levelname, each.message) for each in caplog.records if "intact" in each.message]
     assert [name for name, _message in said] == [level] and f": {entries} entries" in said[0][1]
+
+
+def test_without_redis_the_self_test_names_no_workers(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be those of its own process, also while no server runs."""
+    monkeypatch.setattr(queue, "backend_kind", lambda: "process")
+    monkeypatch.setattr(queue, "depths", lambda: [queue.QueueDepth("short", 0, 0, 5)])
+    with crm.app.test_request_context():
+        found = self_test._queue()
+    assert found.sentence == "Without Redis, the server runs the calls of the queue itself."

@@ -7,15 +7,15 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from flask_babel import gettext as _
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect
 from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
 from app.domain import business_settings, timeline
 from app.domain.audit_log import audit
-from app.domain.base import NotFound, RuleBroken, Stamp, refuse_stale, translatable
+from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.people.permissions import mask_of
-from app.domain.persistence import history_rows
+from app.domain.persistence import history_rows, record_locks
 from app.extensions import db
 from app.file_store_and_vault import vault
 from app.web.core.fields.relation_fields import is_secret
@@ -116,7 +116,7 @@ class RecordService:
 
         Raises NotFound if somebody else has deleted it meanwhile.
         """
-        _refuse_gone(session, row)
+        record_locks.refuse_gone(session, row)
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
         with access.as_system(session):  # an audit entry is chained to the last one, which the person may not see
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
@@ -154,14 +154,6 @@ class RecordService:
     def setting(session: Session, key: str) -> Any:
         """The value of a business setting."""
         return business_settings.value_of(session, key)
-
-
-def _refuse_gone(session: Session, row: Any) -> None:
-    """Lock a row without a version, of which a second deletion would succeed, too."""
-    if not hasattr(row, "version"):
-        key = type(row).id
-        if session.execute(select(key).where(key == row.id).with_for_update()).first() is None:
-            raise NotFound(_("This record doesn't exist."))
 
 
 def _refuse_unwritable(related: set[Any], viewer: Viewer) -> None:

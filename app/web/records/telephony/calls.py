@@ -22,6 +22,7 @@ from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.scalar_fields import DurationField
 from app.web.core.queries.list_query import ListQuery
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records.call_fields import (
@@ -182,10 +183,17 @@ class CallResource(Resource):
     @permission_name("outcome")
     def outcome(self, pk: Any) -> Response:
         """Log the outcome of a call, with a note and the next follow-up, like the form after a call."""
-        row, viewer = self._row(pk, "write"), current_viewer()
-        call_outcome_actions.log_outcome(row, call_outcome_actions.outcome_from_json(request_json(), viewer), viewer)
-        db.session.commit()
-        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
+        viewer = current_viewer()
+        outcome = call_outcome_actions.outcome_from_json(request_json(), viewer)
+
+        def log() -> int:
+            row = self._row(pk, "write")
+            call_outcome_actions.log_outcome(row, outcome, viewer)
+            db.session.commit()
+            return int(row.id)
+
+        key = again_if_overtaken(log)
+        return json_answer(200, {"id": key, "result": self._after(key)})
 
     @expose("/bulk", methods=["POST"])
     @protect()
