@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from app.domain.complaints import disclosure_periods
 from app.models import AuditEntry, BusinessSetting, Complaint, ComplaintCategory, ComplaintDisclosure
+from app.ops.redis.rate_counter import Rate
 from app.web.pages import public_disclosure
 from tests.app_fixtures import Crm
 from tests.web.invalid_input import assert_no_leak
@@ -64,7 +65,7 @@ def publish(client: Any, base: int = 0, **more: Any) -> Any:
 def versions(crm: Crm) -> list[tuple[int, str | None]]:
     query = select(ComplaintDisclosure.version_number, ComplaintDisclosure.reason).order_by(ComplaintDisclosure.id)
     with crm.app.app_context(), crm.engine.connect() as raw:
-        return [tuple(row) for row in raw.execute(query)]  # type: ignore[misc]
+        return [tuple(row) for row in raw.execute(query)]
 
 
 def open_to_the_public(crm: Crm) -> None:
@@ -246,7 +247,7 @@ def test_files_of_a_month(officer: Any) -> None:
     assert ["Grand total", "0", "2", "1", "1", "0", "6.00"] in rows
     assert ["SEBI (SCORES)", "0", "1", "0", "1", "0", ""] in rows
     with zipfile.ZipFile(io.BytesIO(got["xlsx"].data)) as book:
-        assert "<v>6.00</v>" in book.read("xl/worksheets/sheet1.xml").decode()
+        assert "<v>6.0</v>" in book.read("xl/worksheets/sheet1.xml").decode()
     assert got["pdf"].data.startswith(b"%PDF") and got["pdf"].content_type == "application/pdf"
     assert row_of(got["html"].text, "Grand total") == ["0", "2", "1", "1", "0", "6.00"]
     assert "<script" not in got["html"].text and "http" not in got["html"].text
@@ -319,7 +320,7 @@ def test_the_public_page_escapes_everything(crm: Crm, officer: Any) -> None:
 
 
 def test_requests_of_strangers_are_limited(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_disclosure, "RATE", public_disclosure.Rate(2, 3600))
+    monkeypatch.setattr(public_disclosure, "RATE", Rate(2, 3600))
     stranger = crm.app.test_client()
     answers = [stranger.get(public_disclosure.URL) for _number in range(3)]
     assert [each.status_code for each in answers] == [404, 404, 429]
