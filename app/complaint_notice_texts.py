@@ -12,23 +12,23 @@ from app.lib.digit_grouping import GroupedInt, grouped
 
 #: What a notice about a complaint tells -> its text.
 _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "officer": lambda payload: _("You are responsible for the complaint %(number)s.", number=payload["number"]),
+    "officer": lambda payload: _("You are responsible for the complaint %(number)s.", number=payload.get("number")),
     "acknowledge": lambda payload: _(
-        "The complaint %(number)s should have been acknowledged by now.", number=payload["number"]
+        "The complaint %(number)s should have been acknowledged by now.", number=payload.get("number")
     ),
     "overdue": lambda payload: _(
-        "The action taken report of the complaint %(number)s is overdue.", number=payload["number"]
+        "The action taken report of the complaint %(number)s is overdue.", number=payload.get("number")
     ),
     "step desk": lambda payload: _(
         "The desk hasn't finished its step of the complaint %(number)s in time. Please take over.",
-        number=payload["number"],
+        number=payload.get("number"),
     ),
     "step officer": lambda payload: _(
         "The compliance officer's step of the complaint %(number)s isn't finished in time. Please take over.",
-        number=payload["number"],
+        number=payload.get("number"),
     ),
     "step director": lambda payload: _(
-        "The days for the director's step of the complaint %(number)s are over.", number=payload["number"]
+        "The days for the director's step of the complaint %(number)s are over.", number=payload.get("number")
     ),
 }
 
@@ -42,8 +42,8 @@ def of_complaint(payload: dict[str, Any]) -> str:
         ngettext(
             "The action taken report of the complaint %(number)s is due in %(num)s day.",
             "The action taken report of the complaint %(number)s is due in %(num)s days.",
-            GroupedInt(payload["days"]),
-            number=payload["number"],
+            GroupedInt(payload.get("days", 0)),
+            number=payload.get("number"),
         )
     )
 
@@ -53,8 +53,8 @@ def of_list(payload: dict[str, Any]) -> str:
     return str(
         _(
             "Complaints today: %(pending)s without a report, %(soon)s of them due within 7 days, %(overdue)s overdue.",
-            pending=grouped(payload["pending"]),
-            soon=grouped(payload["soon"]),
-            overdue=grouped(payload["overdue"]),
+            pending=grouped(payload.get("pending", 0)),
+            soon=grouped(payload.get("soon", 0)),
+            overdue=grouped(payload.get("overdue", 0)),
         )
     )

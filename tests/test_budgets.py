@@ -12,7 +12,18 @@ import pytest
 from app import access, views
 from app.domain import assignment, timeline
 from app.domain.base import Stamp
-from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
+from app.models import (
+    Activity,
+    AssignmentRequest,
+    CallLog,
+    Complaint,
+    Customer,
+    Lead,
+    Message,
+    Notification,
+    Task,
+    Ticket,
+)
 from app.web.api.resource import Resource
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
@@ -139,6 +150,12 @@ def samples(crm: Crm, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
         Message: lambda n: stamps | sms | linked,
         Activity: lambda n: {"kind": "note", "at": NOW, "actor_id": ana, "payload": {"text": "x"}} | linked,
         AssignmentRequest: lambda n: stamps | asked | {"number": f"R-{n}"},
+        Complaint: lambda n: (
+            stamps
+            | {"version": 1, "number": f"X-{n}", "ticket_id": n + 2, "title": "x", "source": "Investor"}
+            | {"received_on": NOW.date(), "category_id": 1, "officer_id": cleo, "is_impersonation": False}
+            | {"acknowledge_due_on": NOW.date(), "report_due_on": NOW.date(), "review_stage": "None"}
+        ),
         Notification: lambda n: told | {"event_key": f"k{n}"},
     }
 
@@ -162,7 +179,7 @@ def client(full: Crm, request: pytest.FixtureRequest) -> UserClient:
         (request.getfixturevalue(name) for name in ("resource", "screen") if name in request.fixturenames), None
     )
     people = {"own": ("ana", "cleo"), "team": ("mia", "sam"), "all": ("root", "root")}[request.param]
-    return full.client(people[getattr(view, "module", "") == "Tickets"])
+    return full.client(people[getattr(view, "module", "") in ("Tickets", "Complaints")])
 
 
 def sees_all_queries(client: UserClient) -> bool:

@@ -57,7 +57,8 @@ NO_REFERENCES = {
     "assignment.beside_id": "a colleague",
 }
 #: Keys of which a column that moves is a part.
-SHARED_KEYS = {("ticket_subjects", "ticket_id")}
+#: A ticket in the register of complaints isn't merged into another one, so that only the kept one has a complaint.
+SHARED_KEYS = {("ticket_subjects", "ticket_id"), ("complaint", "ticket_id")}
 
 _serial = count(1)
 

@@ -79,7 +79,8 @@ class _Watched:
     @property
     def age(self) -> int:
         """Days since the receipt from which its clocks count."""
-        return int(self.terms.days["report"]) - (self.row.report_due_on - self.terms.today).days
+        left: int = (self.row.report_due_on - self.terms.today).days
+        return int(self.terms.days["report"]) - left
 
     def event(self, what: str, clock: str, people: Sequence[int | None], due: date) -> NoticeEvent:
         """A notice to these people, once for the clock and the day by which it ends."""

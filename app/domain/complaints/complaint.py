@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Date, ForeignKey, Index, Numeric, String, Text, UniqueConstraint
+from sqlalchemy import Boolean, ColumnElement, Date, ForeignKey, Index, Numeric, String, Text, UniqueConstraint, and_
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.base import Code, Record, Versioned
@@ -120,9 +120,10 @@ class ComplaintEntry(Record):
 
 def is_counted(complaint: Any = Complaint) -> ColumnElement[bool]:
     """SQL: complaints of the register that were not joined to another one."""
-    return complaint.joined_to_id.is_(None)  # type: ignore[no-any-return]
+    counted: ColumnElement[bool] = complaint.joined_to_id.is_(None)
+    return counted
 
 
 def is_pending(complaint: Any = Complaint) -> ColumnElement[bool]:
     """SQL: counted complaints without an outcome."""
-    return is_counted(complaint) & complaint.outcome.is_(None)
+    return and_(is_counted(complaint), complaint.outcome.is_(None))

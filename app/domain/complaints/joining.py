@@ -30,8 +30,11 @@ def add_entry(
         raise RuleBroken("This complaint was joined to another one. Change that one, or part them first.")
     entry = ComplaintEntry(complaint_id=row.id, way=values.get("way") or "Other", source=values.get("source"))
     entry.reference = " ".join((values.get("reference") or "").split()).upper() or None
-    entry.received_on, entry.remark = values.get("received_on"), (values.get("remark") or "")[:MAX_REMARK] or None
-    _check_entry(entry, terms)
+    received = values.get("received_on")
+    if received is None or received > terms.today:
+        raise RuleBroken("Please enter the day on which it was received; it can't be in the future.", "received_on")
+    entry.received_on, entry.remark = received, (values.get("remark") or "")[:MAX_REMARK] or None
+    _check_choices(entry)
     entry.stamp(stamp)
     session.add(entry)
     session.flush()
@@ -41,12 +44,10 @@ def add_entry(
     return entry
 
 
-def _check_entry(entry: ComplaintEntry, terms: ComplaintTerms) -> None:
+def _check_choices(entry: ComplaintEntry) -> None:
     for name, options in (("source", SOURCES), ("way", WAYS)):
         if getattr(entry, name) not in options:
             raise RuleBroken(translatable("Please choose one of these: %(words)s.", words=", ".join(options)), name)
-    if entry.received_on is None or entry.received_on > terms.today:
-        raise RuleBroken("Please enter the day on which it was received; it can't be in the future.", "received_on")
 
 
 def join(session: Session, kept_id: int, other_id: int, stamp: Stamp, terms: ComplaintTerms) -> Complaint:

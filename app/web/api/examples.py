@@ -93,6 +93,14 @@ BODIES: dict[tuple[str, str], Any] = {
         "description": "The pledge was not released.",
     },
     ("ticket", "put"): {"status": "Resolved", "resolution": "The pledge was released.", "version": 2},
+    ("complaint", "post"): {
+        "ticket": "CRM-TICKET-2026-00088",
+        "source": "SEBI SCORES",
+        "reference": "SEBIE/MH26/0004840",
+        "received_on": _DAY,
+        "category": "Pay-out not received",
+    },
+    ("complaint", "put"): {"outcome": "Resolved", "report_actions": "The pay-out was credited.", "version": 4},
     ("customer", "post"): {"first_name": "Asha", "last_name": "Patel", "mobile": "9820054321"},
     ("customer", "put"): {"email": "asha.patel@example.com", "version": 5},
     ("task", "post"): {
@@ -192,6 +200,7 @@ def _query(*columns: str, **rule: Any) -> dict[str, Any]:
 QUERIES: dict[str, Any] = {
     "lead": _query("number", "name", "status", assignee="@me"),
     "ticket": _query("number", "title", "status", priority="High"),
+    "complaint": _query("number", "title", "source", "report_due_on", source="SEBI SCORES"),
     "customer": _query("number", "name", "mobile", status="Active"),
     "task": _query("title", "due_on", "lead", status="Todo"),
     "call_log": _query("started_on", "other", "status", direction="Incoming"),

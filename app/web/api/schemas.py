@@ -304,7 +304,8 @@ def _description(each: Field) -> dict[str, Any]:
 
 def _is_of_type(schema: dict[str, Any], example: Any) -> bool:
     """Whether the example has the schema's type: the number of a lead is text, that of a file's version an integer."""
-    return not isinstance(example, str) or schema.get("type") not in ("integer", "number", "boolean")
+    is_text = "$ref" not in schema and schema.get("type") not in ("integer", "number", "boolean")
+    return not isinstance(example, str) or is_text
 
 
 def register_schemas(api_spec: Any, shapes: dict[str, Any]) -> None:

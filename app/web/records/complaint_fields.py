@@ -184,7 +184,7 @@ class CategoryField(PicklistField):
     def _text(self, key: int, viewer: Viewer) -> str:
         rows = viewer.lookups.rows[self.picklist]
         row = rows.get(key, {})
-        parent = rows.get(row.get("parent_id"))
+        parent = rows.get(row.get("parent_id") or 0)
         labels = [shown_label(each["label"]) for each in (parent, row) if each]
         return ": ".join(labels)
 

@@ -27,7 +27,7 @@ def of_ticket(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     if found is None:
         return []
     url = f"/complaints/{found.number}"
-    rows = [{"url": url, "about": _about(found), "cells": [_text(found.number)]}]
+    rows: list[dict[str, Any]] = [{"url": url, "about": _about(found), "cells": [_text(found.number)]}]
     rows += [{"url": None, "about": "", "cells": [_text(label), cell]} for label, cell in clocks(found, viewer)]
     shown = {"title": _("Complaint"), "count": 1, "url": url, "add_url": None, "rows": rows}
     return [shown | {"is_early": True}]

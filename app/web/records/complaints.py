@@ -17,6 +17,7 @@ from app.domain.complaints import register
 from app.domain.complaints.complaint import Complaint
 from app.domain.tickets import Ticket
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries.list_query import ListQuery
@@ -201,8 +202,11 @@ class ComplaintScreen(ComplaintJoins, Screen):
         return {("ticket", int(ticket)): None} if ticket is not None else {}
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """The next thing to do: acknowledge it, write the report, enter the outcome."""
-        if row.get("outcome") or row.get("joined_to") or not viewer.person.may(self.module, "write"):
+        """The next thing to do: acknowledge it, write the report, enter the outcome, resolve the ticket."""
+        if row.get("outcome") and row.get("ticket"):
+            url = f"/tickets/{row['ticket']['number']}"
+            return {"label": _g("Go to the ticket"), "icon": "lifebuoy", "url": url, "method": "get"}
+        if row.get("joined_to") or not viewer.person.may(self.module, "write"):
             return None
         key = row["id"]
         if not row.get("acknowledged_on"):
@@ -215,6 +219,15 @@ class ComplaintScreen(ComplaintJoins, Screen):
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Join another complaint, add a way in which it came; part a joined one."""
         return complaint_parts.actions(row)
+
+    @page_route("/of/<pk>", permission="show")
+    def of_ticket(self, pk: str) -> Any:
+        """The complaint of the ticket with this id."""
+        query = select(Complaint.number).where(Complaint.ticket_id == parse_id(pk))
+        number = db.session.execute(query).scalar()
+        if number is None:
+            raise NotFound(_g("This record doesn't exist, or you don't have access to it."))
+        return redirect(f"{self.route_base}/{number}")
 
     @page_route("/acknowledge/<pk>", methods=["POST"])
     def acknowledge(self, pk: str) -> Any:

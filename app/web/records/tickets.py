@@ -290,11 +290,21 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
         return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """Resolve, through the dialog that asks for the resolution; without JavaScript, it is a page."""
+        """Resolve, through the dialog that asks for the resolution; without JavaScript, it is a page.
+
+        Before that, the outcome of its complaint.
+        """
         meanings, now = viewer.lookups.meanings["ticket_status"], (row.get("status") or {}).get("id", 0)
         target = viewer.lookups.of_meaning("ticket_status", "resolved")
         if meanings.get(now) in ENDED or target is None or not viewer.person.may("Tickets", "write"):
             return None
+        if row.get("complaint_state") == "pending" and viewer.person.may("Complaints", "write"):
+            return {
+                "label": _g("Enter the outcome"),
+                "icon": "scale",
+                "url": f"/complaints/of/{row['id']}",
+                "method": "get",
+            }
         url = f"/tickets/move/{row['id']}?status={target}&version={row['version']}"
         return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
 

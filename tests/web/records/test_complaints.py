@@ -96,6 +96,9 @@ def test_the_way_of_a_complaint_on_pages(crm: Any, complaint: Any, ticket: Any) 
     assert cleo.form(f"/complaints/acknowledge/{key}", {}).status_code == 302
     page = cleo.screen(f"/complaints/{complaint['number']}").text
     assert "Write the report" in page and "Acknowledged" in page
+    assert f"/complaints/of/{ticket.id}" in cleo.screen(f"/tickets/{ticket.number}").text
+    assert complaint["number"] in cleo.screen(f"/complaints/of/{ticket.id}", follow_redirects=True).text
+    assert crm.client("ana").screen(f"/complaints/of/{ticket.id}").status_code == 403
     resolved = {"status": "Resolved", "resolution": "Done."}
     refused = cleo.rest("PUT", f"ticket/{ticket.id}", resolved)
     assert refused.status_code == 422 and "outcome of the complaint first" in refused.get_json()["message"]

@@ -127,6 +127,7 @@ ASKED_ELSEWHERE = {
     ("Notes", "delete"): "the predecessor's API deletes notes",
     ("Tasks", "assign"): "record_service.refuse_foreign_assignee",
     ("Customers", "assign"): "the owner of a customer",
+    ("Complaints", "assign"): "the officer of a complaint",
     ("Audit Log", "read"): "settings.audit",
     ("Sign-ins", "read"): "security.sessions",
     ("Sign-ins", "delete"): "security.sessions",
