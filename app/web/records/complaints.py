@@ -166,7 +166,7 @@ class ComplaintScreen(ComplaintJoins, Screen):
     title_column = "title"
     bulk_edit_columns = ("officer", "category", "acknowledged_on")
     exclude_route_methods = {"delete"}
-    VERBS = Screen.VERBS | ComplaintJoins.JOIN_VERBS | {"acknowledge": "write"}
+    VERBS = Screen.VERBS | ComplaintJoins.JOIN_VERBS | {"acknowledge": "write", "of_ticket": "read"}
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Pending ones by how urgent they are, and all."""
@@ -220,7 +220,7 @@ class ComplaintScreen(ComplaintJoins, Screen):
         """Join another complaint, add a way in which it came; part a joined one."""
         return complaint_parts.actions(row)
 
-    @page_route("/of/<pk>", permission="show")
+    @page_route("/of/<pk>")
     def of_ticket(self, pk: str) -> Any:
         """The complaint of the ticket with this id."""
         query = select(Complaint.number).where(Complaint.ticket_id == parse_id(pk))

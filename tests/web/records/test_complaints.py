@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.domain.persistence.change_events import events_of_columns
 from app.models import Complaint, ComplaintCategory, ComplaintEntry, Notification, Ticket
+from app.web.core.view_registry import registered
 from tests.cases import each_case
 
 SCORES = {"source": "SEBI SCORES", "category": "Demat", "title": "Shares not credited"}
@@ -189,6 +191,27 @@ def test_days_are_those_of_the_office(crm: Any, make: Any) -> None:
     shown = register(crm, "cleo", ticket).get_json()["result"]
     (row,) = crm.rows(select(Complaint))
     assert row.report_due_on - row.received_on == timedelta(days=21) and shown["acknowledged_on"] is None
+
+
+def test_complaints_are_searched_exported_and_told_to_webhooks(crm: Any, complaint: Any) -> None:
+    rhea = crm.client("rhea")
+    for typed in (complaint["number"], "not credited"):
+        assert complaint["number"] in rhea.screen(f"/search?q={typed}").text
+        assert complaint["number"] in rhea.screen(f"/complaints/?q={typed}").text
+    body = {"kind": "complaint", "format": "csv", "columns": ["number", "source", "report_due_on", "mobile"]}
+    file = rhea.rest("POST", "export/", body)
+    assert file.status_code == 200 and complaint["number"] in file.text and "9820012345" not in file.text
+    assert crm.client("cleo").rest("POST", "export/", body).status_code == 403
+    assert events_of_columns("complaint", ["outcome", "changed_on"]) == {"changed"}
+    with crm.app.app_context():
+        assert registered("resources")[Complaint].resource_name == "complaint"
+
+
+def test_many_complaints_get_an_officer_at_once(crm: Any, make: Any, complaint: Any) -> None:
+    other = register(crm, "cleo", make.ticket("cleo")).get_json()["id"]
+    chosen = {"action": "edit", "rowid": [complaint["id"], other], "officer": str(crm.people["sam"].id)}
+    assert crm.client("rhea").form("/complaints/action_post", chosen).status_code == 302
+    assert {row.officer_id for row in crm.rows(select(Complaint))} == {crm.people["sam"].id}
 
 
 # --- settings
