@@ -221,7 +221,7 @@ def test_a_wrong_form_publishes_nothing(crm: Crm, officer: Any, values: Any, sta
 
 
 def test_the_current_month_cannot_be_published(crm: Crm, officer: Any) -> None:
-    current = disclosure_periods.month_name(disclosure_periods.following(MONTH))
+    current = disclosure_periods.month_name(disclosure_periods.month_of(MONTH.after))
     assert "Publish " not in re.sub(r"(?s)<h2.*?</h2>", "", officer.screen(f"{URL}?month={current}").text)
     answer = publish(officer, month=current)
     assert answer.status_code == 422 and "over yet" in answer.text and versions(crm) == []
@@ -296,7 +296,7 @@ def test_the_public_sees_the_newest_version_of_published_months_only(crm: Crm, o
     corrected = stranger.get(f"{public_disclosure.URL}?month={NAME}").text
     assert row_of(corrected, "Grand total")[1] == "3" and "corrected version 2" in corrected
     assert "secret" not in corrected and "CRM-COMPLAINT" not in corrected
-    later = disclosure_periods.month_name(disclosure_periods.following(MONTH))
+    later = disclosure_periods.month_name(disclosure_periods.month_of(MONTH.after))
     for query in (f"month={later}", "month=x", "month=%00", "month=2026-10%27"):
         assert stranger.get(f"{public_disclosure.URL}?{query}").status_code == 404, query
     assert stranger.post(public_disclosure.URL).status_code in (400, 405)
