@@ -10,6 +10,7 @@ import zipfile
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -19,11 +20,12 @@ from app.models import AuditEntry, BusinessSetting, Complaint, ComplaintCategory
 from app.ops.redis.rate_counter import Rate
 from app.web.pages import public_disclosure
 from tests.app_fixtures import Crm
+from tests.factories import ZONE
 from tests.web.invalid_input import assert_no_leak
 
 URL = "/complaints-disclosure/"
-#: The month before the current one.
-MONTH = disclosure_periods.previous(disclosure_periods.month_of(datetime.now(UTC).date()))
+#: The month before the current one, in the office.
+MONTH = disclosure_periods.previous(disclosure_periods.month_of(datetime.now(ZoneInfo(ZONE)).date()))
 NAME = disclosure_periods.month_name(MONTH)
 
 
