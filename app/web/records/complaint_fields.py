@@ -92,16 +92,31 @@ class ClockField(DateField):
 
 
 class ReviewClockField(ClockField):
-    """The day by which the review ends: selects the due days of the three stages; the last stage counts."""
+    """The day by which the review ends: selects the due days of the three stages, and when the report was filed."""
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The due day of the last stage that began."""
-        return next((due for due in reversed(values) if due is not None), None)
+        return next((due for due in reversed(values[:3]) if due is not None), None)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The days left."""
-        due = self.value(values, viewer)
-        return {"kind": "missing"} if due is None else days_left(due, viewer)
+        """The days left; before any review, until when the investor may ask for one."""
+        due, filed = self.value(values, viewer), values[3]
+        if due is not None:
+            return days_left(due, viewer)
+        terms = terms_for(viewer)
+        until = None if filed is None else terms.after(filed, "review_request")
+        if until is None or until < terms.today:
+            return {"kind": "missing"}
+        day = format_local_date(until, "%-d %b %Y")
+        return {"kind": "text", "text": _g("Can be asked for until %(day)s", day=day)}
+
+    def filter_columns(self) -> tuple[Any, ...]:
+        """The due days of the three stages."""
+        return self.columns[:3]
+
+    def empty_columns(self) -> tuple[Any, ...]:
+        """The due days of the three stages."""
+        return self.columns[:3]
 
 
 class AmountField(DecimalField):
@@ -206,7 +221,10 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ClockField("report_due_on", columns=(Complaint.report_due_on, Complaint.report_filed_on, *_END)),
     ReviewClockField(
         "review_due_on",
-        columns=(Complaint.first_review_due_on, Complaint.second_review_due_on, Complaint.dispute_due_on),
+        columns=(
+            *(Complaint.first_review_due_on, Complaint.second_review_due_on, Complaint.dispute_due_on),
+            Complaint.report_filed_on,
+        ),
     ),
     AmountField("amount_in_dispute"),
     AmountField("report_amount"),

@@ -109,6 +109,9 @@ def test_the_way_of_a_complaint_on_pages(crm: Any, complaint: Any, ticket: Any) 
     done = cleo.rest("PUT", f"complaint/{key}", {"outcome": "Resolved", "report_actions": "Credited."})
     assert done.status_code == 200 and done.get_json()["result"]["report_filed_on"]
     assert cleo.rest("PUT", f"ticket/{ticket.id}", resolved).status_code == 200
+    assert "Can be asked for until" in cleo.screen(f"/complaints/{complaint['number']}").text
+    reviewed = cleo.rest("PUT", f"complaint/{key}", {"review_stage": "First review"}).get_json()["result"]
+    assert reviewed["review_due_on"] == reviewed["first_review_due_on"] is not None
     lines = cleo.screen(f"/complaints/timeline/{key}").text
     assert "registered this as a complaint" in lines and "Resolved" in lines
 
