@@ -41,7 +41,7 @@ SETTINGS += ["/settings/business/", "/settings/hours/", "/settings/holidays/list
 SETTINGS += ["/settings/sla/add", "/settings/lead-statuses/list/", "/settings/lead-statuses/add", "/jobs/", "/queue/"]
 SETTINGS += ["/settings/channels/", "/settings/channels/add/twilio", "/settings/channels/console/1/", "/undelivered/"]
 SETTINGS += ["/mails/", "/health/", "/self-test/", "/backups/", "/settings/retention/", "/settings/do-not-disturb/"]
-SETTINGS += ["/settings/caller-ids/", "/settings/lists/", "/roles/list/", "/help/admin"]
+SETTINGS += ["/complaints-disclosure/", "/settings/caller-ids/", "/settings/lists/", "/roles/list/", "/help/admin"]
 SETTINGS += ["/customers/add", "/tasks/add", "/calls/add", "/messages/add", "/users/userinfo/"]
 SETTINGS += ["/webhooks/", "/webhooks/add", "/audit/", "/settings/message-templates/list/", "/groups/list/"]
 #: Dialog of a record's page -> how it opens. The last one is there when something typed offline waits.

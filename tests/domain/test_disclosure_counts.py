@@ -245,14 +245,14 @@ def test_what_cannot_be_published(session: Session, add: Adder) -> None:
         with pytest.raises(RuleBroken, match=sentence):
             publish(session, **values)
     publish(session)
-    for values, sentence in (
+    for more, sentence in (
         ({"base": 1, "reason": "Why"}, "Nothing has changed since version 1"),
         ({"base": 1, "layout": "2021"}, "say why"),
         ({"base": 1, "layout": "2021", "reason": "x" * 501}, "at most 500"),
         ({"base": 0, "layout": "2021", "reason": "x"}, "meanwhile"),
     ):
         with pytest.raises(RuleBroken, match=sentence):
-            publish(session, **values)
+            publish(session, **more)
     add(case("2026-10-05", "2026-10-01"))
     with pytest.raises(RuleBroken, match="add up"):
         publish(session, base=1, reason="Why")

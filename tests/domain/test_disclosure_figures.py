@@ -76,7 +76,7 @@ def three_months_later(start: date) -> date:
 def test_a_month_has_its_own_number_of_days() -> None:
     spans = [month(text) for text in ("2024-02", "2025-02", "2026-12")]
     assert [span.last for span in spans] == [day("2024-02-29"), day("2025-02-28"), day("2026-12-31")]
-    assert disclosure_periods.following(spans[2]) == month("2027-01")
+    assert disclosure_periods.month_of(spans[2].after) == month("2027-01")
     assert disclosure_periods.previous(month("2026-01")) == month("2025-12")
 
 

@@ -46,11 +46,6 @@ def previous(month: Span) -> Span:
     return month_of(month.first - timedelta(days=1))
 
 
-def following(month: Span) -> Span:
-    """The month after."""
-    return month_of(month.after)
-
-
 def parse_month(text: str) -> Span:
     """The month of a text such as 2026-10. Raises ValueError."""
     if len(text) != len("2026-10"):

@@ -59,7 +59,8 @@ def show() -> Response:
     response.headers["Cache-Control"] = f"public, max-age={CACHE_SECONDS}"
     response.headers["Content-Security-Policy"] = _POLICY
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _wait() -> int:

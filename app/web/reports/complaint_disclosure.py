@@ -126,7 +126,7 @@ class DisclosureView(ModulePermissions, BaseView):
         flash(_("%(month)s is published, version %(number)s.", month=name, number=number), "success")
         return redirect(disclosure_page.page_url(month))
 
-    def _page(self, shown: Shown, viewer: Viewer, refused: Mapping[str, Any]) -> str:
+    def _page(self, shown: Shown, viewer: Viewer, refused: dict[str, Any]) -> str:
         with access.as_system(db.session()) as session:
             context = disclosure_page.context(session, shown, viewer, _today())
         form = {"reason": request.form.get("reason", ""), "error": "", "reason_errors": []} | refused

@@ -10,19 +10,22 @@ import zipfile
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
 
 from app.domain.complaints import disclosure_periods
 from app.models import AuditEntry, BusinessSetting, Complaint, ComplaintCategory, ComplaintDisclosure
+from app.ops.redis.rate_counter import Rate
 from app.web.pages import public_disclosure
 from tests.app_fixtures import Crm
+from tests.factories import ZONE
 from tests.web.invalid_input import assert_no_leak
 
 URL = "/complaints-disclosure/"
-#: The month before the current one.
-MONTH = disclosure_periods.previous(disclosure_periods.month_of(datetime.now(UTC).date()))
+#: The month before the current one, in the office.
+MONTH = disclosure_periods.previous(disclosure_periods.month_of(datetime.now(ZoneInfo(ZONE)).date()))
 NAME = disclosure_periods.month_name(MONTH)
 
 
@@ -64,7 +67,7 @@ def publish(client: Any, base: int = 0, **more: Any) -> Any:
 def versions(crm: Crm) -> list[tuple[int, str | None]]:
     query = select(ComplaintDisclosure.version_number, ComplaintDisclosure.reason).order_by(ComplaintDisclosure.id)
     with crm.app.app_context(), crm.engine.connect() as raw:
-        return [tuple(row) for row in raw.execute(query)]  # type: ignore[misc]
+        return [tuple(row) for row in raw.execute(query)]
 
 
 def open_to_the_public(crm: Crm) -> None:
@@ -220,7 +223,7 @@ def test_a_wrong_form_publishes_nothing(crm: Crm, officer: Any, values: Any, sta
 
 
 def test_the_current_month_cannot_be_published(crm: Crm, officer: Any) -> None:
-    current = disclosure_periods.month_name(disclosure_periods.following(MONTH))
+    current = disclosure_periods.month_name(disclosure_periods.month_of(MONTH.after))
     assert "Publish " not in re.sub(r"(?s)<h2.*?</h2>", "", officer.screen(f"{URL}?month={current}").text)
     answer = publish(officer, month=current)
     assert answer.status_code == 422 and "over yet" in answer.text and versions(crm) == []
@@ -246,7 +249,7 @@ def test_files_of_a_month(officer: Any) -> None:
     assert ["Grand total", "0", "2", "1", "1", "0", "6.00"] in rows
     assert ["SEBI (SCORES)", "0", "1", "0", "1", "0", ""] in rows
     with zipfile.ZipFile(io.BytesIO(got["xlsx"].data)) as book:
-        assert "<v>6.00</v>" in book.read("xl/worksheets/sheet1.xml").decode()
+        assert "<v>6.0</v>" in book.read("xl/worksheets/sheet1.xml").decode()
     assert got["pdf"].data.startswith(b"%PDF") and got["pdf"].content_type == "application/pdf"
     assert row_of(got["html"].text, "Grand total") == ["0", "2", "1", "1", "0", "6.00"]
     assert "<script" not in got["html"].text and "http" not in got["html"].text
@@ -295,7 +298,7 @@ def test_the_public_sees_the_newest_version_of_published_months_only(crm: Crm, o
     corrected = stranger.get(f"{public_disclosure.URL}?month={NAME}").text
     assert row_of(corrected, "Grand total")[1] == "3" and "corrected version 2" in corrected
     assert "secret" not in corrected and "CRM-COMPLAINT" not in corrected
-    later = disclosure_periods.month_name(disclosure_periods.following(MONTH))
+    later = disclosure_periods.month_name(disclosure_periods.month_of(MONTH.after))
     for query in (f"month={later}", "month=x", "month=%00", "month=2026-10%27"):
         assert stranger.get(f"{public_disclosure.URL}?{query}").status_code == 404, query
     assert stranger.post(public_disclosure.URL).status_code in (400, 405)
@@ -319,7 +322,7 @@ def test_the_public_page_escapes_everything(crm: Crm, officer: Any) -> None:
 
 
 def test_requests_of_strangers_are_limited(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_disclosure, "RATE", public_disclosure.Rate(2, 3600))
+    monkeypatch.setattr(public_disclosure, "RATE", Rate(2, 3600))
     stranger = crm.app.test_client()
     answers = [stranger.get(public_disclosure.URL) for _number in range(3)]
     assert [each.status_code for each in answers] == [404, 404, 429]

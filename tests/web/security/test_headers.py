@@ -28,6 +28,7 @@ ENDPOINTS = {
     "another method": ("DELETE", "/leads/", 400),
     "a form without token": ("POST", "/sessions/end-others", 400),
     "a static file": ("GET", "/static/css/list.css", 200),
+    "the public address of disclosures, off": ("GET", "/public/complaints", 404),
     "alive": ("GET", "/healthz", 200),
     "ready": ("GET", "/readyz", 200),
 }
