@@ -8,17 +8,18 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import bulk_undo
-from app.domain import report_schedules
-from app.domain.automation import complaint_watch
-from app.domain.automation import compliance_clocks
-from app.domain.automation import escalation
-from app.domain.automation import expiry
-from app.domain.automation import leave_return
-from app.domain.automation import order_notices
-from app.domain.automation import reassignment
-from app.domain.automation import rekyc_reminders
-from app.domain.automation import reminders
+from app.domain import bulk_undo, report_schedules
+from app.domain.automation import (
+    complaint_watch,
+    compliance_clocks,
+    escalation,
+    expiry,
+    leave_return,
+    order_notices,
+    reassignment,
+    rekyc_reminders,
+    reminders,
+)
 from app.domain.complaints import disclosure_reminders
 from app.domain.files import export_and_import_runs
 from app.domain.merging import duplicate_scan, merge_undo
