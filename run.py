@@ -342,7 +342,7 @@ def serve(app: Flask, settings: Settings) -> None:
     """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
     from app import jobs, warm_up
     from app.ops.http_server import server as gunicorn
-    from app.ops.monitoring import metrics, process_metrics, request_log
+    from app.ops.monitoring import process_metrics, prometheus_metrics, request_log
     from app.ops.queues import queue
     from app.web.realtime import live_events
 
@@ -350,7 +350,7 @@ def serve(app: Flask, settings: Settings) -> None:
     schedule = jobs.schedule_of(app)
     app.url_map.update()  # otherwise each worker would do so in its first request
     warm_up.warm_up(app)
-    metrics.prepare(settings.instance_dir, settings.server_name)
+    prometheus_metrics.prepare(settings.instance_dir, settings.server_name)
     _drop_connections(app)
     if not {"web", "sockets"} & {*settings.roles}:
         _say(f"{settings.brand}: {' and '.join(settings.roles)} running", sys.stdout, settings)

@@ -22,7 +22,7 @@ from flask import Flask, Response, g, has_request_context, request
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.ops.monitoring import metrics, request_log
+from app.ops.monitoring import prometheus_metrics, request_log
 
 log = logging.getLogger("crm.health")
 
@@ -109,7 +109,7 @@ def _measure(response: Response) -> Response:
     if received is not None and not path.startswith(_UNMEASURED):
         seconds, status = time.perf_counter() - received, response.status_code
         count_request(status, round(seconds * 1000))
-        metrics.observe(_kind_of(path), status, seconds)
+        prometheus_metrics.observe(_kind_of(path), status, seconds)
     return response
 
 

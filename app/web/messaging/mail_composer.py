@@ -21,7 +21,7 @@ from app.lib.ids import parse_id
 from app.web.core.fields import contact_guesses
 from app.web.core.fields.base import clean_text
 from app.web.core.viewer import Viewer
-from app.web.messaging import mail_context, mail_files, mail_quotes, mail_signatures, reply_status
+from app.web.messaging import mail_context, mail_files, mail_quotes, mail_signatures, ticket_status_with_reply
 from app.web.messaging.mail_context import MailContext
 from app.web.messaging.mail_files import File
 from app.web.records.messages import seen_by
@@ -164,7 +164,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
         )
     if typed.status:
         text = mail_reply_text.of_text(body) if body else mail_reply_text.of_html(html)
-        reply_status.set_status(session, mail_context.ticket_id, typed.status, text, viewer)
+        ticket_status_with_reply.set_status(session, mail_context.ticket_id, typed.status, text, viewer)
     is_nobodys = mail_context.conversation is not None and mail_context.conversation.claimed_by_id is None
     if is_nobodys and viewer.person.may("Messages", "write"):
         conversations.claim(session, mail_context.conversation, viewer.stamp)
@@ -263,7 +263,7 @@ def context(
         "accounts": accounts if len(accounts) > 1 else [],
         "account": typed.account or str(_account_id(session, mail_context) or ""),
         "has_account": bool(accounts),
-        "statuses": reply_status.offered(session, mail_context.ticket_id, viewer),
+        "statuses": ticket_status_with_reply.offered(session, mail_context.ticket_id, viewer),
         "templates": {"about": _template_about(mail_context), "name": "email"},
         "most": {
             "file": mail_files.MAX_TOTAL,

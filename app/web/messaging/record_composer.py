@@ -21,7 +21,7 @@ from app.web.core.fields.base import clean_text
 from app.web.core.urls import record_references
 from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
-from app.web.messaging import conversation_page, reply_form, reply_status
+from app.web.messaging import conversation_page, reply_form, ticket_status_with_reply
 from app.web.pages.routes import page_route
 from app.web.records import message_words
 from app.web.records.attachments import message_uploads
@@ -54,7 +54,7 @@ class WriteRoutes:
         try:
             message = send(_target(kind, row, (channel, peer), found), files, viewer)
             if kind == "ticket" and (status_typed := request.form.get("status")):
-                reply_status.set_status(session, row.id, status_typed, message.body or "", viewer)
+                ticket_status_with_reply.set_status(session, row.id, status_typed, message.body or "", viewer)
             if found is not None and found.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(session, found, viewer.stamp)
             session.commit()
@@ -109,7 +109,7 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     hidden = [each for each in made["hidden"] if each[0] == "key"]
     url = f"/inbox/write/{kind}/{row.id}?channel={channel}"
     if kind == "ticket":
-        made["statuses"] = reply_status.offered(session, row.id, viewer)
+        made["statuses"] = ticket_status_with_reply.offered(session, row.id, viewer)
         made["status"] = (more.get("typed") or {}).get("status", "")
     made |= {"url": url, "swaps": True, "place": f"-{channel}", "hidden": [*hidden, ("back", back)], "thread_url": peer}
     return render_template("inbox/_message_form.html", thread={"composer": made})

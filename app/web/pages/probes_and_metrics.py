@@ -19,8 +19,8 @@ from app.lib.product_version import product_version
 from app.models import FailedCall
 from app.ops.database import connections, server_status
 from app.ops.database.database_errors import cause_of
-from app.ops.monitoring import machine_resources, metrics, process_health
-from app.ops.monitoring.metrics import Gauge
+from app.ops.monitoring import machine_resources, process_health, prometheus_metrics
+from app.ops.monitoring.prometheus_metrics import Gauge
 from app.ops.queues import queue
 from app.web.core.queries import replica_lists
 
@@ -113,7 +113,7 @@ def show_metrics() -> Response:
     """All metrics of this server, for allowed clients; others get 404."""
     if not _may_read():
         return Response(orjson.dumps({"message": "Not found.", "errors": {}}), 404, mimetype="application/json")
-    return Response(metrics.exposition(gauges()), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(prometheus_metrics.exposition(gauges()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _may_read() -> bool:

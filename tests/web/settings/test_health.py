@@ -34,7 +34,7 @@ from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
 from app.notice_texts import text_of
 from app.ops.database.connections import database_now
-from app.ops.monitoring import machine_resources, metrics, process_health, process_metrics, request_log
+from app.ops.monitoring import machine_resources, process_health, process_metrics, prometheus_metrics, request_log
 from app.ops.monitoring.process_metrics import MetricsBatch
 from app.ops.queues import queue
 from app.web.pages.process_roles import ProcessRoutesOnly
@@ -400,10 +400,10 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     # The library looks at its import whether there are many processes, and an earlier test may have imported it
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     monkeypatch.setattr(prometheus_client.values, "ValueClass", prometheus_client.values.MultiProcessValue())
-    monkeypatch.setattr(metrics._state, "seconds", None)
-    metrics.prepare(tmp_path, "crm1")
+    monkeypatch.setattr(prometheus_metrics._state, "seconds", None)
+    prometheus_metrics.prepare(tmp_path, "crm1")
     (tmp_path / "metrics" / "crm1" / "histogram_999999999.db").write_bytes(b"")
-    metrics.prepare(tmp_path, "crm1")  # forgets processes that have ended
+    prometheus_metrics.prepare(tmp_path, "crm1")  # forgets processes that have ended
     crm.client("root").screen("/jobs/")
     client = crm.app.test_client()
     shown = client.get("/metrics")
@@ -417,7 +417,7 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     object.__setattr__(crm.app.config["CRM"], "metrics_token", "t" * 32)
     for token, status in (("t" * 32, 200), ("t" * 31, 404), ("ü", 404)):
         assert client.get("/metrics", **stranger, headers={"Authorization": f"Bearer {token}"}).status_code == status
-    metrics._state.folder = None
+    prometheus_metrics._state.folder = None
 
 
 def test_counting_needs_room_on_the_disk_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,16 +432,16 @@ def test_counting_needs_room_on_the_disk_before_it_begins(tmp_path: Path, monkey
     def full(*_given: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(metrics, "_state", metrics._State(tmp_path, Seconds()))
+    monkeypatch.setattr(prometheus_metrics, "_state", prometheus_metrics._State(tmp_path, Seconds()))
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_fallocate", full)
-        metrics.observe("page", 200, 0.1)
-    metrics.observe("page", 200, 0.1)  # a minute later it is tried again
+        prometheus_metrics.observe("page", 200, 0.1)
+    prometheus_metrics.observe("page", 200, 0.1)  # a minute later it is tried again
     assert counted == [] and list(tmp_path.iterdir()) == []
-    metrics._state.next_try = 1e-9
-    metrics.observe("page", 200, 0.1)
+    prometheus_metrics._state.next_try = 1e-9
+    prometheus_metrics.observe("page", 200, 0.1)
     (file,) = tmp_path.iterdir()
-    assert counted == [("page", "2xx")] and file.stat().st_blocks * 512 >= metrics.FILE_BYTES
+    assert counted == [("page", "2xx")] and file.stat().st_blocks * 512 >= prometheus_metrics.FILE_BYTES
 
 
 @pytest.mark.parametrize(
