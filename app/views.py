@@ -136,15 +136,16 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
-    place = {"href": "/complaints-disclosure/", "icon": "clipboard-check", "label": _("Monthly disclosure")}
-    appbuilder.add_view(DisclosureView, "Disclosure", **place)
     appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
     appbuilder.add_view(DuplicatesView, "Duplicates", href="/duplicates/", icon="git-merge", label=_("Duplicates"))
     label = _("Import and export")
     appbuilder.add_view(ExportsView, "Transfer", href="/exports/", icon="arrows-exchange", label=label)
+    group = {"category": "compliance", "category_label": _("Compliance")}
+    place = {"href": "/complaints-disclosure/", "icon": "file-text", "label": _("Monthly disclosure")}
+    appbuilder.add_view(DisclosureView, "Disclosure", **place, **group)
     for screen, label, icon in COMPLIANCE:
         place = {"href": f"{screen.route_base}/", "icon": icon, "label": label}
-        appbuilder.add_view(screen, screen.module, **place, category="compliance", category_label=_("Compliance"))
+        appbuilder.add_view(screen, screen.module, **place, **group)
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

@@ -18,6 +18,7 @@ from app.domain.data_breaches import STATES, DataBreach
 from app.extensions import db
 from app.web.api.resource import Resource
 from app.web.compliance import breach_texts, register_history
+from app.web.compliance.deadline_fields import TellByField
 from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
@@ -31,8 +32,8 @@ STATE_WORDS = {"open": _l("Open"), "closed": _l("Closed")}
 _FIELDS: tuple[Field, ...] = (
     TextField("title", max_length=200, required=True),
     DateTimeField("noticed_on"),
-    DateTimeField("cert_in_due_on"),
-    DateTimeField("board_due_on"),
+    TellByField("cert_in_due_on", columns=(DataBreach.cert_in_due_on, DataBreach.cert_in_told_on, DataBreach.state)),
+    TellByField("board_due_on", columns=(DataBreach.board_due_on, DataBreach.board_told_on, DataBreach.state)),
     ChoiceField("state", options=STATES, words=STATE_WORDS, colors={"open": "amber", "closed": "green"}),
     LongTextField("details"),
     LongTextField("people"),

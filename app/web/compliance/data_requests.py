@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.data_requests import KINDS, STATES, DataRequest
 from app.web.api.resource import Resource
 from app.web.compliance import person_copy_requests, register_history
+from app.web.compliance.deadline_fields import AnswerDueField
 from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
@@ -49,7 +50,7 @@ _FIELDS: tuple[Field, ...] = (
         colors={"open": "amber", "answered": "green", "refused": "red", "withdrawn": "gray"},
     ),
     DateField("received_on"),
-    DateField("due_on"),
+    AnswerDueField("due_on", columns=(DataRequest.due_on, DataRequest.state)),
     LongTextField("details"),
     LongTextField("answer"),
 )
@@ -147,7 +148,7 @@ class DataRequestScreen(Screen):
     description_columns = _HELP
     text_columns = ("details", "answer")
     quick_filters = ("kind", "state")
-    tab_names = ("due",)
+    tab_names = ("due", "all")
     summary_columns = ("kind", "state", "due_on", "received_on")
     title_column = "person"
     is_in_new_menu = is_searched = False
@@ -156,19 +157,23 @@ class DataRequestScreen(Screen):
     more_actions_verb = "export"
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """All requests, and the open ones by their last day."""
-        chosen = request.args.get("tab", "")
-        parts = (("", _("All"), ""), ("due", _("Open"), _("No request is open.")))
+        """The open requests by their last day, and all."""
+        chosen = request.args.get("tab") or "all"
+        parts = (("due", _("Open"), _("No request is open.")), ("all", _("All"), ""))
         return [
             {
                 "label": label,
-                "url": f"{self.route_base}/" + (f"?tab={name}" if name else ""),
+                "url": f"{self.route_base}/?tab={name}",
                 "count": None,
                 "active": name == chosen,
                 "empty": empty,
             }
             for name, label, empty in parts
         ]
+
+    def opening_tab(self, viewer: Viewer) -> str | None:
+        """The open ones."""
+        return "due"
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query = super()._list_query(viewer)

@@ -131,7 +131,9 @@ def cell_html(value: Cell | None) -> str:
 
 
 def _status(value: Cell) -> str:
-    return f'<span class="state tone-{_tone(value)}"><i class="dot"></i>{_clip(value["label"], "state-label")}</span>'
+    title = f' title="{escape(value["title"])}"' if value.get("title") else ""
+    label = _clip(value["label"], "state-label")
+    return f'<span class="state tone-{_tone(value)}"{title}><i class="dot"></i>{label}</span>'
 
 
 def _time(value: Cell) -> str:

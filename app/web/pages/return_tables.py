@@ -60,6 +60,7 @@ def _lines(found: ExchangeReturn, month: Span) -> FigureTable:
         TableColumn("carried", _("Opening")),
         TableColumn("received", _("Received")),
         *[TableColumn(f"outcome {each}", _outcome_label(each)) for each in outcomes],
+        TableColumn("resolved", _("Resolved in all")),
         TableColumn("pending", _("Closing")),
     )
     rows = [_line(line, outcomes, month) for line in found.lines]
@@ -70,11 +71,15 @@ def _lines(found: ExchangeReturn, month: Span) -> FigureTable:
 
 
 def _outcome_label(outcome: str) -> str:
-    return shown_label(outcome) if outcome else _("Without an outcome")
+    """“Resolved” is what the whole month has; as an outcome it is one of several ways."""
+    if not outcome:
+        return _("Without an outcome")
+    return _("Resolved in full") if outcome == OUTCOMES[0] else shown_label(outcome)
 
 
 def _line(line: ReturnLine, outcomes: Sequence[str], month: Span) -> TableRow:
     category = " › ".join(shown_label(part) for part in line.category.split(" › ")) if line.category else _("None")
-    values = (line.opening, line.received, *[line.resolved.get(each, 0) for each in outcomes], line.closing)
+    resolved = [line.resolved.get(each, 0) for each in outcomes]
+    values = (line.opening, line.received, *resolved, sum(resolved), line.closing)
     label = f"{category} · {source_label(line.source)}"
     return TableRow(label, values, line.source, month, line.category_id)

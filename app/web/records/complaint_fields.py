@@ -59,7 +59,8 @@ def days_left(due: date, viewer: Viewer) -> dict[str, Any]:
         text = _g("Due today")
     else:
         text = ngettext("%(num)s day left", "%(num)s days left", GroupedInt(left))
-    return {"kind": "status", "label": text, "color": "red" if left < 0 else "amber" if left <= SOON_DAYS else "blue"}
+    color = "red" if left < 0 else "amber" if left <= SOON_DAYS else "blue"
+    return {"kind": "status", "label": text, "color": color, "title": format_local_date(due, "%a %-d %b %Y")}
 
 
 class ClockField(DateField):
@@ -75,7 +76,8 @@ class ClockField(DateField):
         if due is None:
             return {"kind": "missing"}
         if done is not None:
-            return {"kind": "date", "text": format_local_date(done, "%-d %b %Y"), "iso": done.isoformat()}
+            day = format_local_date(done, "%-d %b %Y")
+            return {"kind": "status", "label": _g("Done on %(day)s", day=day), "color": "green"}
         return {"kind": "missing"} if any(ended) else days_left(due, viewer)
 
     def filter_columns(self) -> tuple[Any, ...]:
@@ -210,7 +212,9 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("source", options=SOURCES, colors=SOURCE_COLORS, required=True),
     TextField("reference", max_length=60, help=_("The number that the source has given it.")),
     DateField("received_on", help=_("When the source received it. All clocks start on this day.")),
-    CategoryField("category", columns=(Complaint.category_id,), key="category_id", picklist="complaint_category"),
+    CategoryField(
+        "category", columns=(Complaint.category_id,), key="category_id", picklist="complaint_category", required=True
+    ),
     ChoiceField("exchange", options=EXCHANGES),
     ChoiceField("segment", options=SEGMENTS),
     ChoiceField("outcome", options=OUTCOMES, colors=OUTCOME_COLORS),

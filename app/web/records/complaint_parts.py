@@ -105,11 +105,11 @@ def _entries(row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     rows = []
     for entry, number in db.session.execute(query):
         is_own = entry.origin_id in (None, row["id"])
+        origin = None if is_own else number
         texts = (format_local_date(entry.received_on, "%-d %b %Y"), shown_label(entry.way), entry.reference)
-        about = " · ".join(str(each) for each in (*texts, entry.remark) if each)
-        url = None if is_own or number is None else f"/complaints/{number}"
-        cells = [_text(shown_label(entry.source))] + ([] if is_own or number is None else [_text(number)])
-        rows.append({"url": url, "about": about, "cells": cells})
+        about = " · ".join(str(each) for each in (*texts, entry.remark, origin) if each)
+        url = f"/complaints/{origin}" if origin else None
+        rows.append({"url": url, "about": about, "cells": [_text(shown_label(entry.source))]})
     may_add = viewer.person.may("Complaints", "write") and not row.get("joined_to")
     add_url = f"/complaints/entry/{row['id']}" if may_add else None
     shown = {"title": _("Ways it came"), "count": len(rows), "url": None, "add_url": add_url, "rows": rows}

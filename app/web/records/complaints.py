@@ -142,9 +142,9 @@ class ComplaintScreen(ComplaintJoins, Screen):
     show_columns = _SHOWN
     show_fieldsets = [
         (_("Complaint"), {"fields": [*_CASE[1:], *_PLACE, "ticket", "customer", "mobile", "description"]}),
-        (_("Clocks"), {"fields": ["acknowledge_due_on", "report_due_on", "joined_to"]}),
+        (_("Clocks"), {"fields": ["acknowledge_due_on", "report_due_on"]}),
         (_("Action taken report"), {"fields": _REPORT}),
-        (_("Outcome and review"), {"fields": ["outcome", "disposed_on", "review_stage", "review_due_on"]}),
+        (_("Outcome and review"), {"fields": ["outcome", "disposed_on", "review_stage", "review_due_on", "joined_to"]}),
         (_("Record"), {"fields": ["created_on", "changed_on"]}),
     ]
     add_columns = ComplaintResource.add_columns
@@ -161,7 +161,7 @@ class ComplaintScreen(ComplaintJoins, Screen):
     quick_filters = ("source", "category", "officer", "outcome")
     tab_names = tuple(TABS)
     summary_columns = ("source", "received_on", "acknowledge_due_on", "report_due_on", "officer", "customer")
-    summary_if_any = ("outcome",)
+    summary_if_any = ("outcome", "joined_to")
     text_columns = ("description", "report_facts", "report_findings", "report_actions", "report_evidence")
     title_column = "title"
     bulk_edit_columns = ("officer", "category", "acknowledged_on")
@@ -212,8 +212,8 @@ class ComplaintScreen(ComplaintJoins, Screen):
         if not row.get("acknowledged_on"):
             url = f"/complaints/acknowledge/{key}"
             return {"label": _g("Acknowledge"), "icon": "check", "url": url, "method": "post"}
-        label = _g("Enter the outcome") if row.get("report_filed_on") else _g("Write the report")
-        name = "outcome" if row.get("report_filed_on") else "report_facts"
+        is_written = row.get("report_filed_on") or row.get("report_actions")
+        label, name = (_g("Enter the outcome"), "outcome") if is_written else (_g("Write the report"), "report_facts")
         return {"label": label, "icon": "pencil", "url": f"/complaints/edit/{key}#f-{name}", "method": "get"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -40,6 +40,14 @@ def test_a_breach_gets_its_deadlines_and_its_texts(crm: Crm) -> None:
     assert crm.client("ana").screen(f"{URL}/texts/{row.id}").status_code in (302, 403, 404)
 
 
+def test_a_deadline_is_red_until_the_authority_is_told(crm: Crm) -> None:
+    row = noted(crm, noticed_on=(datetime.now(UTC) - timedelta(hours=8)).isoformat())
+    rhea = crm.client("rhea")
+    assert "is-late" in rhea.screen(f"{URL}/").text
+    assert rhea.rest("PUT", f"{REST}{row.id}", {"cert_in_told_on": datetime.now(UTC).isoformat()}).status_code == 200
+    assert "is-late" not in rhea.screen(f"{URL}/").text
+
+
 def test_a_refused_form_keeps_what_was_typed(crm: Crm) -> None:
     typed = {"title": "Laptop lost", "details": "In the train", "state": "closed"}
     answer = crm.client("rhea").form(f"{URL}/add", typed)

@@ -69,6 +69,16 @@ def test_only_compliance_and_admins_see_the_register(crm: Crm) -> None:
     assert len(crm.rows(select(DataRequest))) == 1
 
 
+def test_the_open_requests_come_first_and_what_is_overdue_is_red(crm: Crm) -> None:
+    noted(crm, received_on=f"{TODAY - timedelta(days=100)}", due_on=f"{TODAY - timedelta(days=5)}")
+    rhea = crm.client("rhea")
+    page = rhea.screen(f"{URL}/", follow_redirects=True)
+    assert page.request.args["tab"] == "due" and "5 days overdue" in page.text and "tone-red" in page.text
+    answered = {"state": "answered", "answer": "Sent.", "identity_how": "PAN", "identity_checked_on": f"{TODAY}"}
+    assert rhea.rest("PUT", f"{REST}{latest(crm).id}", answered).status_code == 200
+    assert "overdue" not in rhea.screen(f"{URL}/?tab=all").text
+
+
 def test_what_follows_is_filled_in(crm: Crm, customer: Any) -> None:
     row = noted(crm, customer, person="", received_on="", identity_how="Called back on the known number")
     assert (row.person, row.received_on, row.due_on) == ("Ravi Kumar", TODAY, TODAY + timedelta(days=90))

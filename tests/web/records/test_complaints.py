@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from html import unescape
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_the_way_of_a_complaint_on_pages(crm: Any, complaint: Any, ticket: Any) 
     key, cleo = complaint["id"], crm.client("cleo")
     assert cleo.form(f"/complaints/acknowledge/{key}", {}).status_code == 302
     page = cleo.screen(f"/complaints/{complaint['number']}").text
-    assert "Write the report" in page and "Acknowledged" in page
+    assert "Write the report" in page and "Done on" in _strip(page, "Acknowledgment due")
     assert f"/complaints/of/{ticket.id}" in cleo.screen(f"/tickets/{ticket.number}").text
     assert complaint["number"] in cleo.screen(f"/complaints/of/{ticket.id}", follow_redirects=True).text
     assert crm.client("ana").screen(f"/complaints/of/{ticket.id}").status_code == 403
@@ -114,6 +114,37 @@ def test_the_way_of_a_complaint_on_pages(crm: Any, complaint: Any, ticket: Any) 
     assert reviewed["review_due_on"] == reviewed["first_review_due_on"] is not None
     lines = cleo.screen(f"/complaints/timeline/{key}").text
     assert "registered this as a complaint" in lines and "Resolved" in lines
+
+
+def _strip(page: str, label: str) -> str:
+    """What the head of a page shows under a label."""
+    found = re.search(rf"{label}</dt>\s*<dd[^>]*>(.*?)</dd>", page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_after_the_report_comes_the_outcome(crm: Any, complaint: Any) -> None:
+    cleo, key = crm.client("cleo"), complaint["id"]
+    assert cleo.rest("PUT", f"complaint/{key}", {"acknowledged_on": complaint["received_on"]}).status_code == 200
+    assert cleo.rest("PUT", f"complaint/{key}", {"report_actions": "Credited."}).status_code == 200
+    page = cleo.screen(f"/complaints/{complaint['number']}").text
+    assert "Enter the outcome" in page and "Write the report" not in page
+
+
+def test_the_day_of_a_running_clock_is_in_its_hint(crm: Any, complaint: Any) -> None:
+    day = date.fromisoformat(complaint["report_due_on"])
+    assert f'title="{day:%a} {day.day} {day:%b %Y}"' in crm.client("cleo").screen("/complaints/?tab=pending").text
+
+
+@each_case("language", ["hi", "gu", "mr"])
+def test_all_categories_are_in_the_language_of_the_page(crm: Any, language: str) -> None:
+    cleo = crm.client("cleo")
+    assert cleo.form("/me/language", {"locale": language}).status_code == 302
+    options = re.search(r'<select[^>]*name="category".*?</select>', cleo.screen("/complaints/add").text, re.DOTALL)
+    assert options is not None
+    labels = [row.label for row in crm.rows(select(ComplaintCategory))]
+    assert len(labels) > 30 and not [label for label in labels if label in unescape(options[0])]
+    assert "required" in options[0].split(">")[0], "nobody registers a complaint without one"
 
 
 @each_case(

@@ -260,6 +260,11 @@ def test_files_of_the_return(officer: Any) -> None:
     assert all(each.status_code == 200 for each in got.values())
     rows = list(csv.reader(io.StringIO(got["csv"].data.decode("utf-8-sig"))))
     assert ["Resolved in the month, by days taken", "1", "0", "0", "0", "0", "1"] in rows
+    (month,) = (row for row in rows if row[:2] == ["Month", "Opening"])
+    (head,) = (row for row in rows if row[:1] == ["Category and source"])
+    whole, lines = rows[rows.index(month) + 1], rows[rows.index(head) + 1 :]
+    total = next(row for row in lines if row[0] == "Grand total")
+    assert total[head.index("Resolved in all")] == whole[month.index("Resolved")] and "Resolved" not in head
     assert officer.screen(f"{URL}return.exe?month={NAME}").status_code == 404
     assert officer.screen(f"{URL}else.csv?month={NAME}").status_code == 404
 

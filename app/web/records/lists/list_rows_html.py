@@ -134,7 +134,8 @@ def _text(cell: Cell) -> str:
 
 
 def _status(cell: Cell) -> str:
-    return f'<span class="state tone-{escape(cell.get("color") or "gray")}">{escape(cell["label"])}</span>'
+    title = f' title="{escape(cell["title"])}"' if cell.get("title") else ""
+    return f'<span class="state tone-{escape(cell.get("color") or "gray")}"{title}>{escape(cell["label"])}</span>'
 
 
 def _face(cell: Cell) -> str:
