@@ -35,5 +35,13 @@ def share() -> None:
     from flask import Flask
     from jinja2 import FileSystemBytecodeCache
 
+    from app.web.core.localization.languages import language_key
+
+    class ByLanguage(FileSystemBytecodeCache):
+        """Texts are filled in when a template is compiled, so each language has its own."""
+
+        def get_cache_key(self, name: str, filename: str | None = None) -> str:
+            return super().get_cache_key(f"{language_key()} {name}", filename)
+
     if folder := os.environ.get(NAME):
-        Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(folder)}
+        Flask.jinja_options = {"bytecode_cache": ByLanguage(folder)}

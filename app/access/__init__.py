@@ -35,6 +35,7 @@ from app.access.paging.index_branches import PageQuery, index_of
 from app.access.paging.value_pages import first_of_holder
 from app.access.person import ADMIN, Denied, Person
 from app.access.read_only_sessions import set_read_only
+from app.access.record_rules import reaches_all_complaints
 from app.access.replica_reads import reading_from
 from app.access.rights_cache import bump_version, clear_cache, lists_version_query, load_person, person, version_query
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
@@ -125,6 +126,7 @@ __all__ = [
     "parts_of",
     "person",
     "plan_of",
+    "reaches_all_complaints",
     "reaches_id",
     "reaches_row",
     "reading_from",

@@ -64,6 +64,11 @@ def complaints(person: Person, complaint: Any = Complaint, verb: str = "read") -
     return and_(of_visible, or_(of_people(complaint.officer_id, reach), is_reached))
 
 
+def reaches_all_complaints(person: Person, verb: str = "read") -> bool:
+    """Whether the verb reaches all complaints: those of tickets that the person doesn't see are beyond any level."""
+    return person.level("Complaints", verb) == "all" and person.reach("Tickets") is None
+
+
 def complaint_entries(person: Person, entry: Any = ComplaintEntry, verb: str = "read") -> ColumnElement[bool]:
     """The entries of visible complaints."""
     complaint = inside(entry, Complaint)

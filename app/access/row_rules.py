@@ -13,6 +13,7 @@ from app.access import record_rules, sharing_rules
 from app.access.person import Person
 from app.access.rule_conditions import inside, of_people
 from app.domain.people import permissions
+from app.domain.people.permissions import LEVEL_RANK
 from app.models import (
     Activity,
     ApiKey,
@@ -119,7 +120,7 @@ def _mails(person: Person) -> ColumnElement[bool]:
 def activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
     """Entries of visible records.
 
-    Entries about a note, task, call or message only for those who may read that module.
+    Entries about a note, task, call, message or complaint only for those who may read that module.
     """
     if record_rules.reads_all_parents(person) and person.reach("Tasks") is None:
         seen = line.record_kind.is_(None) if _TIMELINES else true()
@@ -131,8 +132,13 @@ def activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
 
 
 def closed_kinds(person: Person) -> list[str]:
-    """The kinds of entries whose module the person may not read."""
-    return sorted(kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read"))
+    """The kinds of entries whose module the person may not read.
+
+    Those of complaints also for people who see tickets whose complaints they don't see: they say what is complained of.
+    """
+    closed = [kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read")]
+    tickets, complaints = (LEVEL_RANK[person.level(module, "read")] for module in ("Tickets", "Complaints"))
+    return sorted({*closed, *(("complaint",) if complaints < tickets else ())})
 
 
 def _lines_of(person: Person, model: Any, line: Any) -> ColumnElement[bool]:
@@ -204,7 +210,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Ticket: record_rules.tickets,
     Complaint: record_rules.complaints,
     ComplaintEntry: record_rules.complaint_entries,
-    ComplaintDisclosure: lambda person: true() if person.level("Complaints", "read") == "all" else false(),
+    ComplaintDisclosure: lambda person: true() if record_rules.reaches_all_complaints(person) else false(),
     Customer: record_rules.customers,
     CustomerAccount: lambda person: record_rules.with_parents(person, CustomerAccount),
     CustomerKey: _admins,

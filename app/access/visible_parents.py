@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, true
 
 from app.access.person import Person
-from app.access.row_rules import ACTIVITY_MODULES, RULES, has_added_timelines, visible
+from app.access.row_rules import RULES, closed_kinds, has_added_timelines, visible
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
 
 #: Record -> module of its rows.
@@ -32,7 +32,7 @@ def visible_under_parent(person: Person, record: Any, parent: str | None) -> Col
         return visible(person, record)
     if record in _MODULES:
         return true() if person.may(_MODULES[record], "read") else false()
-    closed = sorted(kind for kind, module in ACTIVITY_MODULES.items() if not person.may(module, "read"))
+    closed = closed_kinds(person)
     return Activity.kind.not_in(closed) if closed else true()
 
 

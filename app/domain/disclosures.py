@@ -65,13 +65,13 @@ def of_customer(
 
 
 def of_user(session: Session, user_id: int, since: datetime, until: datetime) -> list[str]:
-    """What a user has revealed, heard or exported in this time, as the audit names it, at most MAX_RECORDS.
+    """What a user has revealed, heard or exported in this time, as the audit names it; at most MAX_RECORDS + 1.
 
     The session must be allowed to read the audit.
     """
     mine = (AuditEntry.user_id == user_id, AuditEntry.at >= since, AuditEntry.at <= until)
     query = select(AuditEntry.about).where(*mine, AuditEntry.event.in_(EVENTS), AuditEntry.about.is_not(None))
-    return [str(about) for about in session.scalars(query.distinct().order_by(AuditEntry.about).limit(MAX_RECORDS))]
+    return [str(about) for about in session.scalars(query.distinct().order_by(AuditEntry.about).limit(MAX_RECORDS + 1))]
 
 
 def abouts(session: Session, customer: Customer) -> list[str]:

@@ -37,11 +37,15 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    """Several lines of text in NFC: every line ends with LF, tabs become four spaces. Raises UnstorableText."""
+    """Several lines of text in NFC: every line ends with LF, tabs become four spaces. Raises UnstorableText.
+
+    Empty if nothing of it would be seen.
+    """
     unified = text.replace("\r\n", _LINE_FEED).replace("\r", _LINE_FEED).replace("\t", _TAB)
     if any(_is_control(char) for char in unified if char != _LINE_FEED):
         raise UnstorableText(text[:20])
-    return _composed(unified).strip()
+    composed = _composed(unified).strip()
+    return composed if composed.isascii() or without_shapeless(composed).strip() else ""
 
 
 def without_shapeless(text: str) -> str:

@@ -138,6 +138,9 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "activity": {"lead": 1, "text": "A note"},
     "message": {"channel": "sms", "peer": "9825011111", "body": "Hello", "noted": True},
     "assignment_request": {"lead": 1, "requested_user": "ana", "reason": "Knows her"},
+    "complaint": {"first_name": "Case", "title": "Not credited", "category": "Demat", "received_on": "2026-11-20"},
+    "data_request": {"person": "Meera Joshi", "kind": "grievance", "received_on": "2026-11-20"},
+    "data_breach": {"title": "Laptop lost"},
 }
 
 

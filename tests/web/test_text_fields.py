@@ -81,9 +81,12 @@ def test_one_line(typed: Any, stored: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "stored"),
-    [("a\r\nb", "a\nb"), ("a\rb", "a\nb"), ("a\n\nb\n", "a\n\nb"), ("a\tb", "a    b"), ("e\u0301\r\n", "\u00e9")],
+    [
+        *[("a\r\nb", "a\nb"), ("a\rb", "a\nb"), ("a\n\nb\n", "a\n\nb"), ("a\tb", "a    b"), ("e\u0301\r\n", "\u00e9")],
+        *[("\u202e\u200b \r\n\ufeff", None), ("a\u202e\nb", "a\u202e\nb")],
+    ],
 )
-def test_lines(typed: str, stored: str) -> None:
+def test_lines(typed: str, stored: str | None) -> None:
     assert clean_text(typed, "note", 80, has_lines=True) == stored
 
 

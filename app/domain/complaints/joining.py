@@ -11,7 +11,7 @@ from app.domain import timeline
 from app.domain.base import NotFound, RuleBroken, Stamp, translatable
 from app.domain.complaints.clocks import ComplaintTerms
 from app.domain.complaints.complaint import SOURCES, WAYS, Complaint, ComplaintEntry, is_counted
-from app.domain.complaints.register import restart_clocks
+from app.domain.complaints.register import clean_reference, restart_clocks
 from app.domain.customers import Customer
 from app.domain.tickets import Ticket
 
@@ -29,7 +29,7 @@ def add_entry(
     if row.joined_to_id is not None:
         raise RuleBroken("This complaint was joined to another one. Change that one, or part them first.")
     entry = ComplaintEntry(complaint_id=row.id, way=values.get("way") or "Other", source=values.get("source"))
-    entry.reference = " ".join((values.get("reference") or "").split()).upper() or None
+    entry.reference = clean_reference(values.get("reference"))
     received = values.get("received_on")
     if received is None or received > terms.today:
         raise RuleBroken("Please enter the day on which it was received; it can't be in the future.", "received_on")

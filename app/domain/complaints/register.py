@@ -47,6 +47,8 @@ _CHOICES = {
     "segment": (None, *SEGMENTS),
     "review_stage": REVIEW_STAGES,
 }
+#: Characters of a reference.
+MAX_REFERENCE = 60
 #: Days that lie between the receipt and today.
 _PAST_DAYS = ("acknowledged_on", "report_filed_on", "disposed_on")
 
@@ -132,8 +134,17 @@ def _set_fields(row: Complaint, values: dict[str, Any]) -> None:
     for name in FIELDS:
         if name in values:
             setattr(row, name, values[name])
-    row.reference = " ".join((row.reference or "").split()).upper() or None
+    row.reference = clean_reference(row.reference)
     row.is_impersonation = bool(row.is_impersonation)
+
+
+def clean_reference(text: str | None) -> str | None:
+    """A reference as it is compared. Raises RuleBroken if it is too long in capitals, in which ß takes two letters."""
+    reference = " ".join((text or "").split()).upper() or None
+    if reference is not None and len(reference) > MAX_REFERENCE:
+        wrong = translatable("Please say it in at most %(most)s characters.", most=MAX_REFERENCE)
+        raise RuleBroken(wrong, "reference")
+    return reference
 
 
 # --- what is checked
@@ -185,7 +196,8 @@ def _wrong_amounts(row: Complaint) -> dict[str, str]:
     most = Decimal(10) ** 12
     wrong = "Please enter an amount in rupees from 0 to 999,999,999,999."
     amounts = {name: getattr(row, name) for name in ("amount_in_dispute", "report_amount")}
-    return {name: wrong for name, given in amounts.items() if given is not None and not 0 <= given < most}
+    # Rounded as they are stored.
+    return {name: wrong for name, given in amounts.items() if given is not None and not 0 <= round(given, 2) < most}
 
 
 # --- clocks, outcome, review

@@ -21,7 +21,7 @@ from app.web.compliance import breach_texts, register_history
 from app.web.compliance.deadline_fields import TellByField
 from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
-from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
+from app.web.core.fields.base import MAX_LONG_TEXT, ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.viewer import Viewer
@@ -180,7 +180,7 @@ class DataBreachScreen(Screen):
         viewer.person.refuse_unless("Audit Log", "read")
         try:
             found = _seen(viewer)
-            text = "\n".join(dict.fromkeys([*(row.people or "").splitlines(), *found]))
+            text = _with(row.people or "", found)
             self.service.save(db.session(), row, {"people": text}, row.version, viewer)
             db.session.commit()
         except REFUSABLE as broken:
@@ -230,6 +230,14 @@ def _seen(viewer: Viewer) -> list[str]:
     if not found:
         raise RuleBroken(_("This user has revealed, heard or exported nothing in that time."), "user")
     return found
+
+
+def _with(people: str, found: list[str]) -> str:
+    """The text with these lines. Raises RuleBroken for more than it can hold: nothing is left out in silence."""
+    text = "\n".join(dict.fromkeys([*people.splitlines(), *found]))
+    if len(found) > disclosures.MAX_RECORDS or len(text) > MAX_LONG_TEXT:
+        raise RuleBroken(_("This is more than fits here. Please choose a shorter time."), "until")
+    return text
 
 
 def _refuse_backwards(since: datetime, until: datetime) -> None:

@@ -54,6 +54,8 @@ KIND = "person"
 MAX_ROWS = 5000
 #: Bytes of a piece of the archive.
 SLICE = 16_000_000
+#: Who may see who has seen the data.
+_SEEN_BY = (("Audit Log", "read"), ("Customers", "reveal"))
 #: Columns that say nothing about the person.
 _LEFT_OUT = frozenset({"id", "version", "custom_values"})
 
@@ -78,7 +80,7 @@ def write_archive(run: ExportRun) -> None:
     try:
         with acting_for(run.created_by_id, "/data-requests/", scope=run.payload.get("scope", ())) as viewer:
             refuse_others(viewer)
-            run.rights = file_rights.rights_of(viewer)
+            run.rights = _rights_of(viewer)
             sections = list(heartbeat.over(_sections(run.payload["customer"], viewer)))
             page, data = _page(sections, viewer), _json(sections, viewer)
         made = _store({"personal-data.html": page, "personal-data.json": data}, heartbeat)
@@ -90,6 +92,13 @@ def write_archive(run: ExportRun) -> None:
 def refuse_others(viewer: Viewer) -> None:
     """Raise Denied for people whose role doesn't make such copies."""
     viewer.person.refuse_unless("Data Requests", "export")
+
+
+def _rights_of(viewer: Viewer) -> dict[str, Any]:
+    """The rights that a file has always, and those by which this one says who has seen the data."""
+    rights, person = file_rights.rights_of(viewer), viewer.person
+    more = {f"{module}.{verb}": person.level(module, verb) for module, verb in _SEEN_BY}
+    return rights | {"levels": rights["levels"] | {cell: level for cell, level in more.items() if level != "none"}}
 
 
 def _store(files: dict[str, str], heartbeat: Heartbeat) -> list[Any]:
@@ -194,7 +203,7 @@ def _notes(rule: ColumnElement[bool], viewer: Viewer) -> Section:
 def _disclosures(customer: Customer, viewer: Viewer) -> Section:
     """Who has seen the data, for people who may see that."""
     title = _("Who has seen the data")
-    if not (viewer.person.may("Audit Log", "read") or viewer.person.may("Customers", "reveal")):
+    if not any(viewer.person.may(module, verb) for module, verb in _SEEN_BY):
         return Section("seen_by", title, [])
     with access.as_system(db.session()) as session:  # the customer is visible, and so is who has looked
         entries = disclosures.of_customer(session, customer)

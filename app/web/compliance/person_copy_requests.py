@@ -52,6 +52,11 @@ def _run_of(row: DataRequest) -> ExportRun | None:
         return found
 
 
+def _is_of_customer(run: ExportRun | None, row: DataRequest) -> bool:
+    """Whether the copy holds the data of the customer whom the request names now."""
+    return run is None or run.payload["customer"] == row.customer_id
+
+
 def download(row: DataRequest, viewer: Viewer) -> Response:
     """The file. Raises RuleBroken, Gone if it was taken or has expired, Denied for people who see less than it has."""
     run = _run_of(row)
@@ -59,6 +64,11 @@ def download(row: DataRequest, viewer: Viewer) -> Response:
         raise RuleBroken(_("The copy isn't made yet."))
     if run.outcome != "done" or (run.expires_on is not None and run.expires_on <= viewer.now):
         raise RuleBroken(_("This copy has expired. Please have another one made."))
+    data_requests.refuse_copy(row)
+    if not _is_of_customer(run, row):
+        raise RuleBroken(
+            _("The customer of the request was changed after this copy was made. Please have another one made.")
+        )
     file_rights.refuse_fewer(run.rights, viewer)
     db.session.commit()  # on SQLite, the transaction of a POST would keep out the one that reads the file
     try:
@@ -78,15 +88,16 @@ def context(row: DataRequest, viewer: Viewer) -> dict[str, Any]:
     is_open = run is not None and run.outcome in OPEN_EXPORTS
     is_over = run is not None and run.expires_on is not None and run.expires_on <= viewer.now
     is_ready = run is not None and run.outcome == "done" and not is_over and row.copy_taken_on is None
+    fits = _is_of_customer(run, row) and not _hinders(row)
     return {
         "person": row.person,
         "url": f"{URL}/show/{row.id}",
         "action": f"{URL}/copy/{row.id}",
-        "state": _state(run, is_over, row.copy_taken_on is not None),
+        "state": _state(run, is_over, row.copy_taken_on is not None) if fits or not is_ready else _kept_back(),
         "is_open": is_open,
-        "is_ready": is_ready,
+        "is_ready": is_ready and fits,
         "hinders": _hinders(row),
-        "expires": moment_cell(run.expires_on, viewer) if run is not None and is_ready else None,
+        "expires": moment_cell(run.expires_on, viewer) if run is not None and is_ready and fits else None,
         "taken": moment_cell(row.copy_taken_on, viewer) if row.copy_taken_on is not None else None,
     }
 
@@ -103,6 +114,10 @@ def _state(run: ExportRun | None, is_over: bool, is_taken: bool) -> str:
     if is_over or run.outcome != "done":
         return str(_("The copy has expired."))
     return str(_("The copy is ready. It can be downloaded once."))
+
+
+def _kept_back() -> str:
+    return str(_("The copy is made, but can't be handed out as the request is now."))
 
 
 def _hinders(row: DataRequest) -> str:

@@ -74,6 +74,7 @@ class ComplaintJoins:
     def part(self, pk: str) -> Any:
         """Part a joined complaint from the one that it was joined to."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
+        _refuse_foreign(row, viewer)
         with access.as_system(db.session()) as session:  # the tickets of both follow
             joining.part(session, row.id, viewer.stamp, terms_for(viewer))
             session.commit()
@@ -127,3 +128,14 @@ class ComplaintJoins:
             "error": "" if refused.errors else refused.sentence,
         }
         return render_template("pages/form.html", form=form | shared | {"conflict": None, "version": None})
+
+
+def _refuse_foreign(row: Complaint, viewer: Viewer) -> None:
+    """Raise Denied if the complaint to which this one is joined, and which is counted anew, isn't theirs to change."""
+    kept, session = row.joined_to_id, db.session()
+    if kept is None:
+        return
+    if not (
+        access.sees_id(session, Complaint, kept) and access.reaches_id(session, viewer.person, Complaint, kept, "write")
+    ):
+        raise access.Denied(_("This complaint was joined to one that you can't change. Ask your manager to part them."))

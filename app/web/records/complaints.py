@@ -48,9 +48,13 @@ class ComplaintService(RecordService):
         if values.get("officer_id") not in (None, *viewer.person.own_ids):
             refuse_recipient(values["officer_id"], self.module, viewer, "officer")
         own = {name: values.pop(name, None) for name in _OF_TICKET}
-        ticket = self._ticket(session, values.pop("ticket_id", None), own, values, viewer)
+        ticket_id = values.pop("ticket_id", None)
+        ticket = self._ticket(session, ticket_id, own, values, viewer)
         with access.as_system(session):  # a number is given out, and the officer told, whoever registers it
-            return register.register(session, ticket, values, viewer.stamp, terms_for(viewer))
+            row = register.register(session, ticket, values, viewer.stamp, terms_for(viewer))
+        if ticket_id is not None:
+            _refuse_foreign(session, row.id, viewer)
+        return row
 
     @staticmethod
     def _ticket(
@@ -71,6 +75,14 @@ class ComplaintService(RecordService):
             refuse_recipient(chosen, self.module, viewer, "officer")
         with access.as_system(session):  # its ticket follows, whoever may change that
             register.change(session, row, values, viewer.stamp, terms_for(viewer))
+
+
+def _refuse_foreign(session: Session, key: int, viewer: Viewer) -> None:
+    """Raise Denied for a new complaint beyond the reach of whoever registers it, such as of a colleague's ticket."""
+    is_seen = access.sees_id(session, Complaint, key)
+    if not (is_seen and access.reaches_id(session, viewer.person, Complaint, key, "create")):
+        text = _g("You can see this ticket but not register it as a complaint. Ask its assignee or your manager.")
+        raise access.Denied(text)
 
 
 def _new_ticket(session: Session, own: dict[str, Any], values: dict[str, Any], viewer: Viewer) -> Ticket:

@@ -29,6 +29,7 @@ from app.domain.complaints.published_disclosures import ComplaintDisclosure, Pub
 from app.extensions import db
 from app.web.core import fab_access
 from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer
+from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
@@ -82,7 +83,7 @@ class DisclosureView(ModulePermissions, BaseView):
     @staticmethod
     def opens_for(person: Person) -> bool:
         """Whether the sidebar offers the page."""
-        return person.level(MODULE, "read") == "all"
+        return access.reaches_all_complaints(person)
 
     @page_route("/")
     def index(self) -> Any:
@@ -136,7 +137,7 @@ class DisclosureView(ModulePermissions, BaseView):
 def _refuse_unless_all(person: Person, verb: str) -> None:
     """Raise Denied unless the person may do this to all complaints."""
     person.refuse_unless(MODULE, verb)
-    if person.level(MODULE, verb) != "all":
+    if not access.reaches_all_complaints(person, verb):
         raise access.Denied(_("The disclosure counts all complaints, so your role must reach all of them."))
 
 
@@ -186,7 +187,8 @@ def _posted(session: Session, month: Span) -> Publication:
     layout = request.form.get("layout", "") or _layout(session)
     counted = disclosure_counts.disclosure_of(session, month)
     found = exchange_return.return_of(session, month)
-    return Publication(counted, found, layout, base, request.form.get("reason", ""))
+    reason = clean_text(request.form.get("reason"), "reason", published_disclosures.MAX_REASON, has_lines=True) or ""
+    return Publication(counted, found, layout, base, reason)
 
 
 def _content(shown: Shown, name: str, format_: str, viewer: Viewer) -> bytes:

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain import business_settings
 from app.domain.complaints import disclosure_checks, disclosure_periods, published_disclosures
 from app.domain.complaints.disclosure_checks import BrokenCarry, BrokenIdentity, LaterChange
@@ -65,8 +66,8 @@ def context(session: Session, shown: Any, viewer: Viewer, today: date) -> dict[s
         "due": _due(month, settings["disclosure_due_day"]),
         "is_late": not shown.versions and today > disclosure_periods.due_day(month, settings["disclosure_due_day"]),
         "public_url": public_disclosure.URL if settings["disclosure_is_public"] else "",
-        "may_publish": viewer.person.level("Complaints", "write") == "all",
-        "files": _files({"month": name} | exact) if viewer.person.level("Complaints", "export") == "all" else {},
+        "may_publish": access.reaches_all_complaints(viewer.person, "write"),
+        "files": _files({"month": name} | exact) if access.reaches_all_complaints(viewer.person, "export") else {},
     }
 
 

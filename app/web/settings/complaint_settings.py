@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.business_settings import OF_COMPLAINTS, BusinessSetting
 from app.domain.complaints.clocks import CLOCKS, DEFAULT_CLOCKS, DEFAULT_SOURCES, MATRIX, PEOPLE, SOURCES
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal, content_hash, current_viewer
 from app.web.core.fields.base import clean_text
@@ -139,7 +140,7 @@ def _person_input(role: str, key: int | None, posted: Mapping[str, str], refused
     viewer: Viewer = current_viewer()
     name = f"people.{role}"
     typed = posted.get(name)
-    raw = key if typed is None else int(typed) if typed.isascii() and typed.isdigit() else typed
+    raw = key if typed is None else parse_id(typed) or typed
     return PersonField(name, PEOPLE_LABELS[role]).form_input(raw, refused.errors.get(name, []), viewer)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app import access
+from app.domain import disclosures
 from app.domain.audit_log import audit
 from app.models import DataBreach
 from tests.app_fixtures import Crm
@@ -79,6 +80,26 @@ def test_whose_data_comes_from_the_audit(crm: Crm) -> None:
         assert rhea.form(url, sent).status_code == 302
         assert latest(crm).people == "Ravi Kumar\nlead CRM-LEAD-2026-00001\nlist of lead"
     assert crm.client("mia").form(url, sent).status_code in (302, 403, 404)
+
+
+def test_more_of_the_audit_than_fits_is_refused_and_not_cut(crm_on_both: Crm) -> None:
+    crm, now = crm_on_both, datetime.now(UTC)
+    with access.as_system(crm.session):
+        for number in range(150):
+            audit.write(crm.session, "reveal", crm.people["ben"].id, now, f"list of {number:03}{'x' * 150}")
+        crm.session.commit()
+    row, rhea = noted(crm, people="Ravi Kumar"), crm.client("rhea")
+    sent = {"user": "ben", "since": _local(now - timedelta(hours=2)), "until": _local(now + timedelta(hours=2))}
+    answer = rhea.form(f"{URL}/people/{row.id}", sent)
+    assert answer.status_code == 422 and "choose a shorter time" in answer.text and sent["since"] in answer.text
+    assert latest(crm).people == "Ravi Kumar"
+    with access.as_system(crm.session):
+        for number in range(disclosures.MAX_RECORDS + 1):
+            audit.write(crm.session, "reveal", crm.people["ana"].id, now, f"lead {number}")
+        crm.session.commit()
+    answer = rhea.form(f"{URL}/people/{row.id}", sent | {"user": "ana"})
+    assert answer.status_code == 422 and "choose a shorter time" in answer.text
+    assert latest(crm).people == "Ravi Kumar", "nothing is left out in silence"
 
 
 def _local(moment: datetime) -> str:

@@ -211,3 +211,35 @@ def test_a_copy_is_not_handed_to_people_who_see_less_or_made_for_those_who_lost_
     run = work(crm)
     assert run.outcome == "failed" and not latest(crm).copy_taken_on
     assert crm.client("rhea").form(f"{URL}/copy/{row.id}").status_code in (302, 403)
+
+
+def test_a_copy_is_not_handed_out_for_another_customer_or_without_a_checked_identity(
+    crm: Crm, make: Make, customer: Any
+) -> None:
+    other = make.customer("ana", first_name="Yash", last_name="Shah", mobile="9820012399")
+    row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
+    url = f"{URL}/copy/{row.id}"
+    assert rhea.form(url).status_code == 302 and work(crm).outcome == "done"
+    for change, said in (
+        ({"customer": other.number}, "customer of the request was changed"),
+        ({"customer": customer.number, "identity_how": None, "identity_checked_on": None}, "check the person"),
+        ({"kind": "grievance"}, "Only a request for access"),
+    ):
+        sent = change | {"version": latest(crm).version}
+        assert rhea.rest("PUT", f"{REST}{row.id}", sent).status_code == 200
+        assert "can be downloaded once" not in rhea.screen(url).text and f"{url}/file" not in rhea.screen(url).text
+        answer = rhea.form(f"{url}/file")
+        assert answer.status_code == 422 and said in answer.text and not latest(crm).copy_taken_on
+    back = {"kind": "access", "identity_how": "PAN card seen", "version": latest(crm).version}
+    assert rhea.rest("PUT", f"{REST}{row.id}", back).status_code == 200
+    assert rhea.form(f"{url}/file").status_code == 200
+
+
+def test_who_has_seen_the_data_is_not_handed_to_people_who_may_not_know(crm: Crm, make: Make, customer: Any) -> None:
+    row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
+    url = f"{URL}/copy/{row.id}"
+    assert rhea.form(url).status_code == 302 and work(crm).outcome == "done"
+    make.cell("Compliance", "Audit Log", "read", "none")
+    assert rhea.form(f"{url}/file").status_code == 403
+    assert rhea.form(url).status_code == 302 and work(crm).outcome == "done"
+    assert rhea.form(f"{url}/file").status_code == 200

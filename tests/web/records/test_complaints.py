@@ -267,6 +267,9 @@ def test_the_clocks_and_their_sources_are_settings(crm: Any, make: Any) -> None:
     wrong = form | {"days.report": "none", "days.desk": "12"}
     refused = root.form("/settings/complaints/", wrong)
     assert refused.status_code == 422 and "none" in refused.text
+    for odd in ("9" * 5000, "9" * 30, "-1", "²"):
+        answer = root.form("/settings/complaints/", form | {"people.care": odd})
+        assert answer.status_code == 422 and odd[:100] in answer.text, odd[:10]
     new = {"days.report": "30", "source.report": "Circular 9", "days.warnings": "28, 7", "people.care": "cleo"}
     assert root.form("/settings/complaints/", form | new).status_code == 302
     assert root.form("/settings/complaints/", form | new).status_code == 409, "based on the former values"

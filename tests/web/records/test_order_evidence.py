@@ -72,7 +72,8 @@ def test_a_message_is_linked_as_evidence_and_removed(crm: Crm, make: Make, lead:
     other, ana, url = make.message("ben"), crm.client("ana"), f"/calls/evidence/{call.id}"
     page = ana.screen(url).text
     assert f'value="message:{message.id}"' in page and "No evidence yet" in page and f"message:{other.id}" not in page
-    for wrong in ("", "message:", "message:x", f"message:{other.id}", "user:1", "file:999999", "message:²"):
+    odd = ("message:²", "file:" + "9" * 5000, "message:-1", f"message:0{'0' * 5000}{message.id}")
+    for wrong in ("", "message:", "message:x", f"message:{other.id}", "user:1", "file:999999", *odd):
         answer = ana.form(url, {"proof": wrong})
         assert answer.status_code == 422 and "choose a file or message" in answer.text, wrong
     assert ana.form(url, {"proof": f"message:{message.id}"}).status_code == 302

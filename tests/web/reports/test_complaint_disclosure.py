@@ -148,6 +148,15 @@ def test_only_who_reaches_all_complaints_opens_it(crm: Crm, officer: Any) -> Non
     assert URL in officer.screen("/").text and crm.client("root").screen(URL).status_code == 200
 
 
+def test_who_sees_only_some_tickets_reaches_not_all_complaints(crm: Crm, officer: Any) -> None:
+    crm.make.cell("Compliance", "Tickets", "read", "own")
+    for path in (URL, f"{URL}disclosure.csv", f"{URL}return.xlsx"):
+        answer = officer.screen(f"{path}?month={NAME}")
+        assert answer.status_code in (302, 403) and "Directly from investors" not in answer.text, path
+    assert publish(officer).status_code in (302, 403) and versions(crm) == []
+    assert URL not in officer.screen("/").text
+
+
 def test_the_page_takes_few_statements(crm: Crm, officer: Any) -> None:
     publish(officer)
     crm.app.config["COUNT_SQL"] = True
@@ -185,8 +194,9 @@ def test_publishing_freezes_the_month_and_corrections_need_a_reason(crm: Crm, of
     assert "received: 2 in version 1, 3 now" in page and row_of(page, "Grand total")[1] == "3"
     frozen = officer.screen(f"{URL}?month={NAME}&version=1").text
     assert row_of(frozen, "Grand total")[1] == "2" and "Version 1, published on" in frozen
-    refused = publish(officer, 1, reason=" ")
-    assert refused.status_code == 422 and "Please say why this month is corrected." in refused.text
+    for empty in (" ", "\u202e\u200b", "\ufeff\n\u2066"):
+        refused = publish(officer, 1, reason=empty)
+        assert refused.status_code == 422 and "Please say why this month is corrected." in refused.text
     assert publish(officer, 0, reason="Found later").status_code == 409
     too_long = publish(officer, 1, reason="<b>" + "x" * 500)
     assert too_long.status_code == 422 and "&lt;b&gt;" + "x" * 500 in too_long.text, "what was typed is kept"

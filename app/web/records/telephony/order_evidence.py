@@ -12,6 +12,7 @@ from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.telephony import order_evidence, recordings
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.models import Attachment, CallLog, CallRecording, Message, OrderEvidence
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
@@ -131,8 +132,8 @@ _KINDS: dict[str, Any] = {"file": Attachment, "message": Message}
 def _chosen(text: str) -> Any:
     """The file or message of a choice. Raises RuleBroken if the viewer doesn't see it."""
     kind, _colon, key = text.partition(":")
-    model = _KINDS.get(kind)
-    proof = access.get_visible(db.session(), model, int(key)) if model and key.isascii() and key.isdigit() else None
+    model, number = _KINDS.get(kind), parse_id(key)
+    proof = access.get_visible(db.session(), model, number) if model and number is not None else None
     if proof is None or getattr(proof, "deleted_on", None) is not None:
         raise RuleBroken(_("Please choose a file or message from the list."), "proof")
     return proof
