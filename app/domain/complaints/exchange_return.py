@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from operator import add
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.complaints.complaint import Complaint, is_counted
 from app.domain.complaints.disclosure_counts import DAY_SECONDS
+from app.domain.complaints.disclosure_figures import Disclosure
 from app.domain.complaints.disclosure_periods import Span
 from app.domain.picklists import ComplaintCategory
 from app.domain.sql_times import seconds_between
@@ -81,6 +83,16 @@ def return_of(session: Session, month: Span) -> ExchangeReturn:
         tuple(sum(int(row._mapping[f"pending_{n}"]) for row in rows) for n in ages),
         tuple(sum(int(row._mapping[f"resolved_{n}"]) for row in rows) for n in ages),
     )
+
+
+def agrees(found: ExchangeReturn, disclosure: Disclosure) -> bool:
+    """Whether both were counted over the same complaints: they move alike in each source."""
+    sums: dict[str, tuple[int, ...]] = {}
+    for line in found.lines:
+        moved = (line.opening, line.received, sum(line.resolved.values()), line.closing)
+        sums[line.source] = tuple(map(add, sums.get(line.source, (0,) * 4), moved))
+    disclosed = {source: movement.numbers()[:4] for source, movement in disclosure.sources.items()}
+    return sums == {source: numbers for source, numbers in disclosed.items() if any(numbers)}
 
 
 def _query(month: Span) -> Any:

@@ -86,12 +86,17 @@ def part(session: Session, other_id: int, stamp: Stamp, terms: ComplaintTerms) -
 
 
 def _locked(session: Session, kept_id: int, other_id: int) -> tuple[Complaint, Complaint]:
-    """Both complaints under their locks, taken in the order of their ids. Raises RuleBroken, NotFound."""
+    """Both complaints under their locks. Raises RuleBroken, NotFound.
+
+    What was joined to them is locked with them, in the order of their ids: a join writes it, too.
+    """
     if kept_id == other_id:
         raise RuleBroken("Please choose another complaint than this one.")
-    query = select(Complaint).where(Complaint.id.in_((kept_id, other_id))).order_by(Complaint.id).with_for_update()
+    ids = {kept_id, other_id}
+    ids.update(session.scalars(select(Complaint.id).where(Complaint.joined_to_id.in_(ids))))
+    query = select(Complaint).where(Complaint.id.in_(sorted(ids))).order_by(Complaint.id).with_for_update()
     found = {row.id: row for row in session.scalars(query, execution_options={"populate_existing": True})}
-    if len(found) < 2:
+    if not {kept_id, other_id} <= set(found):
         raise NotFound("This record doesn't exist.")
     return found[kept_id], found[other_id]
 

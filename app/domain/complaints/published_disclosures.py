@@ -14,13 +14,21 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.audit_log import audit
 from app.domain.base import Conflict, RuleBroken, Stamp, UtcDateTime, translatable
-from app.domain.complaints import disclosure_checks, disclosure_figures, disclosure_periods, exchange_return
+from app.domain.complaints import (
+    disclosure_checks,
+    disclosure_counts,
+    disclosure_figures,
+    disclosure_periods,
+    exchange_return,
+)
 from app.domain.complaints.disclosure_figures import LAYOUTS, Disclosure
 from app.domain.complaints.disclosure_periods import Span
 from app.domain.complaints.exchange_return import ExchangeReturn
 
 #: Characters of a reason.
 MAX_REASON = 500
+#: How often a month is counted when complaints are changed meanwhile.
+_COUNTS = 5
 
 
 class ComplaintDisclosure(Model):  # type: ignore[misc]
@@ -90,6 +98,19 @@ def newest_versions(session: Session, first: date, limit: int) -> list[Complaint
     return list(session.scalars(query))
 
 
+def count(session: Session, month: Span) -> tuple[Disclosure, ExchangeReturn]:
+    """The figures of a month and its return as they are now, over all complaints that the session sees.
+
+    Each statement counts as of its own moment, so a complaint that is changed between them is in one and not in the
+    other: then both are counted again, a few times.
+    """
+    for _turn in range(_COUNTS):
+        found = disclosure_counts.disclosure_of(session, month), exchange_return.return_of(session, month)
+        if exchange_return.agrees(found[1], found[0]):
+            break
+    return found
+
+
 def publish(session: Session, what: Publication, stamp: Stamp, today: date) -> ComplaintDisclosure:
     """Store the figures as the next version of their month, with an audit entry. Raises RuleBroken, Conflict.
 
@@ -100,6 +121,8 @@ def publish(session: Session, what: Publication, stamp: Stamp, today: date) -> C
     _refuse(what, versions, today)
     if disclosure_checks.broken_identities(what.disclosure) or disclosure_checks.impossible_dates(session):
         raise RuleBroken("The figures don't add up. Correct the complaints that are named under Checks first.")
+    if not exchange_return.agrees(what.exchange_return, what.disclosure):
+        raise Conflict("Complaints were changed while they were counted. Please publish again.")
     reason = _reason(what.reason) if versions else None
     row = ComplaintDisclosure(
         month=month.first,

@@ -17,6 +17,7 @@ from app.extensions import db
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
 from app.web.core.fields.base import ChoiceField, TextField
 from app.web.core.fields.date_fields import DateField
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.complaint_fields import LABELS, terms_for
@@ -51,16 +52,19 @@ class ComplaintJoins:
         row, viewer, typed = self.row_for(pk, "write"), current_viewer(), request.form.get("other", "")[:40]
         key = row.id
         try:
-            other = self._other(typed, viewer)
-            with access.as_system(db.session()) as session:  # the tickets of both follow
-                joining.join(session, key, other, viewer.stamp, terms_for(viewer))
-                session.commit()
+            again_if_overtaken(lambda: self._join(key, typed, viewer))
         except REFUSABLE as broken:
             db.session.rollback()
             refused = refusal(broken)
             return self._join_form(self.row_for(str(key), "write"), typed, refused), refused.status
         flash(_("%(other)s is joined to %(number)s.", other=typed.upper(), number=row.number), "success")
         return redirect(self.url_of(row))
+
+    def _join(self, key: int, typed: str, viewer: Viewer) -> None:
+        other = self._other(typed, viewer)
+        with access.as_system(db.session()) as session:  # the tickets of both follow
+            joining.join(session, key, other, viewer.stamp, terms_for(viewer))
+            session.commit()
 
     def _other(self, typed: str, viewer: Viewer) -> int:
         """The id of the complaint of this number that the person may change. Raises RuleBroken, Denied."""
@@ -75,9 +79,14 @@ class ComplaintJoins:
         """Part a joined complaint from the one that it was joined to."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         _refuse_foreign(row, viewer)
-        with access.as_system(db.session()) as session:  # the tickets of both follow
-            joining.part(session, row.id, viewer.stamp, terms_for(viewer))
-            session.commit()
+        key = row.id
+
+        def part() -> None:
+            with access.as_system(db.session()) as session:  # the tickets of both follow
+                joining.part(session, key, viewer.stamp, terms_for(viewer))
+                session.commit()
+
+        again_if_overtaken(part)
         flash(_("%(number)s is a complaint of its own again.", number=row.number), "success")
         return redirect(self.url_of(row))
 

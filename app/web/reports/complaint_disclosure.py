@@ -21,7 +21,7 @@ from app.access import Person
 from app.domain import business_settings
 from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken
-from app.domain.complaints import disclosure_counts, disclosure_periods, exchange_return, published_disclosures
+from app.domain.complaints import disclosure_periods, exchange_return, published_disclosures
 from app.domain.complaints.disclosure_figures import LAYOUTS, Disclosure
 from app.domain.complaints.disclosure_periods import Span
 from app.domain.complaints.exchange_return import ExchangeReturn
@@ -170,9 +170,8 @@ def _shown(month: Span | None = None) -> Shown:
         version = next((each for each in versions if each.version_number == number), None)
         if number and version is None:
             raise NotFound("This version doesn't exist.")
-        counted = disclosure_counts.disclosure_of(session, span)
         layout = version.layout if version else _layout(session)
-        return Shown(span, counted, exchange_return.return_of(session, span), versions, version, layout)
+        return Shown(span, *published_disclosures.count(session, span), versions, version, layout)
 
 
 def _layout(session: Session) -> str:
@@ -185,10 +184,9 @@ def _posted(session: Session, month: Span) -> Publication:
     """What the form publishes: the figures as they are now."""
     base = parse_integer(request.form.get("base"), 0, 0, 10**6)
     layout = request.form.get("layout", "") or _layout(session)
-    counted = disclosure_counts.disclosure_of(session, month)
-    found = exchange_return.return_of(session, month)
+    counted = published_disclosures.count(session, month)
     reason = clean_text(request.form.get("reason"), "reason", published_disclosures.MAX_REASON, has_lines=True) or ""
-    return Publication(counted, found, layout, base, reason)
+    return Publication(*counted, layout, base, reason)
 
 
 def _content(shown: Shown, name: str, format_: str, viewer: Viewer) -> bytes:

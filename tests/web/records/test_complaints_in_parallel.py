@@ -5,10 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 
 from app.models import Complaint, ComplaintEntry, Ticket
 from tests.app_fixtures import Crm
+from tests.servers import eventually
 from tests.web.records.test_tasks_in_parallel import meeting_after
 
 BODY = {"source": "SEBI SCORES", "category": "Demat", "title": "Shares not credited", "received_on": "2026-11-20"}
@@ -52,3 +55,40 @@ def test_a_ticket_is_not_resolved_while_it_is_registered(maria: Crm) -> None:
     (row,) = maria.rows(select(Ticket).where(Ticket.id == ticket.id))
     assert registered == 201
     assert (row.complaint_state, row.resolved_on is not None) == ("pending", resolved == 200)
+
+
+def registered(crm: Crm, count: int) -> list[Any]:
+    """So many complaints, in the order of their ids."""
+    for _n in range(count):
+        ticket = crm.make.ticket("cleo")
+        assert crm.client("cleo").rest("POST", "complaint/", BODY | {"ticket": ticket.number}).status_code == 201
+    return crm.rows(select(Complaint).order_by(Complaint.id))
+
+
+def is_waiting(crm: Crm) -> bool:
+    """Whether a transaction on this database waits for a lock."""
+    waiting = text(
+        "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON "
+        "processlist.id = trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()"
+    )
+    with crm.engine.connect() as connection:
+        return bool(connection.execute(waiting).scalar())
+
+
+def test_a_join_locks_what_was_joined_before_in_the_order_of_ids(maria: Crm) -> None:
+    child, kept, other = registered(maria, 3)
+    cleo = maria.client("cleo")
+    assert cleo.form(f"/complaints/join/{other.id}", {"other": child.number}).status_code == 302
+    hold = text("SELECT id FROM complaint WHERE id = :key FOR UPDATE NOWAIT")
+    with ThreadPoolExecutor(1) as threads, maria.engine.connect() as somebody, maria.engine.connect() as third:
+        somebody.execute(hold, {"key": child.id})
+        joined = threads.submit(cleo.form, f"/complaints/join/{kept.id}", {"other": other.number})
+        eventually(lambda: is_waiting(maria), "nobody waits for the complaint that was joined before")
+        third.execute(hold, {"key": other.id})  # it is free: whoever holds it could wait for the first one
+        third.rollback()
+        with pytest.raises(OperationalError):
+            third.execute(hold, {"key": child.id})
+        somebody.rollback()
+        assert joined.result().status_code == 302
+    joined_ids = maria.rows(select(Complaint.id).where(Complaint.joined_to_id == kept.id))
+    assert sorted(joined_ids) == [child.id, other.id]
