@@ -36,9 +36,9 @@ def add_entry(
     return entry
 
 
-def own_entry(session: Session, row: Complaint, entry_id: int) -> ComplaintEntry:
+def own_entry(session: Session, row: Complaint, entry_id: int | None) -> ComplaintEntry:
     """An entry of this complaint that was added by hand. Raises NotFound, also for that of a registered complaint."""
-    entry = session.get(ComplaintEntry, entry_id)
+    entry = session.get(ComplaintEntry, entry_id or 0)
     if entry is None or entry.complaint_id != row.id or entry.origin_id is not None:
         raise NotFound("This record doesn't exist, or you don't have access to it.")
     return entry

@@ -374,7 +374,8 @@ def test_who_changes_all_data_requests_sets_their_deadlines(crm: Any, make: Any)
     rhea, url = crm.client("rhea"), "/settings/personal-data/"
     page = rhea.screen(url).text
     assert 'name="data_request_days"' in page and 'name="breach_board_hours"' in page
-    given = {"version": re.search(r'name="version" value="([^"]+)"', page)[1], "data_request_days": "60"}
+    (version,) = re.findall(r'name="version" value="([^"]+)"', page)
+    given = {"version": version, "data_request_days": "60"}
     assert rhea.form(url, given | {"data_request_days": "soon"}).status_code == 422
     assert rhea.form(url, given).status_code == 302 and rhea.form(url, given).status_code == 409
     (noted,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "data request"))

@@ -85,20 +85,22 @@ class TextSearch:
 def matching_all(search: TextSearch, enough: int | None = None) -> list[access.IndexLookup]:
     """The look-ups of a search, in two statements together; `enough`: see `access.look_up`. Raises RuleBroken.
 
-    Rows that are found by another record's hits are looked up by statements of their own.
+    Where another record, by whose hits rows are also found, has too many of them, one more.
     """
     text = TypedText(clean_text(search.typed, "q", 100) or "")
     lookups = _looked_up(search, text, enough)
-    linked_hits.add(db.session(), search.record_tables, lookups, text, enough or search.maximum)
+    linked_hits.add_common(db.session(), search.record_tables, lookups, enough or search.maximum)
     return lookups
 
 
 def _looked_up(search: TextSearch, text: TypedText, enough: int | None) -> list[access.IndexLookup]:
+    linked = linked_hits.rows_of(search.record_tables, text)
     plan = _plan(search, text) if text.text == search.typed else None
     if plan is not None:
-        return access.look_up_planned(db.session(), plan, text.form, enough)
+        return access.look_up_planned(db.session(), plan, text.form, enough, linked)
     lookups = search.lookups(text)
-    access.look_up(db.session(), [each for each in lookups if each.parts], search.maximum, enough)
+    given = [each for each in lookups if each.parts]
+    access.look_up(db.session(), given, search.maximum, enough, linked=linked)
     return lookups
 
 
