@@ -16,7 +16,7 @@ from app.lib.ids import parse_id
 from app.models import OrderEvidence
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
-from app.web.api.schemas import ID, STRING, shape
+from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.records.telephony.order_evidence import call_to_prove, chosen, linked
 
@@ -33,13 +33,20 @@ _ONE = shape({"id": ID, "result": _ROW}, "id", "result")
 _BODY = shape({kind: ID | {"description": f"ID of a {kind} of the call's record."} for kind in _KINDS})
 EVIDENCE_DOCUMENTATION = {
     "evidence": OperationSpec(
-        "The files and messages that prove the order of a call, oldest first", (404,), answer=_LIST
+        "The files and messages that prove the order of a call, oldest first", (404,), ("pk",), answer=_LIST
     ),
     "add_evidence": OperationSpec(
-        "Link a file or message as evidence of an order; 200 also if it is linked already", (404, 422), (), _BODY, _ONE
+        "Link a file or message as evidence of an order; 200 also if it is linked already",
+        (404, 409, 413, 422),
+        ("pk",),
+        _BODY,
+        _ONE,
     ),
     "remove_evidence": OperationSpec(
-        "Remove a piece of evidence; the file or message stays", (404,), answer=shape({"message": STRING}, "message")
+        "Remove a piece of evidence; the file or message stays",
+        (404, 409, 422),
+        ("pk", "evidence"),
+        answer=ref("Done"),
     ),
 }
 
@@ -78,15 +85,15 @@ class OrderEvidenceRest:
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": _serialized(row)})
 
-    @expose("/<int:pk>/evidence/<int:key>", methods=["DELETE"])
+    @expose("/<int:pk>/evidence/<int:evidence>", methods=["DELETE"])
     @protect()
     @refuse_as_json
     @permission_name("remove_evidence")
-    def remove_evidence(self, pk: Any, key: Any) -> Response:
+    def remove_evidence(self, pk: Any, evidence: Any) -> Response:
         """Remove the link; the file or message itself stays."""
         viewer = current_viewer()
         call = call_to_prove(self._row, pk, viewer)
-        order_evidence.unlink(db.session(), linked(call, key), viewer.stamp)
+        order_evidence.unlink(db.session(), linked(call, evidence), viewer.stamp)
         db.session.commit()
         return json_answer(200, {"message": _("Deleted.")})
 
