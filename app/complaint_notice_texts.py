@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
+from flask_babel import ngettext, pgettext
 
 from app.lib.digit_grouping import GroupedInt, grouped
 
@@ -30,7 +30,32 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "step director": lambda payload: _(
         "The days for the director's step of the complaint %(number)s are over.", number=payload.get("number")
     ),
+    "review": lambda payload: _of_review(payload),
+    "review over": lambda payload: _(
+        "The last day of a review of the complaint %(number)s has passed: %(stage)s.",
+        number=payload.get("number"),
+        stage=_stage(payload),
+    ),
 }
+
+
+def _stage(payload: dict[str, Any]) -> str:
+    """The stage of review; the catalogs have those that ship."""
+    return str(pgettext("label", str(payload.get("stage") or "None")))
+
+
+def _of_review(payload: dict[str, Any]) -> str:
+    days, told = int(payload.get("days", 0)), {"number": payload.get("number"), "stage": _stage(payload)}
+    if days <= 0:
+        return str(_("A review of the complaint %(number)s ends today: %(stage)s.", **told))
+    return str(
+        ngettext(
+            "A review of the complaint %(number)s ends in %(num)s day: %(stage)s.",
+            "A review of the complaint %(number)s ends in %(num)s days: %(stage)s.",
+            GroupedInt(days),
+            **told,
+        )
+    )
 
 
 def of_complaint(payload: dict[str, Any]) -> str:

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from app import access, demo, models
 from app.demo import ticket_text
-from app.demo.complaints import OLD
+from app.demo.complaints import OLD, OTHER_SUBJECT, RECENT, SUBJECTS
 from app.domain import lead_requirements, leads, tickets
 from app.domain.base import RuleBroken
+from app.domain.complaints import disclosure_checks, disclosure_counts, disclosure_figures
 from app.domain.messaging.messages import CAMPAIGN_CAUSE
 from app.domain.people import login_names
 from app.domain.persistence.numbering import next_number
@@ -206,7 +207,8 @@ def test_a_ticket_says_what_the_customer_said(loaded):
     assert set(ticket_text.DESCRIPTIONS) == set(tickets.SUBJECTS)
     session, _ = loaded
     known = {*ticket_text.DESCRIPTIONS.values()}
-    assert known >= set(session.scalars(select(models.Ticket.description)))
+    said = select(models.Ticket.description).where(models.Ticket.complaint_state.is_(None))
+    assert known >= set(session.scalars(said))
 
 
 def test_telephone_numbers_and_pans_are_valid(loaded):
@@ -314,3 +316,26 @@ def test_complaints_have_a_ticket_an_entry_and_days_that_fit(loaded):
         assert row.ticket.complaint_state == ("disposed" if row.outcome else "pending")
         assert (row.ticket.resolved_on is None) is (row.outcome is None)
         assert row.received_on <= (row.disposed_on or row.received_on) <= NOW.date()
+        assert row.ticket.customer.created_on.date() <= row.cause_on < row.received_on
+        assert row.title in row.ticket.description
+
+
+def test_the_subject_of_a_complaints_ticket_fits_its_category(loaded):
+    session, _ = loaded
+    subjects = {row.label for row in session.scalars(select(models.TicketSubject))}
+    expected = {about: SUBJECTS.get(category, OTHER_SUBJECT) for _days, _source, category, about, _taken in OLD}
+    expected |= {about: SUBJECTS.get(category, OTHER_SUBJECT) for _source, category, about, _done in RECENT}
+    assert {*SUBJECTS.values(), OTHER_SUBJECT} <= subjects
+    for row in session.scalars(select(models.Complaint)):
+        assert [each.label for each in row.ticket.subjects] == [expected[row.title]]
+
+
+def test_two_months_of_the_disclosure_are_published_and_add_up(loaded):
+    session, counts = loaded
+    rows = session.scalars(select(models.ComplaintDisclosure).order_by(models.ComplaintDisclosure.month)).all()
+    assert [f"{row.month:%Y-%m}" for row in rows] == ["2026-09", "2026-10"] and counts["complaint_disclosure"] == 2
+    assert all(row.month < row.published_on.date() <= NOW.date() for row in rows)
+    for row in rows:
+        assert disclosure_checks.broken_identities(row.disclosure) == []
+        counted = disclosure_figures.as_json(disclosure_counts.disclosure_of(session, row.span))
+        assert disclosure_figures.from_json(counted) == row.disclosure, "nothing has changed since"

@@ -41,6 +41,7 @@ from app.access.rights_cache import bump_version, clear_cache, lists_version_que
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, sees_own, visible
 from app.access.search.index_lookups import look_up, look_up_planned, looked_up, outer_nodes, parts_of
+from app.access.search.linked_rows import LinkedRows
 from app.access.search.note_lookups import look_up_notes, notes_among_many
 from app.access.search.search_conditions import IndexLookup, KeptRule
 from app.access.search.search_plans import SearchPlan, plan_of
@@ -72,6 +73,7 @@ __all__ = [
     "Denied",
     "IndexLookup",
     "KeptRule",
+    "LinkedRows",
     "PageQuery",
     "Person",
     "PersonsCustomers",

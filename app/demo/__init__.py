@@ -28,6 +28,7 @@ from app.demo.conversations import make_conversations
 from app.demo.duplicates import make_duplicates
 from app.demo.leads import make_leads
 from app.demo.people import PEOPLE, make_direct_customers, make_holidays, make_people, number_customers, username
+from app.demo.published_disclosures import publish_disclosures
 from app.demo.registers import make_registers
 from app.demo.reports import make_reports
 from app.demo.sla import count_first_replies
@@ -89,6 +90,7 @@ def load(
         for step in STEPS:
             step(builder)
         counts = builder.write()
+        counts[models.ComplaintDisclosure.__tablename__] = publish_disclosures(builder)
         customer_keys.assign_bulk(session)
         login_names.fill(session)
         # The job looks at what has changed since its last run, and these rows are older than that.

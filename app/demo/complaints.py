@@ -16,7 +16,6 @@ from app.demo import sla
 from app.demo.assignments import Change, assign
 from app.demo.builder import SEED, ZONE, DemoBuilder, Row, id_of, labels, stamps
 from app.demo.people import new_customer
-from app.demo.ticket_text import DESCRIPTIONS
 from app.domain.complaints.clocks import ComplaintTerms
 from app.domain.tickets import ENDED, ticket_subjects
 
@@ -45,7 +44,7 @@ OLD: tuple[tuple[int, str, str, str, int], ...] = (
     (71, "Investor", "Nominee not recorded", "Nominee missing after the form was sent twice", 8),
 )
 #: (source, category, what it is about, whether it has an outcome), from the oldest ticket of the history on.
-_RECENT: tuple[tuple[str, str, str, bool], ...] = (
+RECENT: tuple[tuple[str, str, str, bool], ...] = (
     ("Stock exchange", "Auction or short delivery", "Auction debit for shares that were held", True),
     ("Investor", "Impersonation of the broker", "Caller pretended to be from the broker", True),
     ("Investor", "Ledger statement wrong", "Delayed payment charges on a credit balance", True),
@@ -55,6 +54,32 @@ _RECENT: tuple[tuple[str, str, str, bool], ...] = (
     ("SEBI SCORES", "Securities not credited", "Shares bought two weeks ago not credited", False),
     ("Investor", "Trade without consent", "Trade in the account on a holiday abroad", False),
 )
+#: Category -> the subject of its ticket.
+SUBJECTS = {
+    "Contract note not received": "Contract note",
+    "Securities not credited": "DP holding mismatch",
+    "Brokerage and charges": "Brokerage and charges",
+    "Trade without consent": "Trade dispute",
+    "Pay-out not received": "Pay-out delay",
+    "Pledge and unpledge": "Pledge and unpledge",
+    "Margin penalty": "Margin shortfall",
+    "Login failed": "Login problem",
+    "Wrong execution or price": "Trade dispute",
+    "Quarterly settlement not done": "Pay-out delay",
+    "Account closure delayed": "Account closure",
+    "Order not executed": "Order rejection",
+    "Corporate action not credited": "Corporate action",
+    "Algo trading fault": "Trading terminal problem",
+    "Nominee not recorded": "Nominee update",
+    "Auction or short delivery": "Trade dispute",
+    "Ledger statement wrong": "Ledger statement",
+    "Trading platform unavailable": "Trading terminal problem",
+    "Square-off by risk management": "Margin query",
+}
+#: The subject of any other category.
+OTHER_SUBJECT = "General query"
+#: What the investor complains of happened so long before the complaint.
+_CAUSE = timedelta(days=3)
 _PREFIXES = {"SEBI SCORES": "SEBIE/MH26", "Stock exchange": "NSE/IG", "Depository": "CDSL/GR"}
 
 
@@ -88,7 +113,8 @@ def make_old_complaints(builder: DemoBuilder) -> None:
     customers = [row for row in builder.rows_of(models.Customer) if row["created_on"] < since]
     for place, (days, source, category, about, taken) in enumerate(OLD):
         at = _morning(builder, days)
-        ticket = _old_ticket(builder, place, customers[place % len(customers)], about, (at, at + timedelta(days=taken)))
+        customer = customers[place % len(customers)]
+        ticket = _old_ticket(builder, place, customer, (about, category), (at, at + timedelta(days=taken)))
         _add(builder, _Case(place, source, category, about, ticket, ticket["resolved_on"]))
     builder.set_aside += builder.rows.pop(models.Ticket.__tablename__, [])
 
@@ -99,20 +125,24 @@ def put_back_old_tickets(builder: DemoBuilder) -> None:
 
 
 def make_recent_complaints(builder: DemoBuilder) -> None:
-    """Register tickets of the history, each with what it is about as its summary."""
+    """Register tickets of the history, each with what it is about as its summary and the subject that fits.
+
+    Their customers were there before what they complain of.
+    """
     query = select(models.TicketStatus.id, models.TicketStatus.meaning)
     meanings = {row.id: row.meaning for row in builder.session.execute(query)}
     since = {row["id"]: row["created_on"] for row in builder.rows_of(models.Customer)}
-    tickets = [row for row in builder.rows_of(models.Ticket) if not row.get("complaint_state")]
-    tickets.sort(key=lambda row: (since[row["customer_id"]] > row["created_on"], row["created_on"]))
+    fit = [row for row in builder.rows_of(models.Ticket) if since[row["customer_id"]] + _CAUSE <= row["created_on"]]
+    tickets = sorted((row for row in fit if not row.get("complaint_state")), key=lambda row: row["created_on"])
     waiting: dict[bool, list[Row]] = {True: [], False: []}
     for row in tickets:
         waiting[meanings[row["status_id"]] in ENDED].append(row)
     waiting[False] = waiting[False][:1] + [row for row in waiting[False][1:] if builder.now - row["created_on"] < _NEW]
-    for place, (source, category, about, has_ended) in enumerate(_RECENT, len(OLD)):
+    for place, (source, category, about, has_ended) in enumerate(RECENT, len(OLD)):
         if waiting[has_ended]:
             ticket = waiting[has_ended].pop(0)
-            ticket |= {"summary": about, "title": about, "description": DESCRIPTIONS["Trade dispute"]}
+            ticket |= {"summary": about, "title": about, "description": _description(about)}
+            _set_subject(builder, ticket, category)
             _add(builder, _Case(place, source, category, about, ticket, ticket["resolved_on"]))
 
 
@@ -122,8 +152,26 @@ def _morning(builder: DemoBuilder, days: int) -> datetime:
     return datetime.combine(day, time(11), tzinfo=ZONE).astimezone(UTC)
 
 
-def _old_ticket(builder: DemoBuilder, place: int, customer: Row, about: str, times: tuple[datetime, datetime]) -> Row:
-    statuses, subjects = labels(builder, models.TicketStatus), labels(builder, models.TicketSubject)
+def _description(about: str) -> str:
+    return f"{about}. The investor asks for an answer in writing."
+
+
+def _subject(builder: DemoBuilder, category: str) -> int:
+    return id_of(labels(builder, models.TicketSubject), SUBJECTS.get(category, OTHER_SUBJECT))
+
+
+def _set_subject(builder: DemoBuilder, ticket: Row, category: str) -> None:
+    """Give a ticket of the history the one subject of its complaint's category."""
+    rows = builder.rows_of(ticket_subjects)
+    rows[:] = [row for row in rows if row["ticket_id"] != ticket["id"]]
+    builder.add(ticket_subjects, ticket_id=ticket["id"], subject_id=_subject(builder, category))
+
+
+def _old_ticket(
+    builder: DemoBuilder, place: int, customer: Row, what: tuple[str, str], times: tuple[datetime, datetime]
+) -> Row:
+    """A ticket from before the history. `what`: what it is about, and its category."""
+    statuses, (about, category) = labels(builder, models.TicketStatus), what
     people, (at, done) = builder.staff["Support User"], times
     assignee, status = people[place % len(people)], id_of(statuses, "Resolved")
     first = id_of(statuses, "New")
@@ -139,7 +187,7 @@ def _old_ticket(builder: DemoBuilder, place: int, customer: Row, about: str, tim
         source="E-mail",
         customer_id=customer["id"],
         lead_id=None,
-        description=DESCRIPTIONS["Trade dispute"],
+        description=_description(about),
         assignee_id=assignee,
         owner_id=assignee,
         assigned_role=None,
@@ -148,7 +196,7 @@ def _old_ticket(builder: DemoBuilder, place: int, customer: Row, about: str, tim
         **(sla.NO_CLOCK | {"replied_on": at}),
         **stamps(assignee, at, done, assignee),
     )
-    builder.add(ticket_subjects, ticket_id=ticket["id"], subject_id=id_of(subjects, "Trade dispute"))
+    builder.add(ticket_subjects, ticket_id=ticket["id"], subject_id=_subject(builder, category))
     record_ids = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
     builder.add_activity("system", at, assignee, record_ids, text="Ticket created")
     moved = {"ticket_id": ticket["id"], "by_id": assignee}
@@ -190,7 +238,7 @@ def _complaint(builder: DemoBuilder, case: _Case, officer: int) -> Row:
         "source": case.source,
         "reference": f"{prefix}/{4100 + 37 * case.place:07d}" if prefix else None,
         "received_on": received,
-        "cause_on": received - timedelta(days=3),
+        "cause_on": received - _CAUSE,
         "category_id": id_of(labels(builder, models.ComplaintCategory), case.category),
         "amount_in_dispute": 2500 * (case.place % 9) or None,
         "exchange": {"Stock exchange": "NSE", "Depository": "CDSL"}.get(case.source),

@@ -66,6 +66,7 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
         {
             **{"acknowledge": 1, "report": 21, "review_request": 15, "first_review": 15, "second_review": 15},
             **{"dispute": 21, "desk": 5, "officer": 10, "director": 15, "warnings": [7, 14, 18, 20]},
+            "review_warning": 3,
         },
         "Clocks of complaints",
     ),
@@ -79,7 +80,11 @@ OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")
 NOTICE_CHANNELS = "notice_channels"
 #: Have a page of their own, too.
 OF_COMPLAINTS = ("complaint_clocks", "complaint_sources", "complaint_people")
-ON_OTHER_PAGES = (*OF_FILES, *OF_COMPLAINTS, NOTICE_CHANNELS)
+OF_PERSONAL_DATA = (
+    *("data_request_days", "data_request_warning_days"),
+    *("breach_cert_in_hours", "breach_board_hours", "breach_warning_percent"),
+)
+ON_OTHER_PAGES = (*OF_FILES, *OF_COMPLAINTS, *OF_PERSONAL_DATA, NOTICE_CHANNELS)
 
 
 def value_of(session: Session, key: str) -> Any:

@@ -16,7 +16,7 @@ from app.domain import tickets
 from app.domain.automation import complaint_watch
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.complaints import joining, register
+from app.domain.complaints import entries, joining, register
 from app.domain.complaints.clocks import ComplaintTerms
 from app.domain.complaints.complaint import Complaint, ComplaintEntry, is_pending
 from app.models import Activity, BusinessSetting, ComplaintCategory, Notification, Ticket, TicketStatus, User
@@ -192,7 +192,7 @@ def test_complaints_of_one_number_are_suggested_only_to_those_who_see_it(session
 def test_an_entry_by_hand_moves_the_clocks(session: Session, stamp: Stamp) -> None:
     row = registered(session, stamp)
     values = {"source": "Depository", "reference": "d7", "way": "Letter", "received_on": TODAY - timedelta(days=2)}
-    joining.add_entry(session, row, values, stamp, TERMS)
+    entries.add_entry(session, row, values, stamp, TERMS)
     assert row.report_due_on == TODAY + timedelta(days=19)
 
 
@@ -231,3 +231,31 @@ def test_a_filed_report_ends_the_warnings_and_a_late_acknowledgment_is_told(sess
     row.acknowledged_on, row.officer_id = None, stamp.by
     session.flush()
     assert [what for _user, what in warned(session, 30)] == ["acknowledge -29"]
+
+
+def test_the_last_day_of_a_review_is_told_before_and_after_once_each(session: Session, stamp: Stamp) -> None:
+    compliance, officer = factories.user(session, "compliance").id, factories.user(session, "officer").id
+    session.add(BusinessSetting(key="complaint_people", value={"compliance": compliance}))
+    done = {"report_filed_on": TODAY, "report_actions": "Credited.", "outcome": "Resolved", "officer_id": officer}
+    row = registered(session, stamp, **done)
+    register.change(session, row, {"review_stage": "First review"}, stamp, TERMS)
+    session.flush()
+    assert row.first_review_due_on == TODAY + timedelta(days=15)
+    assert warned(session, 11) == []
+    assert warned(session, 12) == sorted([(officer, "review 3"), (compliance, "review 3")])
+    assert warned(session, 15) == []
+    assert warned(session, 16) == sorted([(officer, "review over -1"), (compliance, "review over -1")])
+    assert warned(session, 40) == []
+    register.change(session, row, {"review_stage": "Second review"}, stamp, TERMS)
+    session.flush()
+    assert warned(session, 14) == sorted([(officer, "review 1"), (compliance, "review 1")])
+
+
+def test_the_days_before_the_end_of_a_review_are_a_setting(session: Session, stamp: Stamp) -> None:
+    session.add(BusinessSetting(key="complaint_clocks", value={"review_warning": 5}))
+    officer = factories.user(session, "officer").id
+    row = registered(session, stamp, report_filed_on=TODAY, report_actions="Credited.", officer_id=officer)
+    row.acknowledged_on = TODAY
+    register.change(session, row, {"review_stage": "First review"}, stamp, TERMS)
+    session.flush()
+    assert warned(session, 10) == [(officer, "review 5")]

@@ -24,6 +24,7 @@ from app.access.paging.reach_branches import shared_by
 from app.access.person import Person
 from app.access.search.first_lookups import FirstLookup, is_sqlite, together
 from app.access.search.index_ranges import IndexRange
+from app.access.search.linked_rows import LinkedRows
 from app.access.search.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
 from app.access.search.search_plans import SearchPlan
 from app.access.search.word_search import TitlePart, has_words, wanted_words, with_words
@@ -65,6 +66,7 @@ def look_up(
     maximum: int,
     enough: int | None = None,
     is_common: bool = False,
+    linked: Sequence[LinkedRows] = (),
 ) -> None:
     """Fill in the ids of each look-up; None if a part alone has more than `maximum`. At most two statements.
 
@@ -76,7 +78,7 @@ def look_up(
     for each in lookups:
         each.ids = set() if each in possible else None
     look = FirstLookup(maximum, enough)
-    second = _SecondLookup(session, look, possible)
+    second = _SecondLookup(session, look, possible, _links(lookups, linked))
     if is_common and all(map(second.is_own_known, possible)):
         look.number(possible)
         look.are_common = True
@@ -86,15 +88,32 @@ def look_up(
 
 
 def look_up_planned(
-    session: Session, plan: SearchPlan, forms: Callable[[str], str], enough: int | None = None
+    session: Session,
+    plan: SearchPlan,
+    forms: Callable[[str], str],
+    enough: int | None = None,
+    linked: Sequence[LinkedRows] = (),
 ) -> list[IndexLookup]:
     """The look-ups of a plan with their ids, as `look_up` finds them. `forms`: the forms of the text by name."""
     look = FirstLookup(plan.most, enough)
     values = {name: forms(name) for name in plan.names}
     look.ids = plan.ask(session, values)
     lookups = [each.begun(look, values) for each in plan.lookups]
-    _SecondLookup(session, look, [each for each in lookups if each.parts]).ask()
+    _SecondLookup(session, look, [each for each in lookups if each.parts], _links(lookups, linked)).ask()
     return lookups
+
+
+#: The look-up of a record, that of the other record, and how the first is found by the second.
+_Link = tuple[IndexLookup, IndexLookup, LinkedRows]
+
+
+def _links(lookups: Sequence[IndexLookup], linked: Sequence[LinkedRows]) -> list[_Link]:
+    by_record = {each.record: each for each in lookups}
+    return [
+        (by_record[each.record], by_record[each.other], each)
+        for each in linked
+        if each.record in by_record and each.other in by_record
+    ]
 
 
 # --- the second: rows of the customers found, titles by their words, and common names among one's own rows
@@ -103,8 +122,10 @@ def look_up_planned(
 class _SecondLookup:
     """Branches that each find rows for one look-up, and some of them customers for another."""
 
-    def __init__(self, session: Session, look: FirstLookup, lookups: list[IndexLookup]) -> None:
-        self.session, self.look, self.lookups = session, look, lookups
+    def __init__(
+        self, session: Session, look: FirstLookup, lookups: list[IndexLookup], links: Sequence[_Link] = ()
+    ) -> None:
+        self.session, self.look, self.lookups, self.links = session, look, lookups, links
         self.person = acting(session)
         #: Builders of the branches, called only if the statement isn't compiled yet.
         self.branches: list[Callable[[], Select[Any]]] = []
@@ -115,11 +136,17 @@ class _SecondLookup:
         self._open_values: dict[str, Any] = {}
         #: (record, numbers of the parts, number of the way) -> branch that reads the customers of one's own rows.
         self._shared: dict[tuple[Any, tuple[int, ...], int], int] = {}
+        #: The customers found for each record, and the branches of which some rows suffice.
+        self._customers: dict[Any, set[int]] = {}
+        self._some_suffice: set[int] = set()
 
     def ask(self) -> None:
         """Execute the statement and add the rows to the look-ups."""
         for each in self.lookups:
             self._prepare(each)
+        for lookup, other, linked in self.links:
+            if lookup.ids is not None and other.ids is not None:
+                self._by_other(lookup, other, linked)
         if not self.branches:
             return
         found: list[list[tuple[int, int | None]]] = [[] for _ in self.branches]
@@ -131,14 +158,19 @@ class _SecondLookup:
         )
         for n, row_id, other in answer(self.session, question, self._open_values):
             found[n].append((row_id, other))
-        for rows, answers in zip(found, self.answers, strict=True):
-            for lookup, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
-                if lookup is not None and lookup.ids is not None:
-                    is_cut = len(rows) > self.look.most and not (self.look.enough and lookup.record is Customer)
-                    if is_cut:
-                        lookup.ids, lookup.some = None, {*ids}
-                    else:
-                        lookup.ids = lookup.ids.union(ids)
+        for place, rows in enumerate(found):
+            self._take(place, rows)
+
+    def _take(self, place: int, rows: list[tuple[int, int | None]]) -> None:
+        """Add the rows of a branch to its look-ups."""
+        for lookup, ids in zip(self.answers[place], zip(*rows, strict=True) if rows else ((), ()), strict=True):
+            if lookup is None or lookup.ids is None:
+                continue
+            some_suffice = place in self._some_suffice or (self.look.enough and lookup.record is Customer)
+            if len(rows) > self.look.most and not some_suffice:
+                lookup.ids, lookup.some = None, {*ids}
+            else:
+                lookup.ids = lookup.ids.union(ids)
 
     def _prepare(self, lookup: IndexLookup) -> None:
         known = self.look.found_all(lookup.parts)
@@ -150,6 +182,7 @@ class _SecondLookup:
         lookup.ids = set().union(*[known[id(part)] or set() for part in lookup.own])
         customers: set[int] = set().union(*[known[id(part)] or set() for part in lookup.of_customer])
         if customers:
+            self._customers[lookup.record] = customers
             self._of_customers(lookup, customers)
         for part in lookup.own:
             if isinstance(part, TitlePart) and not part.is_rare:
@@ -197,6 +230,18 @@ class _SecondLookup:
             return joined.where(row.customer_id.in_(ids))
 
         self._add(make, lookup)
+
+    def _by_other(self, lookup: IndexLookup, other: IndexLookup, linked: LinkedRows) -> None:
+        """Rows that are found by the rows of another record, or by these rows' customers."""
+        found = self._customers.get(other.record)
+        rows = listed(sorted(other.ids), "linked_row") if other.ids else []
+        customers = listed(sorted(found), "linked_customer") if found else []
+        for make in linked.branches(rows, customers):
+            self._some_suffice.add(len(self.branches))
+            self._add(make, lookup)
+        self._open_values |= {each.key: each.value for each in (*rows, *customers)} | dict(linked.open_values)
+        if self._key is not None:
+            self._key.append((linked.record, linked.key, len(rows), len(customers)))
 
     def _by_title(self, lookup: IndexLookup, part: TitlePart) -> None:
         row, adapter = alias_of(lookup.record)

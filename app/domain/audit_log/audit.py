@@ -54,6 +54,7 @@ EVENTS = (
     "custom field",
     "legal hold",
     "disclosure",
+    "complaint",
     "order",
     "data request",
     "breach",

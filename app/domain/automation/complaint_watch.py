@@ -1,25 +1,25 @@
-"""Warnings about the clocks of complaints, each once: of the report, of internal steps, of the acknowledgment."""
+"""Warnings about the clocks of complaints, each once: of the report, internal steps, the acknowledgment, reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.complaints.clocks import STEPS, ComplaintTerms, load_terms
-from app.domain.complaints.complaint import Complaint, is_pending
+from app.domain.complaints.complaint import Complaint, is_counted, is_pending
+from app.domain.complaints.register import STAGES
 from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent, Notification
 from app.domain.people.users import active_admins
 from app.lib.batches import batched
 
-#: The daily list counts what is due within so many days.
-SOON_DAYS = 7
-
+#: The daily list counts what is due within so many days; reviews that ended longer ago than MOST_LATE are left out.
+SOON_DAYS, MOST_LATE = 7, 60
 
 #: Event keys per statement; for more values than 199 MariaDB estimates their rows, and may read all notifications.
 _KEYS_AT_ONCE = 100
@@ -28,13 +28,19 @@ LIST = 0
 _COLUMNS = (
     *(Complaint.id, Complaint.number, Complaint.ticket_id, Complaint.officer_id),
     *(Complaint.acknowledged_on, Complaint.acknowledge_due_on, Complaint.report_filed_on, Complaint.report_due_on),
+    is_pending().label("is_pending"),
+    Complaint.review_stage,
+    case(
+        {stage: getattr(Complaint, due) for stage, (_begun, due, _clock) in STAGES.items()},
+        value=Complaint.review_stage,
+    ).label("review_due_on"),
 )
 
 
 def due_complaints(session: Session, now: datetime, zone: str, limit: int) -> list[int]:
     """Ids of the complaints of which somebody has to be warned today, by urgency; LIST for the daily list."""
     terms = load_terms(session, now, zone)
-    rows = session.execute(select(*_COLUMNS).where(is_pending()).order_by(Complaint.report_due_on, Complaint.id))
+    rows = session.execute(select(*_COLUMNS).where(_is_watched(terms)).order_by(Complaint.report_due_on, Complaint.id))
     events = _unsent(session, {LIST: _daily_list(session, terms)} | _events(rows, terms))
     return list(events)[:limit]
 
@@ -46,12 +52,19 @@ def warn_many(session: Session, ids: Sequence[int], now: datetime, zone: str) ->
     day by which it ends. Of several warnings that are due at once, as after an outage, only the latest is sent.
     """
     terms = load_terms(session, now, zone)
-    events = _events(session.execute(select(*_COLUMNS).where(Complaint.id.in_(ids), is_pending())), terms)
+    events = _events(session.execute(select(*_COLUMNS).where(Complaint.id.in_(ids), _is_watched(terms))), terms)
     if LIST in ids:
         events[LIST] = _daily_list(session, terms)
     events = _unsent(session, events)
     notices.notify_many(session, [event for found in events.values() for event in found], now)
     return ["warned" if key in events else "skipped" for key in ids]
+
+
+def _is_watched(terms: ComplaintTerms) -> ColumnElement[bool]:
+    """SQL: pending complaints, and those of which a review ends soon or has ended lately."""
+    first, last = terms.today - timedelta(days=MOST_LATE), terms.after(terms.today, "review_warning")
+    due = [getattr(Complaint, each).between(first, last) for _begun, each, _clock in STAGES.values()]
+    return or_(is_pending(), and_(is_counted(), Complaint.review_stage != "None", or_(*due)))
 
 
 def _events(rows: Iterable[Any], terms: ComplaintTerms) -> dict[int, list[NoticeEvent]]:
@@ -70,7 +83,7 @@ def _unsent(session: Session, events: dict[int, list[NoticeEvent]]) -> dict[int,
 
 @dataclass(frozen=True)
 class _Watched:
-    """One pending complaint on one day."""
+    """One complaint on one day."""
 
     #: Of _COLUMNS.
     row: Any
@@ -82,9 +95,9 @@ class _Watched:
         left: int = (self.row.report_due_on - self.terms.today).days
         return int(self.terms.days["report"]) - left
 
-    def event(self, what: str, clock: str, people: Sequence[int | None], due: date) -> NoticeEvent:
+    def event(self, what: str, clock: str, people: Sequence[int | None], due: date, **more: Any) -> NoticeEvent:
         """A notice to these people, once for the clock and the day by which it ends."""
-        payload = {"what": what, "number": self.row.number, "days": (due - self.terms.today).days}
+        payload = {"what": what, "number": self.row.number, "days": (due - self.terms.today).days, **more}
         about = notices.record_ids_of(None) | {"ticket_id": self.row.ticket_id}
         key = f"complaint:{self.row.id}:{clock}:{due.isoformat()}"
         users = tuple(dict.fromkeys(each for each in people if each is not None))
@@ -93,6 +106,9 @@ class _Watched:
 
 def _warnings(watched: _Watched) -> Iterator[NoticeEvent]:
     row, terms = watched.row, watched.terms
+    yield from _review_warning(watched)
+    if not row.is_pending:
+        return
     if row.acknowledged_on is None and terms.today > row.acknowledge_due_on:
         people = (row.officer_id, *terms.up_to(0))
         yield watched.event("acknowledge", "acknowledge", people, row.acknowledge_due_on)
@@ -103,6 +119,17 @@ def _warnings(watched: _Watched) -> Iterator[NoticeEvent]:
         return
     yield from _report_warning(watched)
     yield from _step_warning(watched)
+
+
+def _review_warning(watched: _Watched) -> Iterator[NoticeEvent]:
+    """The last day of the review at which the complaint is: some days before, and when it has passed."""
+    row, terms = watched.row, watched.terms
+    due = row.review_due_on
+    if due is None or not -MOST_LATE <= (due - terms.today).days <= int(terms.days["review_warning"]):
+        return
+    what, clock = "review" if due >= terms.today else "review over", STAGES[row.review_stage][2]
+    people = (row.officer_id, terms.people.get("compliance"))
+    yield watched.event(what, f"{what} {clock}", people, due, stage=row.review_stage)
 
 
 def _report_warning(watched: _Watched) -> Iterator[NoticeEvent]:

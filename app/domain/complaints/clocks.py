@@ -28,6 +28,7 @@ DEFAULT_SOURCES = {
     "officer": "Own rule, within the days of the report",
     "director": "Own rule, within the days of the report",
     "warnings": "Own rule, within the days of the report",
+    "review_warning": "Own rule: days before the last day of a review",
 }
 #: Roles of the escalation matrix, in the order in which warnings reach them.
 MATRIX = ("care", "head", "compliance", "chief")

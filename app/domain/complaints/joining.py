@@ -1,4 +1,4 @@
-"""One grievance that came several ways: its entries, joining complaints about it, and parting them."""
+"""One grievance that came several ways: joining complaints about it, and parting them."""
 
 from __future__ import annotations
 
@@ -8,46 +8,15 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import timeline
-from app.domain.base import NotFound, RuleBroken, Stamp, translatable
+from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.complaints.clocks import ComplaintTerms
-from app.domain.complaints.complaint import SOURCES, WAYS, Complaint, ComplaintEntry, is_counted
-from app.domain.complaints.register import clean_reference, restart_clocks
+from app.domain.complaints.complaint import Complaint, ComplaintEntry, is_counted
+from app.domain.complaints.register import restart_clocks
 from app.domain.customers import Customer
 from app.domain.tickets import Ticket
 
-#: Complaints that are suggested at once; characters of a remark.
-MAX_SUGGESTED, MAX_REMARK = 8, 500
-
-
-def add_entry(
-    session: Session, row: Complaint, values: dict[str, Any], stamp: Stamp, terms: ComplaintTerms
-) -> ComplaintEntry:
-    """Add one more way in which the grievance came: source, reference, received_on, way, remark. Raises RuleBroken.
-
-    The database refuses a reference that its source has given already.
-    """
-    if row.joined_to_id is not None:
-        raise RuleBroken("This complaint was joined to another one. Change that one, or part them first.")
-    entry = ComplaintEntry(complaint_id=row.id, way=values.get("way") or "Other", source=values.get("source"))
-    entry.reference = clean_reference(values.get("reference"))
-    received = values.get("received_on")
-    if received is None or received > terms.today:
-        raise RuleBroken("Please enter the day on which it was received; it can't be in the future.", "received_on")
-    entry.received_on, entry.remark = received, (values.get("remark") or "")[:MAX_REMARK] or None
-    _check_choices(entry)
-    entry.stamp(stamp)
-    session.add(entry)
-    session.flush()
-    restart_clocks(session, row, terms)
-    row.stamp(stamp)
-    timeline.write(session, row, "complaint", stamp, what="entry", number=row.number, source=entry.source)
-    return entry
-
-
-def _check_choices(entry: ComplaintEntry) -> None:
-    for name, options in (("source", SOURCES), ("way", WAYS)):
-        if getattr(entry, name) not in options:
-            raise RuleBroken(translatable("Please choose one of these: %(words)s.", words=", ".join(options)), name)
+#: Complaints that are suggested at once.
+MAX_SUGGESTED = 8
 
 
 def join(session: Session, kept_id: int, other_id: int, stamp: Stamp, terms: ComplaintTerms) -> Complaint:

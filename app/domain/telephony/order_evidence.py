@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, ForeignKey, UniqueConstraint, exists, not_, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp
 from app.domain.files.attachments import Attachment
 from app.domain.telephony.calls import CallLog
@@ -75,7 +76,19 @@ def link(session: Session, call: CallLog, proof: Any, stamp: Stamp) -> OrderEvid
     row.stamp(stamp)
     session.add(row)
     session.flush()
+    _audit(session, row, stamp, "evidence linked")
     return row
+
+
+def unlink(session: Session, row: OrderEvidence, stamp: Stamp) -> None:
+    """Remove the link; the file or message itself stays."""
+    _audit(session, row, stamp, "evidence removed")
+    session.delete(row)
+
+
+def _audit(session: Session, row: OrderEvidence, stamp: Stamp, what: str) -> None:
+    proof = {"attachment": row.attachment_id} if row.attachment_id is not None else {"message": row.message_id}
+    audit.write(session, "order", stamp.by, stamp.now, f"call {row.call_id}", what=what, **proof)
 
 
 def _is_of_same_record(call: CallLog, proof: Any) -> bool:

@@ -150,6 +150,7 @@ BODIES: dict[tuple[str, str], Any] = {
         ]
     },
     ("call_log", "dial"): {"lead": 17},
+    ("call_log", "add_evidence"): {"message": 7},
     ("call_log", "outcome"): {
         "outcome": "Interested",
         "follow_up_on": "2026-11-24T11:00:00+05:30",

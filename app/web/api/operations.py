@@ -47,6 +47,7 @@ HEADERS: dict[str, Any] = {
 _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "ID of the record."},
+    "evidence": {"in": "path", "name": "evidence", "required": True, "schema": _PK, "description": "ID of evidence."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "ID of a colleague."},
     "number": {"in": "path", "name": "number", "required": True, "schema": ID, "description": "Which file, from 0."},
     "pictures": {

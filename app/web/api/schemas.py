@@ -306,7 +306,11 @@ def _description(each: Field) -> dict[str, Any]:
 
 
 def _is_of_type(schema: dict[str, Any], example: Any) -> bool:
-    """Whether the example has the schema's type: the number of a lead is text, that of a file's version an integer."""
+    """Whether the example has the schema's type: the number of a lead is text, that of a file's version an integer; a
+    task is due at a moment, a request about personal data on a day.
+    """
+    if schema.get("format") == "date":
+        return isinstance(example, str) and "T" not in example
     is_text = "$ref" not in schema and schema.get("type") not in ("integer", "number", "boolean")
     return not isinstance(example, str) or is_text
 

@@ -34,11 +34,13 @@ class SettingsFormPage(SettingsPage):
     @page_route("/")
     def index(self) -> Any:
         """The form with the stored values."""
+        self._refuse()
         return self._page({})
 
     @page_route("/", methods=["POST"])
     def save(self) -> Any:
         """Store what was posted, or show the errors by field."""
+        self._refuse()
         try:
             with request_transaction() as session:
                 self._save(session)
@@ -47,6 +49,9 @@ class SettingsFormPage(SettingsPage):
             return self._page(request.form, refused), refused.status
         flash(_("Settings saved."), "success")
         return redirect(f"{self.route_base}/")
+
+    def _refuse(self) -> None:
+        """Raise Denied for people who have the verb of the module, but may not open the page."""
 
     def _save(self, session: Session) -> None:
         """Store what was posted, unless it was based on other values. Raises RuleBroken."""

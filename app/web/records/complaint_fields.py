@@ -287,6 +287,7 @@ LABELS = {
     "dispute_due_on": _("Online dispute resolution due"),
     "joined_to": _("Joined to"),
     "way": _("Way"),
+    "remark": _("Remark"),
     "ticket": _("Ticket"),
     "customer": _("Customer"),
     "mobile": _("Mobile"),

@@ -1,44 +1,33 @@
-"""Joining complaints about one grievance, parting them, and adding a way in which it came: pages of a complaint."""
+"""Joining complaints about one grievance, and parting them: pages of a complaint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from flask import flash, redirect, render_template, request
+from flask import flash, redirect, request
 from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
 from app.domain.base import RuleBroken
 from app.domain.complaints import joining
-from app.domain.complaints.complaint import SOURCES, WAYS, Complaint
+from app.domain.complaints.complaint import Complaint
 from app.extensions import db
 from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
-from app.web.core.fields.base import ChoiceField, TextField
-from app.web.core.fields.date_fields import DateField
+from app.web.core.fields.base import TextField
 from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
-from app.web.records.complaint_fields import LABELS, terms_for
-
-#: The inputs of an entry.
-_ENTRY = (
-    ChoiceField("source", LABELS["source"], options=SOURCES, required=True),
-    TextField("reference", LABELS["reference"], max_length=60),
-    DateField("received_on", LABELS["received_on"], required=True),
-    ChoiceField("way", LABELS["way"], options=WAYS),
-    TextField("remark", max_length=joining.MAX_REMARK),
-)
+from app.web.records.complaint_entries import form_of
+from app.web.records.complaint_fields import terms_for
 
 
 class ComplaintJoins:
     """The endpoints of the screen of complaints for joining."""
 
-    JOIN_VERBS = {"joining": "write", "join": "write", "part": "write", "entry": "write", "add_entry": "write"}
+    JOIN_VERBS = {"joining": "write", "join": "write", "part": "write"}
     row_for: Any
     url_of: Any
-    list_title: Any
 
     @page_route("/join/<pk>", methods=["GET"])
     def joining(self, pk: str) -> Any:
@@ -90,27 +79,6 @@ class ComplaintJoins:
         flash(_("%(number)s is a complaint of its own again.", number=row.number), "success")
         return redirect(self.url_of(row))
 
-    @page_route("/entry/<pk>", methods=["GET"])
-    def entry(self, pk: str) -> Any:
-        """The form of one more way in which the grievance came."""
-        return self._entry_form(self.row_for(pk, "write"), {})
-
-    @page_route("/entry/<pk>", methods=["POST"])
-    def add_entry(self, pk: str) -> Any:
-        """Add it, or show the errors by field."""
-        row, viewer = self.row_for(pk, "write"), current_viewer()
-        key = row.id
-        try:
-            values = {each.name: each.parse(request.form.get(each.name), viewer) for each in _ENTRY}
-            joining.add_entry(db.session(), row, values, viewer.stamp, terms_for(viewer))
-            db.session.commit()
-        except REFUSABLE as broken:
-            db.session.rollback()
-            refused = refusal(broken)
-            return self._entry_form(self.row_for(str(key), "write"), request.form, refused), refused.status
-        flash(_("The entry is added. The clocks count from the earliest day of receipt."), "success")
-        return redirect(self.url_of(row))
-
     # --- forms
 
     def _join_form(self, row: Complaint, typed: str, refused: Refusal = NOT_REFUSED) -> str:
@@ -119,24 +87,7 @@ class ComplaintJoins:
         inputs = [other.form_input(typed, refused.errors.get("other", []), current_viewer())]
         title = _("Join a complaint to %(number)s", number=row.number)
         form = {"title": title, "action": f"/complaints/join/{row.id}", "submit_label": _("Join")}
-        return self._page_of(row, form, inputs, refused)
-
-    def _entry_form(self, row: Complaint, posted: Mapping[str, Any], refused: Refusal = NOT_REFUSED) -> str:
-        viewer, errors = current_viewer(), refused.errors
-        inputs = [each.form_input(posted.get(each.name), errors.get(each.name, []), viewer) for each in _ENTRY]
-        inputs[-1]["label"] = _("Remark")
-        title = _("Another way in which %(number)s came", number=row.number)
-        form = {"title": title, "action": f"/complaints/entry/{row.id}", "submit_label": _("Save")}
-        return self._page_of(row, form, inputs, refused)
-
-    def _page_of(self, row: Complaint, form: dict[str, Any], inputs: list[dict[str, Any]], refused: Refusal) -> str:
-        shared = {
-            "sections": [{"title": None, "fields": inputs}],
-            "cancel_url": self.url_of(row),
-            "back_label": self.list_title,
-            "error": "" if refused.errors else refused.sentence,
-        }
-        return render_template("pages/form.html", form=form | shared | {"conflict": None, "version": None})
+        return form_of(row, self.url_of(row), form | {"inputs": inputs}, refused)
 
 
 def _refuse_foreign(row: Complaint, viewer: Viewer) -> None:

@@ -102,6 +102,7 @@ def _entries(row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     query = select(ComplaintEntry, Complaint.number)
     query = query.outerjoin(Complaint, Complaint.id == ComplaintEntry.origin_id)
     query = query.where(ComplaintEntry.complaint_id == row["id"]).order_by(ComplaintEntry.received_on)
+    may_change = viewer.person.may("Complaints", "write") and not row.get("joined_to")
     rows = []
     for entry, number in db.session.execute(query):
         is_own = entry.origin_id in (None, row["id"])
@@ -109,9 +110,10 @@ def _entries(row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         texts = (format_local_date(entry.received_on, "%-d %b %Y"), shown_label(entry.way), entry.reference)
         about = " · ".join(str(each) for each in (*texts, entry.remark, origin) if each)
         url = f"/complaints/{origin}" if origin else None
+        if entry.origin_id is None and may_change:
+            url = f"/complaints/entry/{row['id']}/{entry.id}"
         rows.append({"url": url, "about": about, "cells": [_text(shown_label(entry.source))]})
-    may_add = viewer.person.may("Complaints", "write") and not row.get("joined_to")
-    add_url = f"/complaints/entry/{row['id']}" if may_add else None
+    add_url = f"/complaints/entry/{row['id']}" if may_change else None
     shown = {"title": _("Ways it came"), "count": len(rows), "url": None, "add_url": add_url, "rows": rows}
     return shown | {"is_early": True}
 

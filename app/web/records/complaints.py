@@ -24,7 +24,8 @@ from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_recipient
 from app.web.pages.routes import page_route
-from app.web.records import complaint_parts
+from app.web.records import complaint_parts, complaint_search
+from app.web.records.complaint_entries import ComplaintEntries
 from app.web.records.complaint_fields import LABELS, SPECIAL_FIELDS, terms_for
 from app.web.records.complaint_joins import ComplaintJoins
 from app.web.records.complaint_tabs import TABS, tab_condition
@@ -139,7 +140,7 @@ class ComplaintResource(Resource):
     exclude_route_methods = {"delete"}
 
 
-class ComplaintScreen(ComplaintJoins, Screen):
+class ComplaintScreen(ComplaintJoins, ComplaintEntries, Screen):
     """/complaints/"""
 
     route_base = "/complaints"
@@ -176,9 +177,15 @@ class ComplaintScreen(ComplaintJoins, Screen):
     summary_if_any = ("outcome", "joined_to")
     text_columns = ("description", "report_facts", "report_findings", "report_actions", "report_evidence")
     title_column = "title"
+    linked_hits = complaint_search.BY_TICKET
     bulk_edit_columns = ("officer", "category", "acknowledged_on")
     exclude_route_methods = {"delete"}
-    VERBS = Screen.VERBS | ComplaintJoins.JOIN_VERBS | {"acknowledge": "write", "of_ticket": "read"}
+    VERBS = (
+        Screen.VERBS
+        | ComplaintJoins.JOIN_VERBS
+        | ComplaintEntries.ENTRY_VERBS
+        | {"acknowledge": "write", "of_ticket": "read"}
+    )
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Pending ones by how urgent they are, and all."""

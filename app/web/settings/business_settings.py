@@ -1,4 +1,4 @@
-"""The business settings page."""
+"""The page of the business settings, and that of the deadlines about personal data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from flask_babel import lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import access
+from app.access.person import Person
 from app.domain import business_settings
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import BusinessSetting
 from app.web.core import fab_access
-from app.web.core.fab_access import NOT_REFUSED, Refusal
+from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
 from app.web.core.localization.default_labels import shown_label
 from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings_form
+from app.web.settings import settings_audit
 
 #: Longer spans are typing errors: a year in minutes, ten years in days.
 MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
@@ -74,22 +77,45 @@ class Business(SettingsFormPage):
     """/settings/business/"""
 
     route_base = "/settings/business"
+    title: Any = lazy_gettext("Business settings")
+    keys = tuple(key for key in business_settings.DEFINITIONS if key not in business_settings.ON_OTHER_PAGES)
 
     def _save(self, session: Session) -> None:
-        refuse_stale(_stored_values(session))
-        _store_values(session, _posted_values(session))
+        stored = business_settings.values_of(session, *self.keys)
+        refuse_stale(stored)
+        self._store(session, stored, _posted_values(stored))
+
+    def _store(self, session: Session, stored: dict[str, Any], values: dict[str, Any]) -> None:
+        _store_values(session, values)
 
     def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
-        stored = _stored_values(db.session())
+        stored = business_settings.values_of(db.session(), *self.keys)
         sections = _sections(stored, posted, refused.errors)
-        form = settings_form(_("Business settings"), "/settings/business/", sections, fab_access.content_hash(stored))
+        form = settings_form(str(self.title), f"{self.route_base}/", sections, fab_access.content_hash(stored))
         form["error"] = refused.sentence
         return self.render_template("pages/form.html", title=form["title"], form=form)
 
 
-def _stored_values(session: Session) -> dict[str, Any]:
-    keys = [key for key in business_settings.DEFINITIONS if key not in business_settings.ON_OTHER_PAGES]
-    return business_settings.values_of(session, *keys)
+class PersonalDataSettingsView(Business):
+    """/settings/personal-data/, for who may change all data requests: the compliance officer sets the deadlines."""
+
+    route_base = "/settings/personal-data"
+    module = "Data Requests"
+    VERBS = {"index": "write", "save": "write"}
+    title = lazy_gettext("Personal data")
+    keys = business_settings.OF_PERSONAL_DATA
+
+    @staticmethod
+    def opens_for(person: Person) -> bool:
+        """Whether the person may change these settings."""
+        return person.level("Data Requests", "write") == "all"
+
+    def _refuse(self) -> None:
+        if not self.opens_for(current_viewer().person):
+            raise access.Denied(_("Only people whose role changes all data requests can open these settings."))
+
+    def _store(self, session: Session, stored: dict[str, Any], values: dict[str, Any]) -> None:
+        settings_audit.store(session, "data request", stored, values)
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
@@ -113,16 +139,7 @@ _TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
         lazy_gettext("Complaints"),
         ("disclosure_layout", "disclosure_due_day", "disclosure_reminder_days", "disclosure_is_public"),
     ),
-    (
-        lazy_gettext("Personal data"),
-        (
-            "data_request_days",
-            "data_request_warning_days",
-            "breach_cert_in_hours",
-            "breach_board_hours",
-            "breach_warning_percent",
-        ),
-    ),
+    ("", business_settings.OF_PERSONAL_DATA),
     (lazy_gettext("Phone app"), ("phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")),
 )
 
@@ -206,9 +223,9 @@ def _kind(value: Any) -> str:
     return "flag" if isinstance(value, bool) else "number" if isinstance(value, int) else "text"
 
 
-def _posted_values(session: Session) -> dict[str, Any]:
+def _posted_values(stored: dict[str, Any]) -> dict[str, Any]:
     """The posted settings, parsed; a field that is missing in the form keeps its value. Raises RuleBroken."""
-    values, errors = _stored_values(session), {}
+    values, errors = dict(stored), {}
     for key, value in values.items():
         for name, old in _parts(key, value).items():
             try:

@@ -8,21 +8,22 @@ from typing import Any
 from flask import request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import access
+from app.access.person import Person
 from app.domain import business_settings
 from app.domain.base import RuleBroken
-from app.domain.business_settings import OF_COMPLAINTS, BusinessSetting
+from app.domain.business_settings import OF_COMPLAINTS
 from app.domain.complaints.clocks import CLOCKS, DEFAULT_CLOCKS, DEFAULT_SOURCES, MATRIX, PEOPLE, SOURCES
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core import fab_access
 from app.web.core.fab_access import NOT_REFUSED, Refusal, content_hash, current_viewer
 from app.web.core.fields.base import clean_text
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.viewer import Viewer
 from app.web.pages.settings_page import SettingsFormPage, refuse_stale, settings_form
+from app.web.settings import settings_audit
 
 #: Most days of a clock, most warnings, characters of a source.
 MAX_DAYS, MAX_WARNINGS, MAX_SOURCE = 365, 6, 200
@@ -37,6 +38,7 @@ LABELS = {
     "officer": _l("Step of the compliance officer: days"),
     "director": _l("Step of the director: days"),
     "warnings": _l("Warnings after so many days, separated by commas"),
+    "review_warning": _l("Warning before the last day of a review: days"),
 }
 PEOPLE_LABELS = {
     "care": _l("Customer care"),
@@ -47,14 +49,25 @@ PEOPLE_LABELS = {
 #: (title, clocks) of each section.
 _SECTIONS = (
     (_l("Clocks of the law"), ("acknowledge", "report", "review_request", "first_review", "second_review", "dispute")),
-    (_l("Internal steps and warnings"), ("desk", "officer", "director", "warnings")),
+    (_l("Internal steps and warnings"), ("desk", "officer", "director", "warnings", "review_warning")),
 )
 
 
 class ComplaintSettingsView(SettingsFormPage):
-    """/settings/complaints/"""
+    """/settings/complaints/, for who may change all complaints: the compliance officer sets the clocks."""
 
     route_base = "/settings/complaints"
+    module = "Complaints"
+    VERBS = {"index": "write", "save": "write"}
+
+    @staticmethod
+    def opens_for(person: Person) -> bool:
+        """Whether the person may change these settings."""
+        return person.level("Complaints", "write") == "all"
+
+    def _refuse(self) -> None:
+        if not self.opens_for(current_viewer().person):
+            raise access.Denied(_("Only people whose role changes all complaints can open these settings."))
 
     def _save(self, session: Session) -> None:
         stored = business_settings.values_of(session, *OF_COMPLAINTS)
@@ -69,7 +82,7 @@ class ComplaintSettingsView(SettingsFormPage):
             raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
         changed = {name: text for name, text in sources.items() if text != DEFAULT_SOURCES[name]}
         chosen = {role: key for role, key in people.items() if key is not None}
-        _store(session, {CLOCKS: days, SOURCES: changed, PEOPLE: chosen})
+        settings_audit.store(session, "complaint", stored, {CLOCKS: days, SOURCES: changed, PEOPLE: chosen})
 
     def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         stored = business_settings.values_of(db.session(), *OF_COMPLAINTS)
@@ -142,11 +155,3 @@ def _person_input(role: str, key: int | None, posted: Mapping[str, str], refused
     typed = posted.get(name)
     raw = key if typed is None else parse_id(typed) or typed
     return PersonField(name, PEOPLE_LABELS[role]).form_input(raw, refused.errors.get(name, []), viewer)
-
-
-def _store(session: Session, values: Mapping[str, Any]) -> None:
-    rows = {row.key: row for row in session.scalars(select(BusinessSetting).where(BusinessSetting.key.in_(values)))}
-    for key, value in values.items():
-        row = rows.get(key) or BusinessSetting(key=key)
-        row.value, row.changed_on = value, fab_access.request_time()
-        session.add(row)

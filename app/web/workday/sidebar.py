@@ -60,11 +60,20 @@ def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
     if person.may("Settings", "read"):
         shown = {"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/"}
         entries.append(shown | {"badge": None, "group": "settings", "active": _is_settings(path)})
-    elif person.may("Legal Holds", "read"):
-        # The only page of the settings that people without access to settings can have a permission for.
-        shown = {"name": "legal-holds", "label": _("Legal holds"), "icon": "lock", "url": _HOLDS}
-        entries.append(shown | {"badge": None, "group": "settings", "active": path.startswith(_HOLDS)})
+    else:
+        entries += list(_own_settings(person, path))
     return entries, new
+
+
+def _own_settings(person: access.Person, path: str) -> Iterator[Entry]:
+    """The pages of the settings that people without access to settings can have a permission for."""
+    for each in (*settings_menu.BUSINESS, *settings_menu.SYSTEM):
+        opens_for = getattr(each.view, "opens_for", None)
+        is_own = each.url == _HOLDS and person.may("Legal Holds", "read")
+        if is_own or (opens_for is not None and opens_for(person)):
+            label = str(each.label) if is_own else _("Settings: %(name)s", name=each.label)
+            shown = {"name": each.name, "label": label, "icon": each.icon, "url": each.url}
+            yield shown | {"badge": None, "group": "settings", "active": path.startswith(each.url)}
 
 
 def _menus(person: access.Person) -> tuple[list[_Offered], list[Entry]]:

@@ -285,6 +285,7 @@ def test_no_operation_is_open_to_a_stranger(worn: Hostile, spec: Any, header: di
     for verb, path, _told in operations(spec):
         if not path.endswith("/security/login"):
             asked = path.replace("{pk}", "1").replace("{user}", "1").replace("{number}", "0")
+            asked = asked.replace("{evidence}", "1")
             answer = worn.crm.app.test_client().open(asked, method=verb.upper(), json={}, headers=header)
             assert (answer.status_code, is_of(spec, ERROR, answer.json)) == (401, []), (verb, path)
 

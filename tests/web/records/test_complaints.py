@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import date, timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from flask_babel import force_locale
 from sqlalchemy import select
 
+from app.domain.audit_log.audit import AuditEntry
 from app.domain.persistence.change_events import events_of_columns
-from app.models import Complaint, ComplaintCategory, ComplaintEntry, Notification, Ticket
+from app.models import Complaint, ComplaintCategory, ComplaintEntry, CustomerAccount, Notification, Ticket
+from app.web.core.localization.default_labels import shown_label
 from app.web.core.view_registry import registered
 from tests.cases import each_case
+from tests.factories import NOW
 
 SCORES = {"source": "SEBI SCORES", "category": "Demat", "title": "Shares not credited"}
 
@@ -189,6 +195,56 @@ def test_an_entry_keeps_what_was_typed_when_it_is_refused(crm: Any, complaint: A
     assert shown["report_due_on"] == "2026-11-22"
 
 
+@pytest.fixture
+def entry_url(crm: Any, complaint: Any) -> str:
+    url, early = f"/complaints/entry/{complaint['id']}", {"source": "Investor", "received_on": "2026-11-01"}
+    assert crm.client("cleo").form(url, early | {"way": "Telephone", "remark": "first"}).status_code == 302
+    return f"{url}/{crm.rows(select(ComplaintEntry.id).where(ComplaintEntry.origin_id.is_(None)))[0]}"
+
+
+def test_a_way_it_came_is_corrected(crm: Any, complaint: Any, entry_url: str) -> None:
+    cleo = crm.client("cleo")
+    assert entry_url in cleo.screen(f"/complaints/{complaint['number']}").text
+    page = cleo.screen(entry_url).text
+    assert "2026-11-01" in page and f"{entry_url}/remove" in page and 'value="first"' in page
+    right = {"source": "Depository", "reference": "cd/9", "received_on": "2026-11-05", "way": "Letter", "remark": "r"}
+    taken = right | {"source": "SEBI SCORES", "reference": "SEBIE/1"}
+    for wrong, word in ((taken, "sebie/1"), (right | {"received_on": "2099-01-01"}, "future")):
+        refused = cleo.form(entry_url, wrong)
+        assert refused.status_code == 422 and word in refused.text.lower()
+    assert cleo.form(entry_url, right).status_code == 302
+    (entry,) = crm.rows(select(ComplaintEntry).where(ComplaintEntry.origin_id.is_(None)))
+    assert (entry.source, entry.reference, entry.way) == ("Depository", "CD/9", "Letter")
+    assert cleo.rest("GET", f"complaint/{complaint['id']}").get_json()["result"]["report_due_on"] == "2026-11-26"
+    assert "corrected a way" in cleo.screen(f"/complaints/timeline/{complaint['id']}").text
+    (noted,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "complaint"))
+    assert noted.payload["what"] == "way changed" and noted.payload["old"]["received_on"] == "2026-11-01"
+    assert noted.about == complaint["number"] and noted.user_id == crm.people["cleo"].id
+
+
+def test_a_way_it_came_is_removed_and_the_audit_keeps_it(crm: Any, complaint: Any, entry_url: str) -> None:
+    cleo, path = crm.client("cleo"), f"complaint/{complaint['id']}"
+    before = complaint["report_due_on"]
+    assert cleo.rest("GET", path).get_json()["result"]["report_due_on"] == "2026-11-22"
+    assert cleo.form(f"{entry_url}/remove", {}).status_code == 302
+    assert cleo.rest("GET", path).get_json()["result"]["report_due_on"] == before
+    assert cleo.form(f"{entry_url}/remove", {}).status_code == 404
+    (noted,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "complaint"))
+    assert noted.payload["what"] == "way removed" and noted.payload["old"]["way"] == "Telephone"
+    assert "removed a way" in cleo.screen(f"/complaints/timeline/{complaint['id']}").text
+
+
+def test_the_entry_of_a_registered_complaint_stays(crm: Any, make: Any, complaint: Any, entry_url: str) -> None:
+    other = register(crm, "cleo", make.ticket("cleo")).get_json()["result"]
+    (own,) = crm.rows(select(ComplaintEntry.id).where(ComplaintEntry.origin_id == complaint["id"]))
+    foreign = entry_url.replace(f"/{complaint['id']}/", f"/{other['id']}/")
+    for url in (f"/complaints/entry/{complaint['id']}/{own}", foreign):
+        assert crm.client("cleo").screen(url).status_code == 404
+        assert crm.client("cleo").form(f"{url}/remove", {}).status_code == 404
+    assert crm.client("ana").form(f"{entry_url}/remove", {}).status_code == 403
+    assert len(crm.rows(select(ComplaintEntry))) == 3
+
+
 def test_a_ticket_of_a_complaint_is_neither_deleted_nor_merged_away(crm: Any, make: Any, complaint: Any) -> None:
     root, other = crm.client("root"), make.ticket("cleo")
     ticket = complaint["ticket"]["id"]
@@ -241,6 +297,46 @@ def test_complaints_are_searched_exported_and_told_to_webhooks(crm: Any, complai
         assert registered("resources")[Complaint].resource_name == "complaint"
 
 
+def test_complaints_are_found_by_references_and_by_their_person(crm: Any, make: Any, complaint: Any) -> None:
+    customer = make.customer("cleo", last_name="Kulkarni")
+    crm.session.add(CustomerAccount(customer_id=customer.id, client_id="ZX4711", created_on=NOW, changed_on=NOW))
+    crm.session.commit()
+    other = register(crm, "cleo", make.ticket("cleo", customer_id=customer.id)).get_json()["result"]
+    entry = {"source": "Stock exchange", "reference": "NSE/77/2026", "received_on": "2026-01-02", "way": "Portal"}
+    assert crm.client("cleo").form(f"/complaints/entry/{complaint['id']}", entry).status_code == 302
+    wanted = dict.fromkeys(("SEBIE/1", "sebie/", "nse/77", "Patel", "asha patel", "98200 12345"), complaint["number"])
+    wanted |= {complaint["ticket"]["number"]: complaint["number"], "ZX4711": other["number"], "kulk": other["number"]}
+    for typed, number in wanted.items():
+        for path in ("/search", "/complaints/"):
+            assert number in crm.client("cleo").screen(f"{path}?q={quote(typed)}").text, (path, typed)
+    assert other["number"] not in crm.client("cleo").screen("/complaints/?q=sebie/1").text
+
+
+def test_a_search_of_complaints_keeps_to_rights_and_masks(crm: Any, make: Any, complaint: Any) -> None:
+    for who, typed in (("rhea", "9820012345"), ("ana", "SEBIE/1"), ("ana", "Patel")):
+        assert complaint["number"] not in crm.client(who).screen(f"/search?q={typed}").text
+    assert complaint["number"] not in crm.client("rhea").screen("/complaints/?q=9820012345").text
+    hidden = register(crm, "sam", make.ticket("sam", last_name="Patel"), reference="SEBIE/2").get_json()["result"]
+    make.cell("Support User", "Complaints", "read", "all")
+    for path in ("/search", "/complaints/"):
+        for typed in ("SEBIE/2", "Patel"):
+            assert hidden["number"] not in crm.client("cleo").screen(f"{path}?q={typed}").text
+
+
+def test_a_complaint_is_found_by_a_common_name(crm: Any, make: Any, complaint: Any, monkeypatch: Any) -> None:
+    for _each in range(4):
+        make.ticket("sam", last_name="Patel")
+    monkeypatch.setattr("app.web.workday.search.MAX_LOOKED_UP", 2)
+    assert complaint["number"] in crm.client("root").screen("/search?q=Patel").text
+
+
+@each_case("language", ["hi", "gu", "mr"])
+def test_every_category_that_ships_is_translated(crm: Any, language: str) -> None:
+    with crm.app.app_context(), force_locale(language):
+        missing = [row.label for row in crm.rows(select(ComplaintCategory)) if shown_label(row.label) == row.label]
+    assert missing == []
+
+
 def test_many_complaints_get_an_officer_at_once(crm: Any, make: Any, complaint: Any) -> None:
     other = register(crm, "cleo", make.ticket("cleo")).get_json()["id"]
     chosen = {"action": "edit", "rowid": [complaint["id"], other], "officer": str(crm.people["sam"].id)}
@@ -279,6 +375,50 @@ def test_the_clocks_and_their_sources_are_settings(crm: Any, make: Any) -> None:
     (row,) = crm.rows(select(Complaint))
     assert row.report_due_on - row.received_on == timedelta(days=30)
     assert crm.client("cleo").screen("/settings/complaints/").status_code == 403
+
+
+def test_the_compliance_officer_sets_the_clocks_and_the_audit_says_so(crm: Any) -> None:
+    form, rhea = settings_of(crm), crm.client("rhea")
+    assert "/settings/complaints/" in rhea.screen("/complaints/?tab=all").text
+    assert rhea.screen("/settings/complaints/").status_code == 200
+    assert rhea.form("/settings/complaints/", form | {"days.review_warning": "5"}).status_code == 302
+    assert settings_of(crm)["days.review_warning"] == "5"
+    (noted,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "complaint"))
+    assert (noted.about, noted.user_id) == ("settings", crm.people["rhea"].id)
+    assert list(noted.payload["new"]) == ["complaint_clocks"]
+    assert noted.payload["new"]["complaint_clocks"]["review_warning"] == 5
+    assert noted.payload["old"]["complaint_clocks"]["review_warning"] == 3
+
+
+@each_case("who, is_settings", [("cleo", False), ("sam", False), ("ana", False), ("ana", True), ("cleo", True)])
+def test_who_may_not_set_the_clocks(crm: Any, make: Any, who: str, is_settings: bool) -> None:
+    form = settings_of(crm)
+    if is_settings:
+        for role, verb in itertools.product(("Sales User", "Support User"), ("read", "write")):
+            make.cell(role, "Settings", verb, "all")
+    client = crm.client(who)
+    assert client.screen("/settings/complaints/").status_code == 403
+    assert client.form("/settings/complaints/", form | {"days.report": "90"}).status_code == 403
+    assert settings_of(crm)["days.report"] == "21"
+    if not is_settings:
+        assert "/settings/complaints/" not in client.screen("/").text
+
+
+def test_who_changes_all_data_requests_sets_their_deadlines(crm: Any, make: Any) -> None:
+    rhea, url = crm.client("rhea"), "/settings/personal-data/"
+    page = rhea.screen(url).text
+    assert 'name="data_request_days"' in page and 'name="breach_board_hours"' in page
+    (version,) = re.findall(r'name="version" value="([^"]+)"', page)
+    given = {"version": version, "data_request_days": "60"}
+    assert rhea.form(url, given | {"data_request_days": "soon"}).status_code == 422
+    assert rhea.form(url, given).status_code == 302 and rhea.form(url, given).status_code == 409
+    (noted,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "data request"))
+    assert (noted.about, noted.payload["old"]) == ("settings", {"data_request_days": 90})
+    assert noted.payload["new"] == {"data_request_days": 60}
+    assert 'name="data_request_days"' not in crm.client("root").screen("/settings/business/").text
+    make.cell("Compliance", "Data Requests", "write", "team")
+    for who in ("rhea", "cleo", "mia"):
+        assert crm.client(who).screen(url).status_code == 403 and crm.client(who).form(url, given).status_code == 403
 
 
 def test_categories_are_a_tree_of_two_levels(crm: Any) -> None:

@@ -83,8 +83,61 @@ def test_a_message_is_linked_as_evidence_and_removed(crm: Crm, make: Make, lead:
     assert ben.screen(url).status_code == 404 and ben.form(f"{url}/remove/{row.id}").status_code == 404
     another = make.call("ana", lead_id=lead.id, is_order=True)
     assert ana.form(f"/calls/evidence/{another.id}/remove/{row.id}").status_code == 404
-    assert crm.client("rhea").form(url, {"proof": f"message:{message.id}"}).status_code in (302, 403)
     assert ana.form(f"{url}/remove/{row.id}").status_code == 302 and not crm.rows(select(OrderEvidence))
+
+
+def test_who_listens_to_all_recordings_links_evidence_of_any_order(crm: Crm, make: Make, lead: Any) -> None:
+    call, message = make.call("ana", lead_id=lead.id, is_order=True), make.message("ana", lead_id=lead.id)
+    rhea, url, form = crm.client("rhea"), f"/calls/evidence/{call.id}", {"proof": f"message:{message.id}"}
+    assert rhea.rest("PUT", f"call_log/{call.id}", {"outcome": "x"}).status_code == 403, "they may not edit the call"
+    assert f'value="message:{message.id}"' in rhea.screen(url).text
+    assert rhea.form(url, form).status_code == 302
+    (row,) = crm.rows(select(OrderEvidence))
+    assert f"{url}/remove/{row.id}" in rhea.screen(url).text
+    assert rhea.form(f"{url}/remove/{row.id}").status_code == 302 and not crm.rows(select(OrderEvidence))
+    audited = crm.rows(select(AuditEntry).where(AuditEntry.event == "order").order_by(AuditEntry.id))
+    assert [row.payload["what"] for row in audited] == ["evidence linked", "evidence removed"]
+    assert {(row.user_id, row.about) for row in audited} == {(crm.people["rhea"].id, f"call {call.id}")}
+
+
+def test_who_may_not_link_evidence(crm: Crm, make: Make, lead: Any) -> None:
+    call, message = make.call("ana", lead_id=lead.id, is_order=True), make.message("ana", lead_id=lead.id)
+    url, form = f"/calls/evidence/{call.id}", {"proof": f"message:{message.id}"}
+    rest, body = f"call_log/{call.id}/evidence", {"message": message.id}
+    for level in ("team", "none"):
+        make.cell("Compliance", "Call Logs", "recordings", level)
+        assert crm.client("rhea").form(url, form).status_code == 403
+        assert crm.client("rhea").rest("POST", rest, body).status_code == 403
+    make.cell("Sales User", "Call Logs", "recordings", "all")  # who doesn't see the call has nothing to prove
+    assert crm.client("ben").form(url, form).status_code == 404
+    assert crm.client("ben").rest("POST", rest, body).status_code == 404
+    assert crm.rows(select(OrderEvidence)) == []
+
+
+def test_evidence_over_rest(crm: Crm, make: Make, lead: Any) -> None:
+    call, message = make.call("ana", lead_id=lead.id, is_order=True), make.message("ana", lead_id=lead.id)
+    rest, foreign = f"call_log/{call.id}/evidence", make.message("ben")
+    for who in ("ana", "rhea"):
+        client = crm.client(who)
+        for wrong in (
+            {},
+            {"message": foreign.id},
+            {"file": 1, "message": 2},
+            {"message": "x"},
+            {"call": 1},
+            {"file": -1},
+        ):
+            assert client.rest("POST", rest, wrong).status_code == 422, wrong
+        made = client.rest("POST", rest, {"message": message.id})
+        assert made.status_code == 200 and made.json["result"]["message"] == message.id
+        again = client.rest("POST", rest, {"message": message.id})
+        assert again.status_code == 200 and again.json["id"] == made.json["id"]
+        listed = client.rest("GET", rest).json["result"]
+        assert [(row["id"], row["file"], row["message"]) for row in listed] == [(made.json["id"], None, message.id)]
+        assert crm.client("ben").rest("GET", rest).status_code == 404
+        assert crm.client("ben").rest("DELETE", f"{rest}/{made.json['id']}").status_code == 404
+        assert client.rest("DELETE", f"{rest}/{made.json['id']}").status_code == 200
+        assert client.rest("DELETE", f"{rest}/{made.json['id']}").status_code == 404
 
 
 def test_an_order_is_not_deleted(crm: Crm, make: Make, lead: Any) -> None:

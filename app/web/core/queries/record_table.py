@@ -68,6 +68,8 @@ class RecordTable(RecordColumns):
         self._prepares = any(hasattr(each, "prepare") for each in fields)
         #: Texts searched by substring; none for records with their own search indexes.
         self.plain_texts: list[Field] = []
+        #: `LinkedHits` of the view: by which other record's hits its rows are also found.
+        self.linked_hits: Any = None
         #: The names in REST responses for one record; None = all fields.
         self.shown: tuple[str, ...] | None = None
         #: The fields that REST may return.
@@ -81,7 +83,7 @@ class RecordTable(RecordColumns):
         """This table with additional fields."""
         made = RecordTable(self.record, [*self.input_fields, *more], joins=self.joins, many=self.many)
         made.declared, made.base_filters, made.base_order = declared, self.base_filters, self.base_order
-        made.plain_texts = self.plain_texts
+        made.plain_texts, made.linked_hits = self.plain_texts, self.linked_hits
         made.shown = None if self.shown is None else (*self.shown, *(each.name for each in more))
         made.readable = made.fields if self.readable is self.fields else [*self.readable, *more]
         return made

@@ -26,7 +26,7 @@ from app.models import Customer, Lead, Message, Ticket
 from app.web.core.fields.base import Field, TextField, clean_text
 from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 from app.web.core.fields.filter_operators import begins, compare
-from app.web.core.queries import capped_counts, custom_search
+from app.web.core.queries import capped_counts, custom_search, linked_hits
 from app.web.core.queries.record_table import COUNT_CAP, RecordTable
 from app.web.core.queries.search_input import TypedText
 from app.web.core.urls.merged_redirects import surviving_id
@@ -53,7 +53,7 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int
 
     The rows are looked up at once, up to `maximum` for each condition.
     """
-    (found,) = matching_all(TextSearch((record_table,), typed, viewer, maximum))
+    found, *_others = matching_all(TextSearch(linked_hits.with_others(record_table, viewer), typed, viewer, maximum))
     rule = found.rule()
     if found.is_many and maximum >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
         capped_counts.remember(viewer.person, capped_counts.key_of(record_table.record, [rule]))
@@ -83,13 +83,24 @@ class TextSearch:
 
 
 def matching_all(search: TextSearch, enough: int | None = None) -> list[access.IndexLookup]:
-    """The look-ups of a search, in two statements together; `enough`: see `access.look_up`. Raises RuleBroken."""
+    """The look-ups of a search, in two statements together; `enough`: see `access.look_up`. Raises RuleBroken.
+
+    Where another record, by whose hits rows are also found, has too many of them, one more.
+    """
     text = TypedText(clean_text(search.typed, "q", 100) or "")
+    lookups = _looked_up(search, text, enough)
+    linked_hits.add_common(db.session(), search.record_tables, lookups, enough or search.maximum)
+    return lookups
+
+
+def _looked_up(search: TextSearch, text: TypedText, enough: int | None) -> list[access.IndexLookup]:
+    linked = linked_hits.rows_of(search.record_tables, text)
     plan = _plan(search, text) if text.text == search.typed else None
     if plan is not None:
-        return access.look_up_planned(db.session(), plan, text.form, enough)
+        return access.look_up_planned(db.session(), plan, text.form, enough, linked)
     lookups = search.lookups(text)
-    access.look_up(db.session(), [each for each in lookups if each.parts], search.maximum, enough)
+    given = [each for each in lookups if each.parts]
+    access.look_up(db.session(), given, search.maximum, enough, linked=linked)
     return lookups
 
 

@@ -50,6 +50,7 @@ def compile_table(view: type) -> RecordTable:
         table.readable = [each for each in table.fields if each.name in (*declared.show, *declared.list)]
         table.shown = tuple(each.name for each in table.readable if each.name in declared.show)
     table.base_order = getattr(view, "base_order", None)
+    table.linked_hits = getattr(view, "linked_hits", None)
     base_filters = getattr(view, "base_filters", None)
     table.base_filters = (declared.interface, base_filters) if base_filters else None
     return table

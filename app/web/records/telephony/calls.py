@@ -40,6 +40,7 @@ from app.web.records.telephony.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.telephony.call_outcomes import CallOutcomeScreen
 from app.web.records.telephony.manual_calls import CallByHandRoutes
 from app.web.records.telephony.order_evidence import EVIDENCE_VERBS, OrderEvidenceRoutes
+from app.web.records.telephony.order_evidence_rest import EVIDENCE_DOCUMENTATION, OrderEvidenceRest
 from app.web.records.timelines import call_entries
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -101,7 +102,7 @@ class CallService(RecordService):
         calls.change(session, row, values, viewer.stamp)
 
 
-class CallResource(Resource):
+class CallResource(OrderEvidenceRest, Resource):
     """/api/v1/call_log/"""
 
     resource_name = "call_log"
@@ -165,8 +166,12 @@ class CallResource(Resource):
         "changed_on",
     ]
     order_columns = ["started_on", "duration_seconds", "created_on"]
-    VERBS = Resource.VERBS | {"bulk": "create", "outcome": "write", "dial": "create"}
-    documentation = calling_rest.DOCUMENTATION
+    VERBS = (
+        Resource.VERBS
+        | {"bulk": "create", "outcome": "write", "dial": "create"}
+        | OrderEvidenceRest.EVIDENCE_REST_VERBS
+    )
+    documentation = calling_rest.DOCUMENTATION | EVIDENCE_DOCUMENTATION
 
     @expose("/dial", methods=["POST"])
     @protect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import flash, redirect, render_template, request
@@ -21,7 +22,8 @@ from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.message_words import CHANNEL_WORDS
 
-EVIDENCE_VERBS = {"evidence": "read", "add_evidence": "write", "remove_evidence": "write"}
+#: Who may link evidence is decided by `call_to_prove`.
+EVIDENCE_VERBS = dict.fromkeys(("evidence", "add_evidence", "remove_evidence"), "read")
 #: Files and messages that are offered, the newest of each.
 MAX_OFFERED = 50
 _LINKS = ("lead_id", "ticket_id", "customer_id")
@@ -42,7 +44,8 @@ class OrderEvidenceRoutes:
     @page_route("/evidence/<pk>", methods=["POST"])
     def add_evidence(self, pk: str) -> Any:
         """Link a file or message of the call's record, or show what is wrong with the choice."""
-        call, viewer = self.row_for(pk, "write"), current_viewer()
+        viewer = current_viewer()
+        call = call_to_prove(self.row_for, pk, viewer)
         try:
             order_evidence.link(db.session(), call, _chosen(request.form.get("proof", "")), viewer.stamp)
             db.session.commit()
@@ -56,20 +59,38 @@ class OrderEvidenceRoutes:
     @page_route("/evidence/<pk>/remove/<int:key>", methods=["POST"])
     def remove_evidence(self, pk: str, key: int) -> Any:
         """Remove the link; the file or message itself stays."""
-        call = self.row_for(pk, "write")
-        row = access.get_visible(db.session(), OrderEvidence, key)
-        if row is None or row.call_id != call.id:
-            raise NotFound("This record doesn't exist.")
-        db.session.delete(row)
+        viewer = current_viewer()
+        call = call_to_prove(self.row_for, pk, viewer)
+        order_evidence.unlink(db.session(), linked(call, key), viewer.stamp)
         db.session.commit()
         flash(_("The link is removed; the file or message stays."), "success")
         return redirect(f"/calls/evidence/{call.id}")
 
 
+def may_prove_all(viewer: Viewer) -> bool:
+    """Whether the person may listen to all recordings: they are told of orders without evidence, and may link some."""
+    return viewer.person.level("Call Logs", "recordings") == "all"
+
+
+def call_to_prove(row_for: Callable[[Any, str], CallLog], pk: Any, viewer: Viewer) -> CallLog:
+    """The call whose evidence the person may change: one that they may edit, or any that they see if they listen to
+    all recordings. Raises NotFound, Denied.
+    """
+    return row_for(pk, "read" if may_prove_all(viewer) else "write")
+
+
+def linked(call: CallLog, key: int) -> OrderEvidence:
+    """The link of this id, of this call. Raises NotFound."""
+    row: OrderEvidence | None = access.get_visible(db.session(), OrderEvidence, key)
+    if row is None or row.call_id != call.id:
+        raise NotFound("This record doesn't exist.")
+    return row
+
+
 def _page(call: CallLog, refused: Refusal = NOT_REFUSED) -> str:
     viewer, session = current_viewer(), db.session()
     query = select(CallRecording).where(CallRecording.call_id == call.id).order_by(CallRecording.id)
-    may_write = viewer.person.may("Call Logs", "write")
+    may_write = viewer.person.may("Call Logs", "write") or may_prove_all(viewer)
     options = _offered(call, viewer) if may_write and call.is_order else []
     return render_template(
         "calls/evidence.html",
@@ -130,10 +151,15 @@ _KINDS: dict[str, Any] = {"file": Attachment, "message": Message}
 
 
 def _chosen(text: str) -> Any:
-    """The file or message of a choice. Raises RuleBroken if the viewer doesn't see it."""
+    """The file or message of a choice, such as file:12. Raises RuleBroken if the viewer doesn't see it."""
     kind, _colon, key = text.partition(":")
-    model, number = _KINDS.get(kind), parse_id(key)
-    proof = access.get_visible(db.session(), model, number) if model and number is not None else None
+    return chosen(kind, parse_id(key))
+
+
+def chosen(kind: str, key: int | None) -> Any:
+    """The file or message of this id. Raises RuleBroken if the viewer doesn't see it."""
+    model = _KINDS.get(kind)
+    proof = access.get_visible(db.session(), model, key) if model and key is not None else None
     if proof is None or getattr(proof, "deleted_on", None) is not None:
         raise RuleBroken(_("Please choose a file or message from the list."), "proof")
     return proof

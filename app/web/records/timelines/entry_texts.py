@@ -294,6 +294,8 @@ _COMPLAINT_STEPS = {
     "disposed": _l("disposed of the complaint %(number)s: %(outcome)s"),
     "reopened": _l("took back the outcome of the complaint %(number)s"),
     "entry": _l("added a way in which the complaint %(number)s came: %(source)s"),
+    "entry changed": _l("corrected a way in which the complaint %(number)s came: %(source)s"),
+    "entry removed": _l("removed a way in which the complaint %(number)s came: %(source)s"),
     "joined": _l("joined the complaint %(other)s to %(number)s"),
     "joined to": _l("joined the complaint %(number)s to %(other)s"),
     "parted": _l("parted the complaints %(number)s and %(other)s"),
