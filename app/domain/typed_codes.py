@@ -9,6 +9,8 @@ from app.lib.identity_numbers import is_code
 
 #: Columns that hold a code, of any record.
 CODES = ("referral", "referral_code", "referred_by", "pod_id")
+#: These and the client id, whose own rule is in `client_ids.py`: shapeless characters in them are refused, not dropped.
+UNCHANGED = frozenset((*CODES, "client_id"))
 
 
 def refuse_ambiguous(row: Any, values: dict[str, Any]) -> None:

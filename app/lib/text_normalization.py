@@ -22,15 +22,16 @@ class UnstorableText(ValueError):
     """The text contains a character that is never stored."""
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, is_code: bool = False) -> str:
     """One line of text in NFC, without surrounding spaces. Raises UnstorableText for line breaks and controls.
 
-    A tab at either end, as spreadsheets copy it, is dropped, and so are shapeless marks, such as those of directions.
+    A tab at either end, as spreadsheets copy it, is dropped, and so are shapeless marks, such as those of directions,
+    but not in codes: these are refused for them.
     """
     stripped = text.strip(" \t")
     if stripped.isascii() and stripped.isprintable():
         return stripped
-    stripped = without_shapeless(stripped)
+    stripped = stripped if is_code else without_shapeless(stripped)
     if any(_is_control(char) for char in stripped):
         raise UnstorableText(text[:20])
     return _composed(stripped).strip()

@@ -491,4 +491,5 @@ def test_mariadb_stores_every_character(maria: Crm) -> None:
             "POST", "customer/", json.dumps({"first_name": name, "mobile": maria.make.mobile()}).encode()
         )
         assert answer.status_code == 201, answer.text
-        assert answer.json["result"]["first_name"] == name
+        # But for marks of direction, which are left out of texts of one line.
+        assert answer.json["result"]["first_name"] == name.removeprefix("\u202e")

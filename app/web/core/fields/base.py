@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
+from app.domain import typed_codes
 from app.domain.base import RuleBroken
 from app.domain.people.permissions import mask_of
 from app.lib import text_normalization
@@ -265,7 +266,9 @@ def clean_text(raw: Any, name: str, maximum: int, has_lines: bool = False) -> st
 
 def _stored(typed: str, name: str, has_lines: bool) -> str:
     try:
-        return text_normalization.lines(typed) if has_lines else text_normalization.one_line(typed)
+        if has_lines:
+            return text_normalization.lines(typed)
+        return text_normalization.one_line(typed, name in typed_codes.UNCHANGED)
     except text_normalization.UnstorableText:
         sentence = _("“%(name)s” has a character that can't be stored. Please remove it.", name=name)
         raise RuleBroken(sentence, name) from None
