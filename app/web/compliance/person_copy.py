@@ -17,6 +17,7 @@ from typing import Any
 from flask import current_app, render_template
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, inspect, or_, select
+from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import disclosures
@@ -50,8 +51,9 @@ from app.web.transfer.run_as import acting_for
 
 #: The kind of the export.
 KIND = "person"
-#: Rows of one kind; what is more is said in the file.
-MAX_ROWS = 5000
+#: Rows of one kind, and about how many characters of them; the file says when there are more. Read in pages: strangers
+#: can send thousands of long messages.
+MAX_ROWS, MAX_TEXT, PAGE = 5000, 20_000_000, 200
 #: Bytes of a piece of the archive.
 SLICE = 16_000_000
 #: Who may see who has seen the data.
@@ -68,7 +70,7 @@ class Section:
     name: str
     title: str
     rows: list[dict[str, Any]]
-    #: Whether there are more rows than MAX_ROWS.
+    #: Whether there are more rows.
     is_cut: bool = False
     #: Column -> its label.
     labels: dict[str, str] = field(default_factory=dict)
@@ -164,10 +166,28 @@ def _records(name: str, title: str, model: Any, rule: ColumnElement[bool], viewe
         return Section(name, title, [])
     table = view.service.record_table
     names = tuple(name for name in table.declared.show if name not in _LEFT_OUT)
-    raw = table.rows(db.session(), ListQuery([rule], [model.id], MAX_ROWS + 1), names)
-    rows = table.serialize_rows(db.session(), raw[:MAX_ROWS], names, viewer)
     labels = {name: str(table.by_name[name].label or name) for name in names}
-    return Section(name, title, [_without_id(row) for row in rows], len(raw) > MAX_ROWS, labels)
+    made, session = Section(name, title, [], False, labels), db.session()
+    last, left = 0, MAX_TEXT
+    while True:
+        raw = table.rows(session, ListQuery([rule, model.id > last], [model.id], PAGE), names)
+        rows = table.serialize_rows(session, raw, names, viewer)
+        made.rows += [_without_id(row) for row in rows]
+        if len(rows) < PAGE:
+            break
+        last, left = rows[-1]["id"], left - sum(map(_length, rows))
+        if left < 0 or len(made.rows) >= MAX_ROWS:
+            made.is_cut = _has_more(session, model, rule, last)
+            break
+    return made
+
+
+def _has_more(session: Session, model: Any, rule: ColumnElement[bool], last: int) -> bool:
+    return session.execute(select(model.id).where(rule, model.id > last).limit(1)).first() is not None
+
+
+def _length(row: dict[str, Any]) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, str))
 
 
 def _without_id(row: dict[str, Any]) -> dict[str, Any]:
@@ -233,13 +253,13 @@ def _page(sections: list[Section], viewer: Viewer) -> str:
     shown = [
         {
             "title": section.title,
-            "is_cut": section.is_cut,
+            "most": len(section.rows) if section.is_cut else None,
             "rows": [_pairs(section, row, viewer) for row in section.rows],
         }
         for section in sections
     ]
     made = moment_cell(viewer.now, viewer)
-    return render_template("compliance/personal_data.html", sections=shown, made=made, most=MAX_ROWS)
+    return render_template("compliance/personal_data.html", sections=shown, made=made)
 
 
 def _pairs(section: Section, row: dict[str, Any], viewer: Viewer) -> list[tuple[str, str]]:

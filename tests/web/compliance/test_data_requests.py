@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.models import AuditEntry, DataRequest, ExportRun
+from app.web.compliance import person_copy
 from app.web.transfer import export_worker
 from tests.app_fixtures import Crm, Make
 
@@ -243,3 +244,23 @@ def test_who_has_seen_the_data_is_not_handed_to_people_who_may_not_know(crm: Crm
     assert rhea.form(f"{url}/file").status_code == 403
     assert rhea.form(url).status_code == 302 and work(crm).outcome == "done"
     assert rhea.form(f"{url}/file").status_code == 200
+
+
+def test_a_copy_ends_where_texts_are_too_long_for_the_memory_and_says_so(
+    crm: Crm, make: Make, customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        make.message("ana", customer_id=customer.id, body=f"Message {number} " + "x" * 300)
+    monkeypatch.setattr(person_copy, "PAGE", 2)
+    row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
+    url, expected = f"{URL}/copy/{row.id}", ((20_000_000, 5000, 7), (1000, 5000, 4), (20_000_000, 6, 6))
+    for text, rows, shown in expected:
+        monkeypatch.setattr(person_copy, "MAX_TEXT", text)
+        monkeypatch.setattr(person_copy, "MAX_ROWS", rows)
+        assert rhea.form(url).status_code == 302 and work(crm).outcome == "done"
+        with ZipFile(BytesIO(rhea.form(f"{url}/file").data)) as archive:
+            page, data = (archive.read(f"personal-data.{kind}").decode() for kind in ("html", "json"))
+        told = json.loads(data)
+        assert [each["body"].split()[1] for each in told["messages"]] == list("0123456"[:shown])
+        assert told["incomplete"] == (["messages"] if shown < 7 else [])
+        assert (f"Only the first {shown} are in this copy." in page) is (shown < 7)
