@@ -140,12 +140,12 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(DuplicatesView, "Duplicates", href="/duplicates/", icon="git-merge", label=_("Duplicates"))
     label = _("Import and export")
     appbuilder.add_view(ExportsView, "Transfer", href="/exports/", icon="arrows-exchange", label=label)
-    group = {"category": "compliance", "category_label": _("Compliance")}
+    heading: dict[str, Any] = {"category": "compliance", "category_label": _("Compliance")}
     place = {"href": "/complaints-disclosure/", "icon": "file-text", "label": _("Monthly disclosure")}
-    appbuilder.add_view(DisclosureView, "Disclosure", **place, **group)
+    appbuilder.add_view(DisclosureView, "Disclosure", **place, **heading)
     for screen, label, icon in COMPLIANCE:
         place = {"href": f"{screen.route_base}/", "icon": icon, "label": label}
-        appbuilder.add_view(screen, screen.module, **place, **group)
+        appbuilder.add_view(screen, screen.module, **place, **heading)
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

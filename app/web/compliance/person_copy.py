@@ -6,6 +6,7 @@ It is read under the rights of whoever asked for it: rows that they don't see ar
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from app.models import (
     Assignment,
     Attachment,
     CallLog,
+    Complaint,
     Consent,
     Customer,
     CustomerAccount,
@@ -41,6 +43,7 @@ from app.models import (
 )
 from app.ops.storage.file_store import FileStore
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.view_registry import views_of
 from app.web.core.viewer import Viewer
@@ -58,6 +61,7 @@ MAX_ROWS, MAX_TEXT, PAGE = 5000, 20_000_000, 200
 SLICE = 16_000_000
 #: Who may see who has seen the data.
 _SEEN_BY = (("Audit Log", "read"), ("Customers", "reveal"))
+_DAY, _MOMENT = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*(Z|[+-]\d\d:\d\d)")
 #: Columns that say nothing about the person.
 _LEFT_OUT = frozenset({"id", "version", "custom_values"})
 
@@ -145,6 +149,7 @@ def _sections(customer_id: int, viewer: Viewer) -> Iterator[Section]:
     yield _plain("accounts", _("Accounts"), CustomerAccount, CustomerAccount.customer_id == customer_id, viewer)
     yield _records("leads", _("Leads"), Lead, Lead.id.in_(leads), viewer)
     yield _records("tickets", _("Tickets"), Ticket, Ticket.id.in_(tickets), viewer)
+    yield _records("complaints", _("Complaints"), Complaint, Complaint.ticket_id.in_(tickets), viewer)
     for name, title, model in (
         ("tasks", _("Tasks"), Task),
         ("calls", _("Calls"), CallLog),
@@ -274,7 +279,11 @@ def _text(value: Any, viewer: Viewer) -> str:
     if isinstance(value, bool):
         return str(_("Yes") if value else _("No"))
     if isinstance(value, datetime):
-        return value.astimezone(viewer.zone).strftime("%d %b %Y, %H:%M")
+        return format_local_date(value.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
+    if isinstance(value, str) and _DAY.fullmatch(value):  # as records serialize them
+        return format_local_date(date.fromisoformat(value), "%-d %b %Y")
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return _text(datetime.fromisoformat(value), viewer)
     if isinstance(value, dict):
         return str(next((value[name] for name in ("label", "full_name", "number", "name") if value.get(name)), ""))
     if isinstance(value, list):

@@ -149,6 +149,9 @@ def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm
     make.call("ana", lead_id=lead.id, outcome="Interested")
     make.message("ana", lead_id=lead.id, body="Namaste Ravi")
     make.lead("ana", first_name="Somebody", last_name="Else")
+    ticket = make.ticket("cleo", customer_id=customer.id)
+    said = {"ticket": ticket.number, "source": "Investor", "category": "Demat", "title": "Shares not credited"}
+    assert crm.client("cleo").rest("POST", "complaint/", said).status_code == 201
     row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
     url = f"{URL}/copy/{row.id}"
     assert rhea.form(url).status_code == 302
@@ -164,6 +167,8 @@ def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm
     with ZipFile(BytesIO(answer.data)) as archive:
         page, data = (archive.read(f"personal-data.{kind}").decode() for kind in ("html", "json"))
     told = json.loads(data)
+    assert [each["title"] for each in told["complaints"]] == ["Shares not credited"]
+    assert f"{TODAY.day} {TODAY:%b %Y}" in page and "+00:00" not in page and f"{TODAY}" not in page
     assert [each["number"] for each in told["customer"]] == [customer.number]
     assert [each["number"] for each in told["leads"]] == [lead.number]
     assert len(told["calls"]) == 1 and told["messages"][0]["body"] == "Namaste Ravi" and told["tasks"]
