@@ -13,8 +13,8 @@ from types import CodeType
 
 #: The packages with the longest docstrings, of which the CRM shows none.
 WITHOUT = {
-    *("asyncio", "babel", "email", "jinja2", "phonenumbers", "redis", "rq", "socketio", "sqlalchemy", "twilio"),
-    "werkzeug",
+    *("asyncio", "babel", "click", "email", "flask_jwt_extended", "flask_socketio", "ipaddress", "jinja2", "jwt"),
+    *("limits", "phonenumbers", "redis", "rq", "socketio", "sqlalchemy", "twilio", "werkzeug", "wrapt", "wtforms"),
 }
 #: In place of a docstring: SQLAlchemy adds to its own, which must not be empty.
 PLACEHOLDER = "."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,8 @@ from typing import Any
 
 #: Treated as not installed: Socket.IO imports what only its client needs, FAB what its upload of pictures needs.
 ABSENT = ("aiohttp", "requests", "websocket", "PIL")
-#: Other databases, asyncio, keys of tokens in certificates: modules in which each name is an empty class.
+#: Other databases, asyncio, keys of tokens in certificates, redis-py's client of a Cluster (the CRM finds masters
+#: itself, app/ops/redis/redis_topology.py): modules in which each name is an empty class.
 EMPTY = (
     *("sqlalchemy.dialects.mssql", "sqlalchemy.dialects.postgresql"),
     *("sqlalchemy.dialects.mysql.aiomysql", "sqlalchemy.dialects.mysql.asyncmy"),
@@ -25,7 +27,7 @@ EMPTY = (
     *("redis.asyncio", "limits.aio", "cryptography.x509", "werkzeug.debug"),
     *(f"socketio.async_{name}" for name in ("client", "simple_client", "server", "manager", "namespace")),
     *("socketio.async_redis_manager", "socketio.async_aiopika_manager", "engineio.async_client"),
-    "engineio.async_server",
+    *("engineio.async_server", "redis.cluster", "redis.commands.cluster", "redis.keyspace_notifications"),
 )
 #: Imported when they are first used: FAB checks requests and describes its API with them, which the CRM does itself.
 DEFERRED = ("jsonschema", "yaml", "dateutil.parser")
@@ -117,7 +119,7 @@ def in_place() -> Iterator[None]:
 
 def _give_later(made: Sequence[str]) -> None:
     """Give add-ons what packages offer of these modules, and what was absent, when they use it."""
-    for name in {each.partition(".")[0] for each in made} & sys.modules.keys():
+    for name in {package for each in made for package in _packages(each)} & sys.modules.keys():
         package = sys.modules[name]
         homes = {key: value.__module__ for key, value in vars(package).items() if type(value) is _EmptyClass}
         if homes:
@@ -128,6 +130,11 @@ def _give_later(made: Sequence[str]) -> None:
         module = sys.modules.get(holder)
         if getattr(module, name, real) is None and importlib.util.find_spec(real.partition(".")[0]) is not None:
             setattr(module, name, Deferred(real))
+
+
+def _packages(name: str) -> list[str]:
+    """The packages that a module is in, outermost first."""
+    return list(itertools.accumulate(name.split(".")[:-1], "{}.{}".format))
 
 
 def _imported(homes: Mapping[str, str], name: str) -> Any:

@@ -20,7 +20,7 @@ def test_no_stand_in_is_left_for_others() -> None:
     assert [name for name, module in sys.modules.items() if isinstance(module, kinds)] == []
 
 
-@pytest.mark.parametrize("name", ["sqlalchemy.dialects.postgresql", "redis.asyncio", "werkzeug.debug"])
+@pytest.mark.parametrize("name", ["sqlalchemy.dialects.postgresql", "redis.asyncio", "redis.cluster", "werkzeug.debug"])
 def test_the_real_module_can_be_imported_afterwards(name: str) -> None:
     package, _, last = name.rpartition(".")
     module = importlib.import_module(name)
@@ -46,6 +46,7 @@ def test_add_ons_get_what_packages_offer_of_modules_that_were_not_imported() -> 
     import redis
     import socketio
 
+    assert callable(redis.RedisCluster.get_nodes)
     assert callable(redis.asyncio.Redis.get) and limits.aio.storage.MemoryStorage
     assert callable(socketio.AsyncClient.connect) and callable(socketio.AsyncServer.emit)
     with pytest.raises(AttributeError):

@@ -23,7 +23,8 @@ MAX_RESIDENT_MB = 145
 LOADED_ON_DEMAND = {"aiohttp", "boto3", "requests", "urllib3", "websocket", "twilio.rest", "apscheduler"}
 LOADED_ON_DEMAND |= {"PIL", "fpdf", "fontTools", "openpyxl", "markdown_it", "jsonschema", "yaml", "dateutil.parser"}
 LOADED_ON_DEMAND |= {"sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.oracle", "redis.asyncio"}
-LOADED_ON_DEMAND |= {"sqlalchemy_utils", "limits.aio"}
+LOADED_ON_DEMAND |= {"sqlalchemy_utils", "limits.aio", "twilio.twiml", "xml.etree", "xml.sax", "redis.cluster"}
+LOADED_ON_DEMAND |= {"babel.messages.pofile", "wave"}
 MEASURE = """
 import json, resource, sys
 import {module}

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from twilio.request_validator import RequestValidator
-from twilio.twiml.messaging_response import MessagingResponse
-from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from app.channels.failure_reasons import SENTENCES, unwanted_kind
 from app.channels.inbound_fields import (
@@ -46,6 +44,9 @@ from app.channels.setting_checks import (
     yes_no_problem,
 )
 from app.channels.twilio_errors import REASONS
+
+if TYPE_CHECKING:
+    from twilio.twiml.voice_response import VoiceResponse
 
 SETTINGS = (
     AccountSetting(
@@ -161,10 +162,14 @@ class TwilioInbound:
         is_ringing = first_value(fields, "CallStatus") == "ringing" and first_value(fields, "Direction") == "inbound"
         if is_ringing and not first_value(request.query, "leg"):
             return 200, _EMPTY, str(self._connect(request.url))
+        from twilio.twiml.messaging_response import MessagingResponse  # see _connect
+
         return 200, _EMPTY, str(MessagingResponse())
 
     def _connect(self, url: str) -> VoiceResponse:
         """Ring the configured telephone for an incoming call."""
+        from twilio.twiml.voice_response import VoiceResponse  # with its parser of XML a MB, which few processes need
+
         response = VoiceResponse()
         if not self.forward_to:
             response.reject(reason="busy")
@@ -175,7 +180,7 @@ class TwilioInbound:
             else {}
         )
         ended = with_query(url, leg="dialed-in")
-        dial = cast(Dial, response.dial(timeout=RING_SECONDS, action=ended, **recording))
+        dial: Any = response.dial(timeout=RING_SECONDS, action=ended, **recording)
         events = with_query(url, leg="answer")
         dial.number(self.forward_to, status_callback=events, status_callback_event="answered completed")
         return response

@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twilio.base.exceptions import TwilioException
-from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.failure_reasons import refusal
@@ -38,6 +37,9 @@ from app.channels.provider_file_limits import TWILIO_FILES
 from app.channels.template_lists import MAX_PAGES, PAGE_SIZE, of_twilio
 from app.channels.twilio_errors import REASONS
 from app.channels.twilio_inbound import MESSAGE_STATES, SETTINGS, TwilioInbound, status_of
+
+if TYPE_CHECKING:
+    from twilio.twiml.voice_response import VoiceResponse
 
 BASE_URL = "https://api.twilio.com"
 #: Where Twilio stores files besides its own host; its media addresses redirect there.
@@ -245,11 +247,13 @@ def _template_fields(message: OutgoingMessage) -> dict[str, Any]:
 
 def _bridge(call: OutgoingCall, caller_id: str) -> VoiceResponse:
     """What Twilio does when the person has answered."""
+    from twilio.twiml.voice_response import VoiceResponse  # with its parser of XML a MB, which few processes need
+
     response, options, where = VoiceResponse(), dict[str, str](), dict[str, str]()
     if call.status_url:
         options["action"] = with_query(call.status_url, leg="dialed", key=call.key)
         where["status_callback"] = with_query(call.status_url, leg="customer", key=call.key)
-    dial = cast(Dial, response.dial(caller_id=caller_id, timeout=RING_SECONDS, **options, **_recording(call)))
+    dial: Any = response.dial(caller_id=caller_id, timeout=RING_SECONDS, **options, **_recording(call))
     dial.number(call.customer, status_callback_event="ringing answered completed", **where)
     return response
 

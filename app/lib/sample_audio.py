@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import wave
 
 #: Samples per second, as in telephony; one byte each.
 RATE = 8000
@@ -15,6 +14,8 @@ _PITCHES = (440, 494, 554, 494)
 
 def wav_tone(seconds: int) -> bytes:
     """A WAV file of this length."""
+    import wave  # only installations without a provider need it
+
     parts = [_second(pitch) for pitch in _PITCHES]
     made = io.BytesIO()
     with wave.open(made, "wb") as file:

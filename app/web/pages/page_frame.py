@@ -54,7 +54,7 @@ class Frame:
     @property
     def is_in_settings(self) -> bool:
         """Whether the page belongs to the settings, to which the menu has an entry."""
-        return any(entry["group"] == "settings" and entry["active"] for entry in self.menu)
+        return True in [entry["active"] for entry in self.menu if entry["group"] == "settings"]
 
     @property
     def unread(self) -> int:
@@ -72,7 +72,7 @@ class Frame:
     def sidebar(self) -> Markup:
         """The sidebar as HTML."""
         found = brand.current_brand()
-        shown = tuple(tuple(entry.items()) for entry in self.menu)
+        shown = tuple([tuple(entry.items()) for entry in self.menu])
         return render_cached(
             "shell/sidebar.html", (shown, found.name, found.logo, found.icons.get("icon_192")), self._of_sidebar
         )
@@ -81,8 +81,8 @@ class Frame:
     def topbar_end(self) -> Markup:
         """The end of the top bar: search, the "New" menu, the bell, the user menu."""
         person = self.person
-        has_calls_page = any(entry["name"] == "calls" for entry in self.menu)
-        new = tuple(tuple(entry.items()) for entry in self.new_items)
+        has_calls_page = "calls" in [entry["name"] for entry in self.menu]
+        new = tuple([tuple(entry.items()) for entry in self.new_items])
         key = (new, self.unread, has_calls_page, *person.values())
         return render_cached("shell/topbar_end.html", key, self._of_topbar)
 

@@ -7,13 +7,13 @@ continues where it was, and 200,000 rows take a few megabytes of memory.
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import IO
-from xml.sax.saxutils import escape
 
 from app.lib.spreadsheet_formulas import as_text, is_formula
 from app.web.transfer.export_cells import Cell
@@ -68,7 +68,7 @@ def _sheet_cell(cell: Cell, style: int) -> str:
     if cell is None or cell == "":
         return "<c/>"
     if isinstance(cell, str):
-        clean = escape(_UNSTORABLE.sub("", cell))
+        clean = html.escape(_UNSTORABLE.sub("", cell), quote=False)
         # "Quoted" keeps the text a text, even if somebody edits the cell.
         style = style or (_QUOTED if is_formula(cell) else _TEXT)
         return f'<c s="{style}" t="inlineStr"><is><t xml:space="preserve">{clean}</t></is></c>'

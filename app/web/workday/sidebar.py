@@ -79,13 +79,23 @@ def _own_settings(person: access.Person, path: str) -> Iterator[Entry]:
 def _menus(person: access.Person) -> tuple[list[_Offered], list[Entry]]:
     """The menus of this person, cached while their rights stay the same."""
     items = current_app.appbuilder.menu  # type: ignore[attr-defined]
-    has_conditions = any(each.cond is not None for item in items.get_list() for each in (item, *item.childs))
     key = (items, language_key())
-    found: tuple[list[_Offered], list[Entry]] | None = None if has_conditions else person.derived.get(key)
+    found: tuple[list[_Offered], list[Entry]] | None = None if _has_conditions(items) else person.derived.get(key)
     if found is None:
         found = list(_sidebar(person)), list(_new(person))
         person.derived.keep(key, found)
     return found
+
+
+def _has_conditions(menu: Any) -> bool:
+    """Whether an add-on shows an entry only sometimes. Two loops, because every page asks: a generator takes longer."""
+    for item in menu.get_list():
+        if item.cond is not None:
+            return True
+        for child in item.childs:
+            if child.cond is not None:
+                return True
+    return False
 
 
 def _sidebar(person: access.Person) -> Iterator[_Offered]:

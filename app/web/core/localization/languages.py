@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import flask_babel
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask_babel import Babel, Domain, get_locale, get_translations, gettext
@@ -165,6 +163,9 @@ class Catalogs(Domain):
 
 def catalog(folder: Path, code: str, name: str) -> Translations | None:
     """The catalog `name` of the language, such as errors.po; None if there is none."""
+    from babel.messages.mofile import write_mo  # only other languages than English need it
+    from babel.messages.pofile import read_po
+
     path = folder / code / "LC_MESSAGES" / name
     if not path.exists():
         return None
