@@ -45,7 +45,7 @@ class UserBrowser:
     #: What is opened if the page is asked for before any other is.
     home: str = ""
     #: Cookies -> the token of the forms; those of one process are shared.
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for event, listen in self._listeners.items():
