@@ -12,12 +12,15 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select, text
 
 from app import access, jobs
 from app.access.paging import fast_paging
+from app.domain.analytics.record_rollups import RECORDS
+from app.domain.telephony.call_rollups import counted_by, day_of, lock
 from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, RecordRollupState, Task, Ticket
 from app.web.core.queries.record_table import COUNT_CAP
@@ -32,8 +35,6 @@ SHOWN = 20
 LIST, THROUGH_OTHERS = 10 * SHOWN + 3 * COUNT_CAP, 10 * SHOWN + 6 * COUNT_CAP
 #: Bytes of a list of twenty rows, before compression.
 MAX_HTML = 40_000
-#: A pass of a job that counts with so many items may have left some.
-LARGE_PASS = 30
 BY_CHANGE = "page_size:20,order_column:changed_on,order_direction:desc"
 NEWEST = "page_size:20"
 
@@ -145,13 +146,28 @@ def test_pages_of_a_person_read_no_rows_of_others(dataset: Dataset) -> None:
 
 @pytest.fixture(scope="module")
 def counted(dataset: Dataset) -> Dataset:
-    """The dataset with everything counted by day, as the jobs leave it."""
-    for name in ("count the calls of each day", "count records that have changed"):
-        while jobs.run_now(dataset.crm.app, name).items >= LARGE_PASS:
-            pass
-    with dataset.crm.engine.connect() as connection:
-        assert all(connection.scalars(select(RecordRollupState.is_complete)).all())
+    """The dataset with everything counted by day, as the jobs leave it: on a slow machine, a pass ends early."""
+    _skip_earlier_days(dataset)
+    while jobs.run_now(dataset.crm.app, "count the calls of each day").items:
+        pass
+    while not _are_records_counted(dataset):
+        assert jobs.run_now(dataset.crm.app, "count records that have changed").items
     return dataset
+
+
+def _skip_earlier_days(dataset: Dataset) -> None:
+    """Count no calls of more than 100 days ago: the figures of a month, and of the one before, don't read them."""
+    zone = ZoneInfo("Asia/Kolkata")
+    with dataset.crm.new_session() as session:
+        state = lock(session)
+        state.zone, state.filled_until = counted_by(zone), day_of(datetime.now(UTC), zone) - 100
+        session.commit()
+
+
+def _are_records_counted(dataset: Dataset) -> bool:
+    complete = select(RecordRollupState.kind).where(RecordRollupState.is_complete)
+    with dataset.crm.engine.connect() as connection:
+        return set(connection.scalars(complete)) == set(RECORDS)
 
 
 @pytest.mark.parametrize(

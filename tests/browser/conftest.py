@@ -44,8 +44,8 @@ class UserBrowser:
     is_live: bool = False
     #: What is opened if the page is asked for before any other is.
     home: str = ""
-    #: Of the forms, while the same person is signed in.
-    _token: str = ""
+    #: Cookies -> the token of the forms; those of one process are shared.
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for event, listen in self._listeners.items():
@@ -115,14 +115,23 @@ class UserBrowser:
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create a record over REST, as who is signed in here; answers it, with its id. A form takes two pages."""
-        if not self._token:
-            html = self.tab.context.request.get(f"{self.url}/me/").text()
-            self._token = html.partition('name="csrf-token" content="')[2].partition('"')[0]
-        url, headers = f"{self.url}/api/v1/{kind}/", {"X-CSRFToken": self._token}
+        url, headers = f"{self.url}/api/v1/{kind}/", {"X-CSRFToken": self._token()}
         answer = self.tab.context.request.post(url, data=values, headers=headers)
         assert answer.status == 201, answer.text()
         made = answer.json()
         return {**made["result"], "id": made["id"]}
+
+    def _token(self) -> str:
+        """Of the forms of who is signed in."""
+        session = self._session()
+        if session not in self.tokens:
+            html = self.tab.context.request.get(f"{self.url}/me/").text()
+            session = self._session()  # it may have got its token just now
+            self.tokens[session] = html.partition('name="csrf-token" content="')[2].partition('"')[0]
+        return self.tokens[session]
+
+    def _session(self) -> str:
+        return repr(sorted((each["name"], each["value"]) for each in self.tab.context.cookies()))
 
     def sign_in(self, name: str, password: str = PASSWORD) -> None:
         """Through the form, as everybody does."""
@@ -286,20 +295,27 @@ def is_kept(key: str) -> bool:
 
 
 @pytest.fixture(scope="session")
+def tokens() -> dict[str, str]:
+    """Cookies of a session -> the token of its forms."""
+    return {}
+
+
+@pytest.fixture(scope="session")
 def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
     """The contexts that the tests of this process share."""
     return Contexts(chromium, crm_server.url)
 
 
 @pytest.fixture
-def open_browser(contexts: Contexts, cookies: Cookies) -> Iterator[OpenBrowser]:
+def open_browser(contexts: Contexts, cookies: Cookies, tokens: dict[str, str]) -> Iterator[OpenBrowser]:
     """open_browser("rohan.parikh"): where Rohan is signed in; open_browser(None): nobody; options: of Contexts."""
     names, browsers = Counter[str](), list[UserBrowser]()
     expect.set_options(timeout=PATIENCE)
 
     def opened(name: str | None, **options: Any) -> UserBrowser:
         # Requests that a service worker answers can't be intercepted: where it is at work, a test says so.
-        made = UserBrowser(contexts.new_page({"service_workers": "block"} | options), contexts.url)
+        page = contexts.new_page({"service_workers": "block"} | options)
+        made = UserBrowser(page, contexts.url, tokens=tokens)
         browsers.append(made)
         if name is None:
             return made

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import COLLEAGUE, SELLER, OpenBrowser, UserBrowser
-from tests.browser.test_journeys import new_lead
+from tests.browser.test_journeys import new_lead, unopened_lead
 
 DESK = "Demo desk"
 
@@ -50,7 +50,7 @@ def card(who: UserBrowser, state: str) -> Any:
 def test_a_call_is_on_every_page_and_asks_for_its_outcome(open_browser: OpenBrowser, desk: UserBrowser) -> None:
     rohan = open_browser(SELLER)
     page: Any = rohan.tab
-    lead = new_lead(rohan, "Phonewala", f"98271{datetime.now():%S%f}"[:10])
+    lead = unopened_lead(rohan, "Phonewala", f"98271{datetime.now():%S%f}"[:10])
     rohan.go(f"/leads/{lead}")
     rohan.await_socket()
     page.keyboard.press("c")

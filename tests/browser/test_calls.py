@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SELLER, OpenBrowser, UserBrowser
-from tests.browser.test_journeys import new_lead
+from tests.browser.test_journeys import unopened_lead
 
-#: Log an outgoing call of a minute with this number, on this lead.
-LOG = """async ([digits, number]) => (await fetch('/api/v1/call_log/', {
-  method: 'POST',
-  headers: {'Content-Type': 'application/json', 'X-CSRFToken': document.querySelector('meta[name=csrf-token]').content},
-  body: JSON.stringify({direction: 'Outgoing', status: 'Completed', to_number: digits, lead: number,
-    duration_seconds: 61, started_on: new Date(Date.now() - 90000).toISOString()}),
-})).status"""
+
+def log_call(browser: UserBrowser, digits: str, lead: str | None) -> None:
+    """Log an outgoing call of a minute with this number, on this lead."""
+    started = (datetime.now(UTC) - timedelta(seconds=90)).isoformat()
+    told = {"direction": "Outgoing", "status": "Completed", "to_number": digits, "lead": lead}
+    browser.create("call_log", **told, duration_seconds=61, started_on=started)
 
 
 @pytest.fixture
@@ -25,9 +24,8 @@ def called(open_browser: OpenBrowser) -> Any:
     """Rohan, on the list of his calls without an outcome; the newest is with a lead of his."""
     made: Any = open_browser(SELLER)
     digits = f"98251{datetime.now():%S%f}"[:10]
-    made.lead = new_lead(made, "Phonewali", digits)
-    logged = made.page.evaluate(LOG, [digits, made.lead])
-    assert logged == 201
+    made.lead = unopened_lead(made, "Phonewali", digits)
+    log_call(made, digits, made.lead)
     made.go("/calls/?tab=open")
     return made
 
@@ -94,7 +92,7 @@ def test_an_unknown_number_becomes_a_lead_with_its_follow_up_at_once(called: Use
 
 def test_a_number_that_nobody_knew_is_linked_in_the_same_step(called: UserBrowser) -> None:
     page: Any = called.page
-    assert page.evaluate(LOG, [f"98231{datetime.now():%S%f}"[:10], None]) == 201
+    log_call(called, f"98231{datetime.now():%S%f}"[:10], None)
     called.go("/calls/?tab=open")
     page.keyboard.press("o")
     expect(page.locator(".dialog-outcome input[name=outcome]").first).to_be_focused()

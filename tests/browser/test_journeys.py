@@ -12,9 +12,14 @@ from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, OpenBrowser, User
 from tests.servers import LiveServer
 
 
+def unopened_lead(browser: UserBrowser, first_name: str, mobile: str) -> str:
+    """Create a lead; answers its number."""
+    return str(browser.create("lead", first_name=first_name, mobile=mobile)["number"])
+
+
 def new_lead(browser: UserBrowser, first_name: str, mobile: str) -> str:
     """Create a lead and open its page; answers its number."""
-    number = str(browser.create("lead", first_name=first_name, mobile=mobile)["number"])
+    number = unopened_lead(browser, first_name, mobile)
     browser.go(f"/leads/{number}")
     return number
 
@@ -122,7 +127,7 @@ def test_a_note_stands_in_the_timeline(open_browser: OpenBrowser) -> None:
 
 def test_the_bell_rings_without_a_reload(open_browser: OpenBrowser) -> None:
     rohan, manoj, asha = open_browser(SELLER), open_browser(COLLEAGUE), open_browser(MANAGER)
-    number = new_lead(rohan, "Bellwali", "9825012304")
+    number = unopened_lead(rohan, "Bellwali", "9825012304")
     before = bell(manoj.page)
     manoj.await_socket()
     asha.go(f"/leads/{number}")
@@ -139,7 +144,7 @@ def test_the_bell_rings_without_a_reload(open_browser: OpenBrowser) -> None:
 
 def test_a_note_of_another_appears_on_the_open_page(open_browser: OpenBrowser) -> None:
     rohan, asha = open_browser(SELLER), open_browser(MANAGER)
-    number = new_lead(rohan, "Livewali", "9825012305")
+    number = unopened_lead(rohan, "Livewali", "9825012305")
     watches(rohan, asha, number)
     write_note(asha, "Please hurry")
     rohan.page.wait_for_selector(".entry-note:has-text('Please hurry')")
@@ -165,7 +170,7 @@ def test_wrong_input_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
 
 def test_the_search_of_a_list_needs_no_reload(open_browser: OpenBrowser) -> None:
     rohan = open_browser(SELLER)
-    number = new_lead(rohan, "Findewali", "9825012306")
+    number = unopened_lead(rohan, "Findewali", "9825012306")
     rohan.go("/leads/")
     rohan.page.fill("main input[type=search]", "Findewali")
     rohan.page.press("main input[type=search]", "Enter")

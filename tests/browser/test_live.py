@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, OpenBrowser, UserBrowser
-from tests.browser.test_journeys import new_lead, pick, watches, write_note
+from tests.browser.test_journeys import pick, unopened_lead, watches, write_note
 from tests.servers import LiveServer
 
 DOWN = "[data-live-state]"
@@ -49,7 +49,7 @@ def give(boss: UserBrowser, number: str, to: str) -> None:
 
 def test_a_record_that_went_to_somebody_else_says_so(open_browser: OpenBrowser) -> None:
     asha, rohan = open_browser(MANAGER), open_browser(SELLER)
-    number = new_lead(asha, "Lostwali", "9825012401")
+    number = unopened_lead(asha, "Lostwali", "9825012401")
     give(asha, number, "Rohan")
     watches(rohan, asha, number)
     give(asha, number, "Manoj")
@@ -65,7 +65,7 @@ def test_a_record_that_went_to_somebody_else_says_so(open_browser: OpenBrowser) 
 
 def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(open_browser: OpenBrowser) -> None:
     asha, rohan = open_browser(MANAGER), open_browser(SELLER)
-    number = new_lead(rohan, "Twicewali", "9825012406")
+    number = unopened_lead(rohan, "Twicewali", "9825012406")
     watches(rohan, asha, number)
     page = rohan.page
     held: list[Any] = []
@@ -90,7 +90,7 @@ def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(open_bro
 
 def test_a_menu_stays_open_and_what_was_typed_in_it_stays_while_others_write(open_browser: OpenBrowser) -> None:
     asha, rohan = open_browser(MANAGER), open_browser(SELLER)
-    number = new_lead(rohan, "Menuwali", "9825012407")
+    number = unopened_lead(rohan, "Menuwali", "9825012407")
     watches(rohan, asha, number)
     page = rohan.page
     page.wait_for_timeout(1000)  # what the page heard before is shown
@@ -113,7 +113,7 @@ def test_one_toast_an_item_and_the_same_badge_everywhere(open_browser: OpenBrows
         each.go("/")
     for each in (tab, telephone, desk):
         each.await_socket()
-    number = new_lead(asha, "Toastwali", "9825012402")
+    number = unopened_lead(asha, "Toastwali", "9825012402")
     give(asha, number, "Manoj")
     pages = [desk.page, tab.page]
     expect(telephone.page.locator(".toast-note", has_text=number)).to_have_count(1)
@@ -145,7 +145,7 @@ def test_a_page_without_a_socket_says_so_and_asks_every_minute(open_browser: Ope
     plug.pull()
     _passes_until_it_is_down(manoj.page)
     before = manoj.page.locator(BADGE).text_content()
-    give(asha, new_lead(asha, "Pollwali", "9825012403"), "Manoj")
+    give(asha, unopened_lead(asha, "Pollwali", "9825012403"), "Manoj")
     with manoj.page.expect_response("**/bell/count"):
         manoj.page.clock.fast_forward(61_000)
     expect(manoj.page.locator(BADGE)).not_to_have_text(str(before))
@@ -153,7 +153,7 @@ def test_a_page_without_a_socket_says_so_and_asks_every_minute(open_browser: Ope
 
 def test_a_page_whose_socket_comes_back_catches_up(open_browser: OpenBrowser) -> None:
     asha, rohan = open_browser(MANAGER), open_browser(SELLER)
-    number = new_lead(rohan, "Backwali", "9825012404")
+    number = unopened_lead(rohan, "Backwali", "9825012404")
     plug = Plug(rohan.page)
     watches(rohan, asha, number)
     plug.pull()
@@ -166,7 +166,7 @@ def test_a_page_whose_socket_comes_back_catches_up(open_browser: OpenBrowser) ->
 
 def test_a_server_that_dies_and_comes_again_is_found_again(open_browser: OpenBrowser, crm_server: LiveServer) -> None:
     asha, rohan = open_browser(MANAGER), open_browser(SELLER)
-    number = new_lead(rohan, "Deathwali", "9825012405")
+    number = unopened_lead(rohan, "Deathwali", "9825012405")
     watches(rohan, asha, number)
     crm_server.kill()
     expect(rohan.page.locator(DOWN)).to_be_visible()

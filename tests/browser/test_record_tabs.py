@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SELLER, OpenBrowser
-from tests.browser.test_journeys import new_lead, write_note
+from tests.browser.test_journeys import new_lead, unopened_lead, write_note
 
 
 def part(page: Any, name: str) -> Any:
@@ -98,7 +98,7 @@ def test_a_phone_has_the_details_first_and_the_deeds_below(open_browser: OpenBro
 
 def test_without_scripts_tabs_are_links_and_forms_are_forms(open_browser: OpenBrowser) -> None:
     rohan = open_browser(SELLER)
-    number = new_lead(rohan, "Plainwali", "9825012505")
+    number = unopened_lead(rohan, "Plainwali", "9825012505")
     plain = open_browser(SELLER, java_script_enabled=False)
     plain.go(f"/leads/{number}")
     page = plain.page

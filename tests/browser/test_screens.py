@@ -76,11 +76,7 @@ def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(open_brows
     assert "q=a" in plain.page.url
 
 
-@pytest.mark.parametrize("path", ["/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/?tab=all"])
-def test_a_quick_filter_moves_no_row(open_browser: OpenBrowser, path: str) -> None:
-    browser = admin(open_browser)
-    browser.go(path)
-    page = browser.page
+def a_quick_filter_moves_no_row(page: Any, path: str) -> None:
     assert page.evaluate(CUT) == []
     before = page.evaluate(TOP)
     status = page.locator(".quick-field select.form-select:visible").first
@@ -93,10 +89,7 @@ def test_a_quick_filter_moves_no_row(open_browser: OpenBrowser, path: str) -> No
     assert page.evaluate(TOP) == before
 
 
-def test_a_chosen_person_moves_no_row(open_browser: OpenBrowser) -> None:
-    browser = admin(open_browser)
-    browser.go("/leads/")
-    page = browser.page
+def a_chosen_person_moves_no_row(page: Any) -> None:
     before = page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top")
     box = page.locator(".quick-field .ts-control input").first
     box.click()
@@ -106,10 +99,7 @@ def test_a_chosen_person_moves_no_row(open_browser: OpenBrowser) -> None:
     assert page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top") == before
 
 
-def test_a_click_into_an_open_pick_list_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
-    browser = admin(open_browser)
-    browser.go("/leads/")
-    page = browser.page
+def a_click_into_an_open_pick_list_keeps_what_was_typed(page: Any) -> None:
     box = page.locator(".quick-field .ts-control input").first
     box.click()
     opened = page.locator(".quick-field .dropdown-active")
@@ -120,6 +110,20 @@ def test_a_click_into_an_open_pick_list_keeps_what_was_typed(open_browser: OpenB
     expect(box).to_have_value("Man")
     box.press("Escape")
     expect(opened).to_have_count(0)
+
+
+STEPS_OF_LEADS = (a_click_into_an_open_pick_list_keeps_what_was_typed, a_chosen_person_moves_no_row)
+
+
+def test_filters_above_a_list(open_browser: OpenBrowser, subtests: pytest.Subtests) -> None:
+    browser = admin(open_browser)
+    for path in ("/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/?tab=all"):
+        browser.go(path)
+        with subtests.test(f"a_quick_filter_moves_no_row {path}"):
+            a_quick_filter_moves_no_row(browser.page, path)
+        for step in STEPS_OF_LEADS if path == "/leads/" else ():
+            with subtests.test(step.__name__):
+                step(browser.page)
 
 
 def replaces_the_list(page: Any, step: Callable[[], Any]) -> None:
@@ -146,9 +150,7 @@ def test_the_focus_never_falls_to_the_body(open_browser: OpenBrowser) -> None:
     expect(page.locator("main *:focus, main:focus")).to_have_count(1)
 
 
-def test_keys_lead_through_a_list(open_browser: OpenBrowser) -> None:
-    browser = open_browser(SELLER)
-    browser.go("/leads/")
+def keys_lead_through_a_list(browser: UserBrowser) -> None:
     page, rows = browser.page, browser.page.locator("main tbody tr")
     page.keyboard.press("j")
     expect(rows.nth(0).locator(":focus")).to_have_count(1)
@@ -163,9 +165,7 @@ def test_keys_lead_through_a_list(open_browser: OpenBrowser) -> None:
     assert browser.complaints == []
 
 
-def test_the_shortcuts_are_told_and_the_search_is_a_key_away(open_browser: OpenBrowser) -> None:
-    browser = open_browser(SELLER)
-    browser.go("/leads/")
+def the_shortcuts_are_told_and_the_search_is_a_key_away(browser: UserBrowser) -> None:
     page = browser.page
     page.keyboard.press("?")
     expect(page.locator("#shortcuts")).to_be_visible()
@@ -181,6 +181,14 @@ def test_the_shortcuts_are_told_and_the_search_is_a_key_away(open_browser: OpenB
     expect(page.locator("h1")).to_have_text("Search: what? j k x")
 
 
+def test_keys_of_a_list_and_of_a_record(open_browser: OpenBrowser, subtests: pytest.Subtests) -> None:
+    browser = open_browser(SELLER)
+    browser.go("/leads/")
+    for step in (keys_lead_through_a_list, the_shortcuts_are_told_and_the_search_is_a_key_away):
+        with subtests.test(step.__name__):
+            step(browser)
+
+
 def test_the_link_of_a_search_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
     browser = open_browser(SELLER)
     page = browser.page
@@ -193,20 +201,26 @@ def test_the_link_of_a_search_keeps_what_was_typed(open_browser: OpenBrowser) ->
         expect(page.locator("main tbody")).to_contain_text(f"Qz {typed}")
 
 
-@pytest.mark.parametrize("path, name", [("/leads/add", "first_name"), ("/tasks/add", "title")])
-def test_the_first_field_has_the_focus(open_browser: OpenBrowser, path: str, name: str) -> None:
-    browser = open_browser(SELLER)
-    browser.go(path)
-    expect(browser.page.locator(f"main [name={name}]")).to_be_focused()
-
-
-def test_a_new_record_shows_what_it_will_get(open_browser: OpenBrowser) -> None:
+def test_forms_of_new_records(open_browser: OpenBrowser, subtests: pytest.Subtests) -> None:
     browser = admin(open_browser)
-    page = browser.page
-    browser.go("/leads/add")
+    for path, name in (("/leads/add", "first_name"), ("/tasks/add", "title")):
+        browser.go(path)
+        with subtests.test(f"the_first_field_has_the_focus {path}"):
+            expect(browser.page.locator(f"main [name={name}]")).to_be_focused()
+        if path == "/leads/add":
+            with subtests.test("a_new_lead_shows_what_it_will_get"):
+                a_new_lead_shows_what_it_will_get(browser.page)
+    browser.go("/tickets/add")
+    with subtests.test("a_new_ticket_shows_what_it_will_get"):
+        a_new_ticket_shows_what_it_will_get(browser.page)
+
+
+def a_new_lead_shows_what_it_will_get(page: Any) -> None:
     expect(page.locator("[name=status] option:checked")).to_have_text("New")
     expect(page.locator("[name=category]")).to_have_value("Direct")
-    browser.go("/tickets/add")
+
+
+def a_new_ticket_shows_what_it_will_get(page: Any) -> None:
     expect(page.locator("[name=priority]")).to_have_value("Medium")
     expect(page.locator("[name=source]")).to_have_value("On Call")
     expect(page.locator("[name=resolution]")).to_have_count(0)
@@ -217,19 +231,32 @@ def test_a_new_record_shows_what_it_will_get(open_browser: OpenBrowser) -> None:
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
-def test_a_phone_shows_six_leads_and_nothing_cut_off(open_browser: OpenBrowser) -> None:
+def test_lists_on_a_phone(open_browser: OpenBrowser, subtests: pytest.Subtests) -> None:
     browser = admin(open_browser, **PHONE)
     browser.go("/leads/")
-    page = browser.page
+    with subtests.test("a_phone_shows_six_leads"):
+        shows_six_rows(browser.page)
+    for path in ("/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/", "/customers/"):
+        if path != "/leads/":
+            browser.go(path)
+        with subtests.test(f"nothing_is_cut_off {path}"):
+            is_no_wider_than_the_phone(browser.page)
+        if path == "/leads/":
+            with subtests.test("a_list_on_a_phone_is_sorted_by_keyboard"):
+                is_sorted_by_keyboard(browser.page)
+
+
+def shows_six_rows(page: Any) -> None:
     rows = page.evaluate(
         "() => [...document.querySelectorAll('main tbody tr')]"
         ".filter((row) => row.getBoundingClientRect().bottom <= innerHeight).length"
     )
     assert rows >= 6
-    for path in ("/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/", "/customers/"):
-        browser.go(path)
-        width, height = page.evaluate("() => [document.documentElement.scrollWidth, document.body.scrollHeight]")
-        assert width == 390 and height < 4000, path
+
+
+def is_no_wider_than_the_phone(page: Any) -> None:
+    width, height = page.evaluate("() => [document.documentElement.scrollWidth, document.body.scrollHeight]")
+    assert width == 390 and height < 4000
 
 
 def test_requests_are_decided_in_their_list(open_browser: OpenBrowser) -> None:
@@ -247,10 +274,7 @@ def test_requests_are_decided_in_their_list(open_browser: OpenBrowser) -> None:
     expect(page.locator(".notes")).to_contain_text("Rejected.")
 
 
-def test_a_list_on_a_phone_is_sorted_by_keyboard(open_browser: OpenBrowser) -> None:
-    browser = admin(open_browser, **PHONE)
-    browser.go("/leads/")
-    page = browser.page
+def is_sorted_by_keyboard(page: Any) -> None:
     page.locator("#list-sort-button").press("Enter")
     menu = page.locator("#list-sort nav")
     expect(menu).to_be_visible()

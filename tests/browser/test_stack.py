@@ -23,7 +23,7 @@ from playwright.sync_api import expect
 
 from tests import forked_programs
 from tests.browser.conftest import UserBrowser
-from tests.browser.test_journeys import new_lead, watches, write_note
+from tests.browser.test_journeys import unopened_lead, watches, write_note
 from tests.servers import ROOT, LiveServer, eventually
 from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
 
@@ -166,7 +166,7 @@ def open_browser(chromium: Any, stack: Stack) -> Iterator[Any]:
 
 def test_people_work_behind_nginx_and_news_come_over_the_socket_process(stack: Stack, open_browser: Any) -> None:
     writer, reader = open_browser(), open_browser()
-    number = new_lead(writer, "Stackwali", MOBILE)
+    number = unopened_lead(writer, "Stackwali", MOBILE)
     sockets: list[str] = []
     reader.page.on("websocket", lambda socket: sockets.append(socket.url))
     watches(reader, writer, number)
