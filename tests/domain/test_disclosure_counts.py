@@ -290,6 +290,7 @@ def rhea(session: Session) -> Any:
     session.add_all((role, manager))
     session.flush()
     session.add(ModulePermission(role_id=role.id, module="Complaints", verb="write", level="all"))
+    session.flush()
     session.add(ModulePermission(role_id=manager.id, module="Complaints", verb="write", level="team"))
     factories.user(session, "sam", "Support Lead")
     return factories.user(session, "rhea", "Compliance")
