@@ -99,7 +99,8 @@ def test_a_page_refuses_what_it_does_not_know(hostile: Hostile, base: str) -> No
         answer = hostile.client.screen(f"{base}/?{query}")
         assert answer.status_code == 400 and told in answer.text, (query, answer.status_code)
     for query in ("", "q=", "_oc=&_od=", "_flt_eq_created_on=", "page=0&psize=50"):
-        opened = 200 if query or base not in ("/complaints", "/requests") else 302  # to the tab that it opens with
+        opens_a_tab = not query and base in ("/complaints", "/data-requests", "/requests")
+        opened = 302 if opens_a_tab else 200
         assert hostile.client.screen(f"{base}/?{query}").status_code == opened, query
 
 

@@ -81,6 +81,7 @@ class ComplaintCategoryResource(PicklistResource):
     datamodel = SQLAInterface(ComplaintCategory)
     module = "Complaints"
     show_columns = ["label", "parent_id", *_SHARED[1:]]
+    order_columns = ["label", *_SHARED[1:]]
 
 
 class SupportPageResource(PicklistResource):
