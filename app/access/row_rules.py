@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
-from app.access import record_rules, sharing_rules
+from app.access import reader_rules, record_rules, sharing_rules
 from app.access.person import Person
 from app.access.rule_conditions import inside, of_people
 from app.domain.people import permissions
@@ -114,7 +114,7 @@ def _mails(person: Person) -> ColumnElement[bool]:
     """Emails of visible messages; those in no conversation for readers of the settings, who set up the accounts."""
     message = inside(Mail, Message)
     of_visible = exists().where(message.id == Mail.message_id, record_rules.messages(person, message))
-    return or_(of_visible, and_(Mail.message_id.is_(None), _settings_readers(person)))
+    return or_(of_visible, and_(Mail.message_id.is_(None), reader_rules.settings_readers(person)))
 
 
 def activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
@@ -145,38 +145,6 @@ def _lines_of(person: Person, model: Any, line: Any) -> ColumnElement[bool]:
     """Timeline entries of the visible rows of a record that has no column of its own in Activity."""
     ids = select(model.id).where(visible(person, model))
     return and_(line.record_kind == model.__tablename__, line.record_id.in_(ids))
-
-
-def _own_deliveries(person: Person) -> ColumnElement[bool]:
-    """Deliveries of the person's own notifications."""
-    notification = inside(Delivery, Notification)
-    return exists().where(notification.id == Delivery.notification_id, notification.user_id == person.id)
-
-
-def _auditors(person: Person) -> ColumnElement[bool]:
-    return true() if person.may("Audit Log", "read") else false()
-
-
-def _of_own_run(person: Person, run: Any, column: Any) -> ColumnElement[bool]:
-    """Rows that belong to the person's own imports or exports."""
-    mine = inside(column.class_, run)
-    return exists().where(mine.id == column, mine.created_by_id == person.id)
-
-
-def _own_or_reader_of_sign_ins(column: Any, person: Person) -> ColumnElement[bool]:
-    return true() if person.may("Sign-ins", "read") else column == person.id
-
-
-def _settings_readers(person: Person) -> ColumnElement[bool]:
-    return true() if person.may("Settings", "read") else false()
-
-
-def _readers_of(module: str, person: Person) -> ColumnElement[bool]:
-    return true() if person.may(module, "read") else false()
-
-
-def _admins(person: Person) -> ColumnElement[bool]:
-    return true() if person.is_admin else false()
 
 
 #: Kind of timeline line -> the module of what it is about.
@@ -213,7 +181,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     ComplaintDisclosure: lambda person: true() if record_rules.reaches_all_complaints(person) else false(),
     Customer: record_rules.customers,
     CustomerAccount: lambda person: record_rules.with_parents(person, CustomerAccount),
-    CustomerKey: _admins,
+    CustomerKey: reader_rules.admins,
     CustomerLink: record_rules.waiting_links,
     Task: record_rules.tasks,
     CallLog: record_rules.calls,
@@ -225,21 +193,21 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     MessageFile: lambda person: record_rules.of_messages(person, MessageFile),
     MessageReaction: lambda person: record_rules.of_messages(person, MessageReaction),
     Mail: _mails,
-    MailboxState: _settings_readers,
+    MailboxState: reader_rules.settings_readers,
     MailSignature: lambda person: or_(MailSignature.user_id == person.id, MailSignature.account_id.is_not(None)),
     Conversation: record_rules.conversations,
     Campaign: record_rules.campaigns,
     CampaignRecipient: record_rules.recipients,
     Consent: record_rules.consents,
-    DoNotDisturb: _settings_readers,
-    DndUpload: _settings_readers,
-    DndWrongLine: _settings_readers,
-    ChannelAccount: _settings_readers,
+    DoNotDisturb: reader_rules.settings_readers,
+    DndUpload: reader_rules.settings_readers,
+    DndWrongLine: reader_rules.settings_readers,
+    ChannelAccount: reader_rules.settings_readers,
     # Everybody gets them through the lookups.
-    CustomField: _settings_readers,
+    CustomField: reader_rules.settings_readers,
     # Conditions on records name its bare table; the records' rules apply (app/domain/custom_sql.py).
     CustomValue: lambda _person: false(),
-    InboundEvent: _settings_readers,
+    InboundEvent: reader_rules.settings_readers,
     Activity: activities,
     # Searches name its bare table; the rule of the entries applies to what they find.
     NoteText: lambda _person: false(),
@@ -258,16 +226,16 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     ReportRun: sharing_rules.report_runs,
     ListChoice: lambda person: ListChoice.user_id == person.id,
     BulkChange: lambda person: BulkChange.user_id == person.id,
-    ApiKey: lambda person: _own_or_reader_of_sign_ins(ApiKey.user_id, person),
+    ApiKey: lambda person: reader_rules.own_or_reader_of_sign_ins(ApiKey.user_id, person),
     Invitation: lambda person: true() if person.may("Settings", "read") else false(),
-    SignIn: lambda person: _own_or_reader_of_sign_ins(SignIn.user_id, person),
+    SignIn: lambda person: reader_rules.own_or_reader_of_sign_ins(SignIn.user_id, person),
     # Second factors are read by the system: pages show whether there is one, never more.
     TwoFactor: lambda _person: false(),
     RecoveryCode: lambda _person: false(),
     PendingSignIn: lambda _person: false(),
     RememberedBrowser: lambda _person: false(),
-    AuditEntry: _auditors,
-    AuditHead: _auditors,
+    AuditEntry: reader_rules.auditors,
+    AuditHead: reader_rules.auditors,
     RetiredKey: lambda _person: false(),
     # Merges and likely duplicates are shown by pages that check both records.
     RecordMerge: lambda _person: false(),
@@ -278,30 +246,30 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     StoredResponse: lambda person: StoredResponse.user_id == person.id,
     PhoneSync: lambda person: of_people(PhoneSync.employee_id, person.reach("Call Logs")),
     QuarantinedCall: lambda person: of_people(QuarantinedCall.employee_id, person.reach("Call Logs")),
-    JobRun: _settings_readers,
-    HealthSample: _settings_readers,
-    HealthCrossing: _settings_readers,
-    SlowStatement: _settings_readers,
-    ErrorReport: _settings_readers,
-    FailedCall: _settings_readers,
-    FileUsage: _settings_readers,
-    Delivery: _own_deliveries,
-    Webhook: _settings_readers,
-    WebhookDelivery: _settings_readers,
-    LoginName: _admins,
-    BackupRun: _admins,
-    RetentionRule: _admins,
-    RetentionRun: _admins,
+    JobRun: reader_rules.settings_readers,
+    HealthSample: reader_rules.settings_readers,
+    HealthCrossing: reader_rules.settings_readers,
+    SlowStatement: reader_rules.settings_readers,
+    ErrorReport: reader_rules.settings_readers,
+    FailedCall: reader_rules.settings_readers,
+    FileUsage: reader_rules.settings_readers,
+    Delivery: reader_rules.own_deliveries,
+    Webhook: reader_rules.settings_readers,
+    WebhookDelivery: reader_rules.settings_readers,
+    LoginName: reader_rules.admins,
+    BackupRun: reader_rules.admins,
+    RetentionRule: reader_rules.admins,
+    RetentionRun: reader_rules.admins,
     # A record's former name is shown by pages that check the record.
     PredecessorName: lambda _person: false(),
     PredecessorPerson: lambda _person: false(),
-    LegalHold: lambda person: _readers_of("Legal Holds", person),
-    DataRequest: lambda person: _readers_of("Data Requests", person),
-    DataBreach: lambda person: _readers_of("Data Breaches", person),
+    LegalHold: lambda person: reader_rules.readers_of("Legal Holds", person),
+    DataRequest: lambda person: reader_rules.readers_of("Data Requests", person),
+    DataBreach: lambda person: reader_rules.readers_of("Data Breaches", person),
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
-    ImportRow: lambda person: _of_own_run(person, ImportRun, ImportRow.run_id),
+    ImportRow: lambda person: reader_rules.of_own_run(person, ImportRun, ImportRow.run_id),
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,
-    TransferPart: lambda person: _of_own_run(person, ExportRun, TransferPart.export_id),
+    TransferPart: lambda person: reader_rules.of_own_run(person, ExportRun, TransferPart.export_id),
 }
 #: Record -> modules of its parents, whose readers see it too.
 _PARENTS = {

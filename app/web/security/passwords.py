@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import abort, flash, g, has_request_context, redirect, request, url_for
+from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget
 from flask_appbuilder.forms import DynamicForm
@@ -183,3 +183,17 @@ class ResetPasswordView(fab.ResetPasswordView):
         flash(_("Password changed. The user's sessions have been ended."), "success")
         if count := sessions.count_keys(db.session(), key):
             sessions.flash_live_keys(count)
+
+
+def is_password(stored: str | None, password: str) -> bool:
+    """Whether the hash is of this password. Takes as long for no hash, and for one that is cheap to check."""
+    usual = current_app.config["AUTH_DB_FAKE_PASSWORD_HASH_CHECK"]
+    is_usual = bool(stored) and _cost_of(str(stored)) == _cost_of(usual)
+    if not is_usual:
+        check_password_hash(usual, password)
+    return bool(stored) and check_password_hash(str(stored), password)
+
+
+def _cost_of(hashed: str) -> str:
+    """Method and cost of a hash, as in scrypt:32768:8:1."""
+    return hashed.partition("$")[0]

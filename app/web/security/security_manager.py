@@ -15,7 +15,7 @@ from flask_limiter.util import get_remote_address
 from flask_login import current_user, login_user, logout_user
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
-from werkzeug.security import check_password_hash, generate_password_hash
+from werkzeug.security import generate_password_hash
 
 from app import access
 from app.domain.audit_log import audit
@@ -287,7 +287,7 @@ class Security(SecurityManager):
         now = datetime.now(UTC)
         login_throttle.begin_attempt(username, now)
         user = self._user_named(username)
-        right = _is_password(user and user.password, password) and bool(user.active)
+        right = passwords.is_password(user and user.password, password) and bool(user.active)
         with request_transaction() as session:
             if right:
                 login_throttle.reset(session, username)
@@ -372,20 +372,6 @@ class Security(SecurityManager):
         except BaseException:
             session.rollback()
             raise
-
-
-def _is_password(stored: str | None, password: str) -> bool:
-    """Whether the hash is of this password. Takes as long for no hash, and for one that is cheap to check."""
-    usual = current_app.config["AUTH_DB_FAKE_PASSWORD_HASH_CHECK"]
-    is_usual = bool(stored) and _cost_of(str(stored)) == _cost_of(usual)
-    if not is_usual:
-        check_password_hash(usual, password)
-    return bool(stored) and check_password_hash(str(stored), password)
-
-
-def _cost_of(hashed: str) -> str:
-    """Method and cost of a hash, as in scrypt:32768:8:1."""
-    return hashed.partition("$")[0]
 
 
 def _count_sign_in(session: Session, user_id: int, right: bool, now: datetime) -> None:

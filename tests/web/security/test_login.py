@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from app.models import SignIn, User
-from app.web.security import security_manager
+from app.web.security import passwords
 from tests.cases import each_case
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     INVALID_TEXTS,
@@ -68,7 +68,7 @@ def test_a_wrong_password_takes_as_long_for_every_name(
         checked.append(hashed)
         return False
 
-    monkeypatch.setattr(security_manager, "check_password_hash", refused)
+    monkeypatch.setattr(passwords, "check_password_hash", refused)
     assert sign_in(browser(), name, "wrong").status_code == 401
     assert [each.partition("$")[0] for each in checked].count(usual) == 1
 
