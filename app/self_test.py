@@ -38,16 +38,15 @@ from app.web.pages import probes_and_metrics
 from app.web.settings import database_memory, health_databases
 from backup_settings import BackupSettings
 
-#: A role whose processes have not reported for this long is considered absent; they report every minute.
-REPORTS = timedelta(minutes=3)
 #: Less free disk than both is too little.
 MIN_FREE_BYTES, MIN_FREE_PERCENT = 1_000_000_000, 5
 #: What the trial of the folder of backups writes; less room than this is none.
 PROBE_BYTES = 1_000_000
 #: Seconds within which Redis must answer, and deliver a live event.
 REDIS_SECONDS = 2.0
-#: How long the first drill may take until it counts as missed.
-FIRST_DRILL = timedelta(hours=1)
+#: A role whose processes, which report every minute, have not reported for this long is considered absent; how long the
+#: first drill may take until it counts as missed.
+REPORTS, FIRST_DRILL = timedelta(minutes=3), timedelta(hours=1)
 #: Checks that are made whether the database answers or not.
 _NEED_NO_DATABASE = ("database", "redis", "mail", "storage")
 
