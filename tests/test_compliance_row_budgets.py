@@ -61,7 +61,7 @@ def registers(dataset: Dataset) -> Iterator[Dataset]:
         ("support", "/complaints/?tab=all", 4 * ROWS),
         ("support", "/complaints/?tab=pending", ROWS),
         (ADMIN, "/api/v1/complaint/?q=(page_size:20)", 3_500),
-        (ADMIN, "/data-requests/", 1_500),
+        (ADMIN, "/data-requests/?tab=all", 1_500),
         (ADMIN, "/breaches/", 1_500),
         (ADMIN, "/calls/?tab=orders", 500),
     ],

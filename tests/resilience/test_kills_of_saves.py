@@ -92,7 +92,7 @@ def faults(scenario: Scenario, leads: list[int]) -> list[str]:
         if (changes[-1][1], changes[-1][2]) != lead[:2]:
             found.append(f"lead {key} has {lead}, its history ends with {changes[-1]}")
         found += _of_consequences(scenario, key, changes[1:], scheduled)
-        dues = [row[0] for row in scenario.rows(select(Task.due_on).where(Task.lead_id == key))]
+        dues = scenario.rows(select(Task.due_on).where(Task.lead_id == key))
         if any(to == scheduled for _, to, _ in changes) and lead[2] not in dues:  # an earlier one that is ahead stays
             found.append(f"lead {key}: the next follow-up is {lead[2]}, its tasks are due {dues}")
     return found

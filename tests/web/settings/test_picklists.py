@@ -32,8 +32,10 @@ from tests.web.settings_app import (
     labels,
 )
 
-#: Not the brand: it is for admins alone, see test_brand.py.
-ADMIN_PAGES = [entry.url for entry in settings_menu.BUSINESS if entry.url != "/settings/brand/"]
+#: These have rights of their own: the brand is for admins alone, see test_brand.py; for the days of complaints and of
+#: personal data see tests/web/records/test_complaints.py.
+OWN_RIGHTS = ("/settings/brand/", "/settings/complaints/", "/settings/personal-data/")
+ADMIN_PAGES = [entry.url for entry in settings_menu.BUSINESS if entry.url not in OWN_RIGHTS]
 ADMIN_PAGES.append("/settings/office-ranges/list/")
 
 
