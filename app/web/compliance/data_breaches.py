@@ -59,7 +59,7 @@ _LABELS = {
     "changed_on": _l("Updated"),
 }
 _HELP = {
-    "noticed_on": _l("Leave it empty for now. The hours of the business settings count from then."),
+    "noticed_on": _l("Leave it empty for now. The hours of the settings count from then."),
     "people": _l("Numbers of records or names. “Whose data, from the audit” adds what a user has seen."),
     "measures": _l("What was done, and what people can do themselves; it goes into the texts."),
     "proof": _l("Where the reports and their receipts are."),

@@ -75,7 +75,7 @@ _LABELS = {
 _HELP = {
     "person": _l("Leave it empty to take the customer's name."),
     "received_on": _l("Leave it empty for today."),
-    "due_on": _l("Leave it empty for the number of days in the business settings."),
+    "due_on": _l("Leave it empty for the number of days in the settings."),
     "proof": _l("Where it is: a file, a message, a letter."),
 }
 _TYPED = (
