@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import session_hooks
 from app.domain import tickets
-from app.domain.automation import complaint_watch
+from app.domain.automation import complaint_warnings
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.complaints import entries, joining, register
@@ -203,9 +203,9 @@ def warned(session: Session, days: int) -> list[tuple[int, str]]:
     now, zone = NOW + timedelta(days=days), factories.ZONE
     before = set(session.scalars(select(Notification.id)))
     for _time in range(2):  # the second pass has nothing left to do
-        ids = complaint_watch.due_complaints(session, now, zone, 100)
-        complaint_watch.warn_many(session, ids, now, zone)
-    assert complaint_watch.due_complaints(session, now, zone, 100) == []
+        ids = complaint_warnings.due_complaints(session, now, zone, 100)
+        complaint_warnings.warn_many(session, ids, now, zone)
+    assert complaint_warnings.due_complaints(session, now, zone, 100) == []
     rows = session.scalars(select(Notification).where(Notification.id.not_in(before)).order_by(Notification.id))
     found = [(row.user_id, f"{row.kind} {row.payload.get('what')} {row.payload.get('days')}") for row in rows]
     return sorted((user, what.removeprefix("complaint ")) for user, what in found)
