@@ -19,7 +19,7 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.messaging import channel_accounts, consents, mail_sending, mails, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.mail_sending import MailParts

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.inbound import failed_replies, mail_record_rules, mail_threads, provider_events
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.inbound.mail_threads import Thread
 from app.domain.messaging import channel_accounts, consents, conversations, mails, messages
 from app.domain.messaging.conversations import Conversation

@@ -14,7 +14,7 @@ from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.inbound import mail_threads
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.leads import Lead
 from app.domain.picklists import TicketSubject
 from app.domain.tickets import Ticket
