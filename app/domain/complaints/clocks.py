@@ -34,6 +34,8 @@ DEFAULT_SOURCES = {
 MATRIX = ("care", "head", "compliance", "chief")
 #: Internal steps, in order -> who hears that the step is overdue.
 STEPS = {"desk": "compliance", "officer": "chief", "director": "chief"}
+#: Days before its end from which a clock counts as urgent: on pages, in the list and in the daily notice.
+SOON_DAYS = 7
 #: A working day is looked for within so many days.
 _MOST_DAYS = 400
 

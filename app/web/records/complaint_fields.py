@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from flask_babel import ngettext
 from sqlalchemy import select
 
-from app.domain.complaints.clocks import ComplaintTerms, terms_of
+from app.domain.complaints.clocks import SOON_DAYS, ComplaintTerms, terms_of
 from app.domain.complaints.complaint import (
     EXCHANGES,
     OUTCOMES,
@@ -36,8 +36,6 @@ from app.web.records.caller_lookup import CallerField
 
 OUTCOME_COLORS = dict(zip(OUTCOMES, ("green", "teal", "red", "slate", "gray"), strict=True))
 SOURCE_COLORS = {"SEBI SCORES": "red", "Stock exchange": "orange", "Depository": "violet"}
-#: Days before its end from which a clock is shown as urgent.
-SOON_DAYS = 7
 
 
 def today_of(viewer: Viewer) -> date:
