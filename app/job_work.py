@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import bulk_undo, report_schedules
 from app.domain.automation import (
-    complaint_watch,
+    complaint_warnings,
     compliance_clocks,
     escalation,
     expiry,
@@ -96,8 +96,8 @@ def remind_of_disclosure(session: Session, job_pass: JobPass) -> JobWork:
 def watch_complaints(session: Session, job_pass: JobPass) -> JobWork:
     """Warn of the clocks of complaints, and send the daily list of them."""
     return JobWork(
-        complaint_watch.due_complaints(session, job_pass.now, job_pass.zone, job_pass.limit),
-        many=lambda session, ids: complaint_watch.warn_many(session, ids, job_pass.now, job_pass.zone),
+        complaint_warnings.due_complaints(session, job_pass.now, job_pass.zone, job_pass.limit),
+        many=lambda session, ids: complaint_warnings.warn_many(session, ids, job_pass.now, job_pass.zone),
         size=_AT_ONCE,
     )
 

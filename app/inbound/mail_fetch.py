@@ -20,7 +20,7 @@ from app.channels.imap_provider import ImapProvider
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.messaging import channel_accounts, mails
 from app.inbound import inbound_virus_scans
 from app.lib import mime_parts

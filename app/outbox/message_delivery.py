@@ -20,7 +20,7 @@ from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Media, OutgoingMessage, Provider, ProviderRefusal, StatusUnavailable, Template
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
-from app.domain.messaging import campaigns, consents, mail_sending, message_sending, message_templates, messages
+from app.domain.messaging import campaigns, consents, mail_sending, message_templates, messages, permitted_hours
 from app.domain.persistence.bulk_statements import execute_counted
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
@@ -145,7 +145,7 @@ def _prepare(row: Message) -> ReadyMessage:
         _refuse_for_campaign(session, row)
         if reason := consents.refusal(session, row, now) or mail_sending.copy_refusal(session, row, now):
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
-        if until := message_sending.postponed_until(session, row, now, current_app.config["CRM"].time_zone):
+        if until := permitted_hours.postponed_until(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()
             raise NotSent(DeliveryResult("queued", NOT_YET_PERMITTED, was_attempted=False, wait=wait))
         try:

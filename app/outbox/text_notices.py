@@ -17,7 +17,7 @@ from app import access, shown_brand
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import OutgoingMessage, Provider, Template
 from app.domain.base import RuleBroken
-from app.domain.messaging import message_sending, notice_templates
+from app.domain.messaging import notice_templates, permitted_hours
 from app.domain.messaging.notice_templates import NoticeWay
 from app.domain.notifications import notices
 from app.lib import dlt
@@ -91,7 +91,7 @@ def _wait(session: Session, way: NoticeWay, notice: Any) -> None:
     now = datetime.now(UTC)
     zone = current_app.config["CRM"].time_zone
     is_delayed = notice.kind not in notices.UNDELAYED_KINDS
-    if is_delayed and (until := message_sending.end_of_quiet_hours(session, now, zone)):
+    if is_delayed and (until := permitted_hours.end_of_quiet_hours(session, now, zone)):
         raise NotSent(DeliveryResult("queued", QUIET, was_attempted=False, wait=(until - now).total_seconds()))
     if wait := account_rate_limits.wait_for_turn(way.account, now):
         raise NotSent(DeliveryResult("queued", was_attempted=False, wait=wait))

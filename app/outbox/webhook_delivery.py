@@ -23,8 +23,6 @@ from app.models import User, Webhook, WebhookDelivery
 from app.outbox import delivery_engine
 from app.outbox.delivery_engine import DeliveryKind, DeliveryResult, NotSent, NotToBeSent
 
-#: Seconds before the second, third … attempt; there is one attempt more than there are waits.
-WAITS = (60, 300, 1800, 7200, 28_800)
 #: Characters of a response that are stored.
 MAX_ANSWER = 200
 GONE = 410
@@ -42,7 +40,8 @@ class WebhookSender:
 
     client: WebhookClient
     serialize: Serializer
-    waits: tuple[int, ...] = WAITS
+    #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
+    waits: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import session_hooks
 from app.domain import tickets
-from app.domain.automation import complaint_watch
+from app.domain.automation import complaint_warnings
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.complaints import entries, joining, register
@@ -45,7 +45,8 @@ def stamp(session: Session) -> Stamp:
 def registered(session: Session, stamp: Stamp, **values: Any) -> Complaint:
     category = session.scalars(select(ComplaintCategory.id)).one()
     given = {"category_id": category, "received_on": TODAY} | values
-    return register.register(session, factories.ticket(session, session.get(User, stamp.by)), given, stamp, TERMS)
+    ticket = factories.ticket(session, session.get(User, stamp.by))
+    return register.register(session, ticket, given, TERMS.stamped(stamp))
 
 
 def later(days: int) -> ComplaintTerms:
@@ -73,7 +74,7 @@ def test_the_acknowledgment_is_due_on_a_working_day(session: Session, stamp: Sta
 def test_a_ticket_is_registered_once(session: Session, stamp: Stamp) -> None:
     row = registered(session, stamp)
     with pytest.raises(Conflict, match="already in the register"):
-        register.register(session, session.get_one(Ticket, row.ticket_id), {"category_id": 1}, stamp, TERMS)
+        register.register(session, session.get_one(Ticket, row.ticket_id), {"category_id": 1}, TERMS.stamped(stamp))
 
 
 def test_the_database_refuses_a_reference_that_its_source_gave_before(session: Session, stamp: Stamp) -> None:
@@ -110,13 +111,13 @@ def test_what_the_register_refuses(session: Session, stamp: Stamp, values: dict[
 def test_an_outcome_closes_the_clocks_and_can_be_taken_back(session: Session, stamp: Stamp) -> None:
     row = registered(session, stamp)
     with pytest.raises(RuleBroken, match="what was done"):
-        register.change(session, row, {"outcome": "Resolved"}, stamp, later(3))
+        register.change(session, row, {"outcome": "Resolved"}, later(3).stamped(stamp))
     row.outcome = None
-    register.change(session, row, {"outcome": "Resolved", "report_actions": "Credited."}, stamp, later(3))
+    register.change(session, row, {"outcome": "Resolved", "report_actions": "Credited."}, later(3).stamped(stamp))
     day = TODAY + timedelta(days=3)
     assert (row.disposed_on, row.report_filed_on, row.acknowledged_on) == (day, day, day)
     assert session.get_one(Ticket, row.ticket_id).complaint_state == "disposed"
-    register.change(session, row, {"outcome": None}, stamp, later(4))
+    register.change(session, row, {"outcome": None}, later(4).stamped(stamp))
     assert row.disposed_on is None and session.get_one(Ticket, row.ticket_id).complaint_state == "pending"
 
 
@@ -127,7 +128,7 @@ def test_a_ticket_is_not_resolved_before_its_complaint_has_an_outcome(session: S
     values = {"status_id": status, "resolution": "Done."}
     with pytest.raises(RuleBroken, match="outcome of the complaint first"):
         tickets.change_status(session, ticket, values, context)
-    register.change(session, row, {"outcome": "Withdrawn", "report_actions": "Withdrawn."}, stamp, TERMS)
+    register.change(session, row, {"outcome": "Withdrawn", "report_actions": "Withdrawn."}, TERMS.stamped(stamp))
     tickets.change_status(session, ticket, values, context)
     assert ticket.resolved_on == NOW
 
@@ -136,16 +137,16 @@ def test_a_review_only_goes_forward_and_has_its_days(session: Session, stamp: St
     row = registered(session, stamp)
     first = {"review_stage": "First review"}
     with pytest.raises(RuleBroken, match="after the report was filed"):
-        register.change(session, row, first, stamp, later(5))
-    register.change(session, row, {"report_filed_on": TODAY, "report_actions": "Credited."}, stamp, later(5))
+        register.change(session, row, first, later(5).stamped(stamp))
+    register.change(session, row, {"report_filed_on": TODAY, "report_actions": "Credited."}, later(5).stamped(stamp))
     with pytest.raises(RuleBroken, match="follows the first"):
-        register.change(session, row, {"review_stage": "Second review"}, stamp, later(5))
-    register.change(session, row, first, stamp, later(5))
+        register.change(session, row, {"review_stage": "Second review"}, later(5).stamped(stamp))
+    register.change(session, row, first, later(5).stamped(stamp))
     assert row.first_review_due_on == TODAY + timedelta(days=20)
-    register.change(session, row, {"review_stage": "Online dispute resolution"}, stamp, later(9))
+    register.change(session, row, {"review_stage": "Online dispute resolution"}, later(9).stamped(stamp))
     assert (row.dispute_on, row.dispute_due_on) == (TODAY + timedelta(days=9), TODAY + timedelta(days=30))
     with pytest.raises(RuleBroken, match="only goes forward"):
-        register.change(session, row, first, stamp, later(9))
+        register.change(session, row, first, later(9).stamped(stamp))
 
 
 # --- joining
@@ -156,14 +157,14 @@ def test_joined_complaints_count_once_from_the_earliest_receipt_and_can_be_parte
 ) -> None:
     kept = registered(session, stamp, source="SEBI SCORES", reference="S1")
     early = registered(session, stamp, received_on=TODAY - timedelta(days=10))
-    joining.join(session, kept.id, early.id, stamp, TERMS)
+    joining.join(session, kept.id, early.id, TERMS.stamped(stamp))
     assert session.scalars(select(Complaint.id).where(is_pending())).all() == [kept.id]
     assert kept.report_due_on == TODAY + timedelta(days=11)
     assert session.scalars(select(ComplaintEntry.complaint_id)).all() == [kept.id, kept.id]
     assert session.get_one(Ticket, early.ticket_id).complaint_state == "joined"
     with pytest.raises(RuleBroken, match="joined to another one"):
-        register.change(session, early, {"title": "Other"}, stamp, TERMS)
-    joining.part(session, early.id, stamp, TERMS)
+        register.change(session, early, {"title": "Other"}, TERMS.stamped(stamp))
+    joining.part(session, early.id, TERMS.stamped(stamp))
     assert kept.report_due_on == TODAY + timedelta(days=21) and early.joined_to_id is None
     assert {row.complaint_id for row in session.scalars(select(ComplaintEntry))} == {kept.id, early.id}
 
@@ -171,12 +172,12 @@ def test_joined_complaints_count_once_from_the_earliest_receipt_and_can_be_parte
 def test_what_can_not_be_joined(session: Session, stamp: Stamp) -> None:
     kept, other = registered(session, stamp), registered(session, stamp)
     with pytest.raises(RuleBroken, match="another complaint"):
-        joining.join(session, kept.id, kept.id, stamp, TERMS)
-    register.change(session, other, {"outcome": "Withdrawn", "report_actions": "Withdrawn."}, stamp, TERMS)
+        joining.join(session, kept.id, kept.id, TERMS.stamped(stamp))
+    register.change(session, other, {"outcome": "Withdrawn", "report_actions": "Withdrawn."}, TERMS.stamped(stamp))
     with pytest.raises(RuleBroken, match="has an outcome already"):
-        joining.join(session, kept.id, other.id, stamp, TERMS)
+        joining.join(session, kept.id, other.id, TERMS.stamped(stamp))
     with pytest.raises(RuleBroken, match="isn't joined"):
-        joining.part(session, kept.id, stamp, TERMS)
+        joining.part(session, kept.id, TERMS.stamped(stamp))
 
 
 def test_complaints_of_one_number_are_suggested_only_to_those_who_see_it(session: Session, stamp: Stamp) -> None:
@@ -192,7 +193,7 @@ def test_complaints_of_one_number_are_suggested_only_to_those_who_see_it(session
 def test_an_entry_by_hand_moves_the_clocks(session: Session, stamp: Stamp) -> None:
     row = registered(session, stamp)
     values = {"source": "Depository", "reference": "d7", "way": "Letter", "received_on": TODAY - timedelta(days=2)}
-    entries.add_entry(session, row, values, stamp, TERMS)
+    entries.add_entry(session, row, values, TERMS.stamped(stamp))
     assert row.report_due_on == TODAY + timedelta(days=19)
 
 
@@ -203,9 +204,9 @@ def warned(session: Session, days: int) -> list[tuple[int, str]]:
     now, zone = NOW + timedelta(days=days), factories.ZONE
     before = set(session.scalars(select(Notification.id)))
     for _time in range(2):  # the second pass has nothing left to do
-        ids = complaint_watch.due_complaints(session, now, zone, 100)
-        complaint_watch.warn_many(session, ids, now, zone)
-    assert complaint_watch.due_complaints(session, now, zone, 100) == []
+        ids = complaint_warnings.due_complaints(session, now, zone, 100)
+        complaint_warnings.warn_many(session, ids, now, zone)
+    assert complaint_warnings.due_complaints(session, now, zone, 100) == []
     rows = session.scalars(select(Notification).where(Notification.id.not_in(before)).order_by(Notification.id))
     found = [(row.user_id, f"{row.kind} {row.payload.get('what')} {row.payload.get('days')}") for row in rows]
     return sorted((user, what.removeprefix("complaint ")) for user, what in found)
@@ -238,7 +239,7 @@ def test_the_last_day_of_a_review_is_told_before_and_after_once_each(session: Se
     session.add(BusinessSetting(key="complaint_people", value={"compliance": compliance}))
     done = {"report_filed_on": TODAY, "report_actions": "Credited.", "outcome": "Resolved", "officer_id": officer}
     row = registered(session, stamp, **done)
-    register.change(session, row, {"review_stage": "First review"}, stamp, TERMS)
+    register.change(session, row, {"review_stage": "First review"}, TERMS.stamped(stamp))
     session.flush()
     assert row.first_review_due_on == TODAY + timedelta(days=15)
     assert warned(session, 11) == []
@@ -246,7 +247,7 @@ def test_the_last_day_of_a_review_is_told_before_and_after_once_each(session: Se
     assert warned(session, 15) == []
     assert warned(session, 16) == sorted([(officer, "review over -1"), (compliance, "review over -1")])
     assert warned(session, 40) == []
-    register.change(session, row, {"review_stage": "Second review"}, stamp, TERMS)
+    register.change(session, row, {"review_stage": "Second review"}, TERMS.stamped(stamp))
     session.flush()
     assert warned(session, 14) == sorted([(officer, "review 1"), (compliance, "review 1")])
 
@@ -256,6 +257,6 @@ def test_the_days_before_the_end_of_a_review_are_a_setting(session: Session, sta
     officer = factories.user(session, "officer").id
     row = registered(session, stamp, report_filed_on=TODAY, report_actions="Credited.", officer_id=officer)
     row.acknowledged_on = TODAY
-    register.change(session, row, {"review_stage": "First review"}, stamp, TERMS)
+    register.change(session, row, {"review_stage": "First review"}, TERMS.stamped(stamp))
     session.flush()
     assert warned(session, 10) == [(officer, "review 5")]

@@ -17,9 +17,9 @@ from app.channels.smtp_provider import KIND as SMTP
 from app.domain import customers, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.inbound import inbound_mail
+from app.domain.inbound import inbound_mail, mail_record_rules
 from app.domain.inbound.inbound_mail import ArrivedMail
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.messaging import channel_accounts, consents, mail_sending, mails, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.mail_sending import MailParts
@@ -267,11 +267,11 @@ def test_what_no_person_has_sent_is_kept_and_opens_nothing(
 def test_whoever_writes_without_end_opens_no_more(
     db: Session, tmp_path: Path, cleo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbound_mail, "MAX_PER_HOUR", 3)
+    monkeypatch.setattr(mail_record_rules, "MAX_PER_HOUR", 3)
     desk = Desk(db, tmp_path, opens="ticket", owner="cleo")
-    for number in range(inbound_mail.MAX_PER_HOUR + 5):
+    for number in range(3 + 5):
         desk.take(raw(body=f"{number}"))
-    assert (desk.count(Ticket), desk.count(Message)) == (inbound_mail.MAX_PER_HOUR, inbound_mail.MAX_PER_HOUR + 5)
+    assert (desk.count(Ticket), desk.count(Message)) == (3, 3 + 5)
 
 
 @pytest.mark.parametrize(

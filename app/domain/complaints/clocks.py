@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from app.domain import business_settings
+from app.domain.base import Stamp
 from app.domain.working_time import office_schedule
 from app.domain.working_time.office_hours import OfficeSchedule
 
@@ -34,6 +35,8 @@ DEFAULT_SOURCES = {
 MATRIX = ("care", "head", "compliance", "chief")
 #: Internal steps, in order -> who hears that the step is overdue.
 STEPS = {"desk": "compliance", "officer": "chief", "director": "chief"}
+#: Days before its end from which a clock counts as urgent: on pages, in the list and in the daily notice.
+SOON_DAYS = 7
 #: A working day is looked for within so many days.
 _MOST_DAYS = 400
 
@@ -66,6 +69,17 @@ class ComplaintTerms:
     def up_to(self, level: int) -> tuple[int, ...]:
         """The people of the matrix up to a level, from 0; several warnings reach more people."""
         return tuple(dict.fromkeys(self.people[role] for role in MATRIX[: level + 1] if role in self.people))
+
+    def stamped(self, stamp: Stamp) -> ComplaintStamp:
+        """The stamp of a change under these terms."""
+        return ComplaintStamp(stamp.by, stamp.now, self)
+
+
+@dataclass(frozen=True)
+class ComplaintStamp(Stamp):
+    """Who changes a complaint and when, and the terms that apply."""
+
+    terms: ComplaintTerms
 
 
 DEFAULT_CLOCKS: Mapping[str, Any] = business_settings.DEFINITIONS[CLOCKS][0]

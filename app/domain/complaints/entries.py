@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.domain import timeline
 from app.domain.audit_log import audit
-from app.domain.base import NotFound, RuleBroken, Stamp, translatable
-from app.domain.complaints.clocks import ComplaintTerms
+from app.domain.base import NotFound, RuleBroken, translatable
+from app.domain.complaints.clocks import ComplaintStamp, ComplaintTerms
 from app.domain.complaints.complaint import SOURCES, WAYS, Complaint, ComplaintEntry
 from app.domain.complaints.register import clean_reference, restart_clocks
 
@@ -17,20 +17,18 @@ from app.domain.complaints.register import clean_reference, restart_clocks
 MAX_REMARK = 500
 
 
-def add_entry(
-    session: Session, row: Complaint, values: dict[str, Any], stamp: Stamp, terms: ComplaintTerms
-) -> ComplaintEntry:
+def add_entry(session: Session, row: Complaint, values: dict[str, Any], stamp: ComplaintStamp) -> ComplaintEntry:
     """Add one more way in which the grievance came: source, reference, received_on, way, remark. Raises RuleBroken.
 
     The database refuses a reference that its source has given already.
     """
     _refuse_joined(row)
     entry = ComplaintEntry(complaint_id=row.id)
-    _set_values(entry, values, terms)
+    _set_values(entry, values, stamp.terms)
     entry.stamp(stamp)
     session.add(entry)
     session.flush()
-    restart_clocks(session, row, terms)
+    restart_clocks(session, row, stamp.terms)
     row.stamp(stamp)
     timeline.write(session, row, "complaint", stamp, what="entry", number=row.number, source=entry.source)
     return entry
@@ -44,42 +42,38 @@ def own_entry(session: Session, row: Complaint, entry_id: int | None) -> Complai
     return entry
 
 
-def change_entry(
-    session: Session, row: Complaint, entry: ComplaintEntry, values: dict[str, Any], about: tuple[Stamp, ComplaintTerms]
-) -> None:
-    """Correct an entry that was added by hand; `values` as of `add_entry`. `about`: who and when, and the clocks.
-
-    Raises RuleBroken.
-    """
-    stamp, terms = about
+def change_entry(session: Session, entry: ComplaintEntry, values: dict[str, Any], stamp: ComplaintStamp) -> None:
+    """Correct an entry that was added by hand; `values` as of `add_entry`. Raises RuleBroken."""
+    row = session.get_one(Complaint, entry.complaint_id)
     _refuse_joined(row)
     before = _shown(entry)
-    _set_values(entry, values, terms)
+    _set_values(entry, values, stamp.terms)
     after = _shown(entry)
     if after == before:
         return
     entry.stamp(stamp)
-    _settle(session, row, terms, stamp)
+    _settle(session, row, stamp)
     changes = [[name, before[name], after[name]] for name in after if after[name] != before[name]]
     told = {"number": row.number, "source": entry.source, "changes": changes}
     timeline.write(session, row, "complaint", stamp, what="entry changed", **told)
     audit.write(session, "complaint", stamp.by, stamp.now, row.number, what="way changed", entry=entry.id, old=before)
 
 
-def remove_entry(session: Session, row: Complaint, entry: ComplaintEntry, stamp: Stamp, terms: ComplaintTerms) -> None:
+def remove_entry(session: Session, entry: ComplaintEntry, stamp: ComplaintStamp) -> None:
     """Remove an entry that was added by hand; what it said stays in the audit. Raises RuleBroken."""
+    row = session.get_one(Complaint, entry.complaint_id)
     _refuse_joined(row)
     old = _shown(entry)
     session.delete(entry)
-    _settle(session, row, terms, stamp)
+    _settle(session, row, stamp)
     timeline.write(session, row, "complaint", stamp, what="entry removed", number=row.number, source=entry.source)
     audit.write(session, "complaint", stamp.by, stamp.now, row.number, what="way removed", entry=entry.id, old=old)
 
 
-def _settle(session: Session, row: Complaint, terms: ComplaintTerms, stamp: Stamp) -> None:
+def _settle(session: Session, row: Complaint, stamp: ComplaintStamp) -> None:
     """Count the clocks anew, from the earliest receipt that is left."""
     session.flush()
-    restart_clocks(session, row, terms)
+    restart_clocks(session, row, stamp.terms)
     row.stamp(stamp)
 
 

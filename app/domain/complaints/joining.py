@@ -8,8 +8,8 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import timeline
-from app.domain.base import NotFound, RuleBroken, Stamp
-from app.domain.complaints.clocks import ComplaintTerms
+from app.domain.base import NotFound, RuleBroken
+from app.domain.complaints.clocks import ComplaintStamp
 from app.domain.complaints.complaint import Complaint, ComplaintEntry, is_counted
 from app.domain.complaints.register import restart_clocks
 from app.domain.customers import Customer
@@ -19,7 +19,7 @@ from app.domain.tickets import Ticket
 MAX_SUGGESTED = 8
 
 
-def join(session: Session, kept_id: int, other_id: int, stamp: Stamp, terms: ComplaintTerms) -> Complaint:
+def join(session: Session, kept_id: int, other_id: int, stamp: ComplaintStamp) -> Complaint:
     """Join the other complaint to the one that is kept: one grievance, counted once. Raises RuleBroken, NotFound.
 
     Its entries, and those that were joined to it, count for the kept one; its clocks count from the earliest receipt.
@@ -34,11 +34,11 @@ def join(session: Session, kept_id: int, other_id: int, stamp: Stamp, terms: Com
     for row in session.scalars(select(Complaint).where(Complaint.joined_to_id == other.id)):
         row.joined_to_id = kept.id
     other.joined_to_id = kept.id
-    _settle(session, kept, other, "joined", stamp, terms)
+    _settle(session, kept, other, stamp)
     return kept
 
 
-def part(session: Session, other_id: int, stamp: Stamp, terms: ComplaintTerms) -> Complaint:
+def part(session: Session, other_id: int, stamp: ComplaintStamp) -> Complaint:
     """Part a joined complaint: it is counted again, with its own entry. Raises RuleBroken, NotFound."""
     found = session.get(Complaint, other_id)
     if found is None or found.joined_to_id is None:
@@ -49,8 +49,8 @@ def part(session: Session, other_id: int, stamp: Stamp, terms: ComplaintTerms) -
     own = update(ComplaintEntry).where(ComplaintEntry.origin_id == other.id).values(complaint_id=other.id)
     session.execute(own, execution_options={"synchronize_session": "fetch"})
     other.joined_to_id = None
-    restart_clocks(session, other, terms)
-    _settle(session, kept, other, "parted", stamp, terms)
+    restart_clocks(session, other, stamp.terms)
+    _settle(session, kept, other, stamp)
     return other
 
 
@@ -70,11 +70,10 @@ def _locked(session: Session, kept_id: int, other_id: int) -> tuple[Complaint, C
     return found[kept_id], found[other_id]
 
 
-def _settle(
-    session: Session, kept: Complaint, other: Complaint, what: str, stamp: Stamp, terms: ComplaintTerms
-) -> None:
-    """Count anew, and write on the timelines of both tickets."""
-    restart_clocks(session, kept, terms)
+def _settle(session: Session, kept: Complaint, other: Complaint, stamp: ComplaintStamp) -> None:
+    """Count anew, and write on the timelines of both tickets whether they were joined or parted."""
+    restart_clocks(session, kept, stamp.terms)
+    what = "parted" if other.joined_to_id is None else "joined"
     ticket = session.get(Ticket, other.ticket_id)
     if ticket is not None:
         ticket.complaint_state = "joined" if what == "joined" else "disposed" if other.outcome else "pending"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import timeline
 from app.domain.base import Conflict, RuleBroken, Stamp, translatable
-from app.domain.complaints.clocks import ComplaintTerms
+from app.domain.complaints.clocks import ComplaintStamp, ComplaintTerms
 from app.domain.complaints.complaint import (
     EXCHANGES,
     OUTCOMES,
@@ -53,9 +53,7 @@ MAX_REFERENCE = 60
 _PAST_DAYS = ("acknowledged_on", "report_filed_on", "disposed_on")
 
 
-def register(
-    session: Session, ticket: Ticket, values: dict[str, Any], stamp: Stamp, terms: ComplaintTerms
-) -> Complaint:
+def register(session: Session, ticket: Ticket, values: dict[str, Any], stamp: ComplaintStamp) -> Complaint:
     """Register a ticket as a complaint. Raises RuleBroken, Conflict if it is one already.
 
     `values`: any of FIELDS, `way` and `remark` of its entry. The database refuses a reference that its source has
@@ -63,6 +61,7 @@ def register(
     """
     if ticket.complaint_state is not None:
         raise Conflict("This ticket is already in the register of complaints.", "ticket")
+    terms = stamp.terms
     defaults = {"title": ticket.title[:200], "received_on": terms.today, "officer_id": ticket.assignee_id}
     row = Complaint(version=1, source="Investor", review_stage="None", is_impersonation=False)
     row.ticket_id = ticket.id
@@ -83,33 +82,31 @@ def register(
     return row
 
 
-def change(
-    session: Session, row: Complaint, values: dict[str, Any], stamp: Stamp, terms: ComplaintTerms
-) -> list[list[Any]]:
+def change(session: Session, row: Complaint, values: dict[str, Any], stamp: ComplaintStamp) -> list[list[Any]]:
     """Change any of FIELDS, and `review_stage` with `review_on`. Returns the changes. Raises RuleBroken."""
     if row.joined_to_id is not None:
         raise RuleBroken("This complaint was joined to another one. Change that one, or part them first.")
     names = [*FIELDS, "review_stage", *(name for columns in STAGES.values() for name in columns[:2])]
     before = {name: getattr(row, name) for name in names}
     _set_fields(row, values)
-    _check(session, row, terms)
-    _move_review(row, before["review_stage"], values, terms)
+    _check(session, row, stamp.terms)
+    _move_review(row, before["review_stage"], values, stamp.terms)
     if row.received_on != before["received_on"] or any(
         getattr(row, name) != before[name] for name in ("source", "reference")
     ):
-        _change_entry(session, row, stamp, terms)
-    _settle_outcome(row, terms)
+        _change_entry(session, row, stamp)
+    _settle_outcome(row, stamp.terms)
     changes = timeline.field_changes(row, before)
     if changes:
-        _note_changes(session, row, before, changes, stamp)
+        row.stamp(stamp)
+        _note_changes(session, row, changes, stamp)
     return changes
 
 
-def _note_changes(
-    session: Session, row: Complaint, before: dict[str, Any], changes: list[list[Any]], stamp: Stamp
-) -> None:
-    """Stamp the row, write the timeline of its ticket, and tell a new officer."""
-    row.stamp(stamp)
+def _note_changes(session: Session, row: Complaint, changes: list[list[Any]], stamp: Stamp) -> None:
+    """Write the changes on the timeline of its ticket, and tell a new officer."""
+    old_values = {name: old for name, old, _new in changes}
+    before = {name: old_values.get(name, getattr(row, name)) for name in ("outcome", "officer_id")}
     plain = [[name, _plain(old), _plain(new)] for name, old, new in changes if not name.startswith("report_f")]
     what = "disposed" if row.outcome and not before["outcome"] else "changed"
     if before["outcome"] and not row.outcome:
@@ -267,14 +264,14 @@ def _own_entry(row: Complaint, values: dict[str, Any], stamp: Stamp) -> Complain
     return entry
 
 
-def _change_entry(session: Session, row: Complaint, stamp: Stamp, terms: ComplaintTerms) -> None:
+def _change_entry(session: Session, row: Complaint, stamp: ComplaintStamp) -> None:
     """Write a changed source, reference or day of receipt into its own entry, and count anew."""
     entry = session.scalars(select(ComplaintEntry).where(ComplaintEntry.origin_id == row.id)).first()
     if entry is not None:
         entry.source, entry.reference, entry.received_on = row.source, row.reference, row.received_on
         entry.stamp(stamp)
         session.flush()
-    restart_clocks(session, row, terms)
+    restart_clocks(session, row, stamp.terms)
 
 
 def _notify_officer(session: Session, row: Complaint, stamp: Stamp) -> None:

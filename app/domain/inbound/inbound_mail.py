@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.inbound import failed_replies, mail_record_rules, mail_threads, provider_events
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.inbound.mail_threads import Thread
 from app.domain.messaging import channel_accounts, consents, conversations, mails, messages
 from app.domain.messaging.conversations import Conversation
@@ -30,8 +30,6 @@ from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import MailAttachment, ReadMail, UnreadableMail, read, storable
 
 MAX_QUOTED = 200_000
-#: Emails per hour and sender that may create records: a program that answers ours would never end.
-MAX_PER_HOUR = 20
 NO_TEXT = "(no text)"
 CAME_BACK = "This email was sent by one of our own addresses and came back. It was not taken in."
 IS_REPORT = "A report of failed delivery. The email that did not arrive is marked."
@@ -163,7 +161,7 @@ def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMa
     """Add it to the conversation with its sender, and to the record that it belongs to."""
     thread = mail_threads.thread_of(session, mail, context.vault, row.is_unverified)
     record = None
-    if not thread.is_found and _may_open(session, context, mail):
+    if not thread.is_found and mail_record_rules.may_open(session, context, mail):
         try:
             record = mail_record_rules.open_for(session, context, mail, row.is_unverified)
         except RuleBroken as refused:
@@ -182,14 +180,6 @@ def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMa
     _apply_consent_change(session, row, message, context.stamp)
     if not mail.is_automatic and record is None:
         _notify(session, conversation, message, context.now)
-
-
-def _may_open(session: Session, context: InboundMailContext, mail: ReadMail) -> bool:
-    """Whether a new email may create a record: not if automatic, nor above the hourly limit."""
-    if context.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
-        return False
-    recent = (Mail.peer == mail.sender.address, Mail.received_on > context.now - timedelta(hours=1))
-    return (session.scalar(select(func.count()).select_from(Mail).where(*recent)) or 0) <= MAX_PER_HOUR
 
 
 def conversation_of(

@@ -1,12 +1,13 @@
-"""Creates the ticket or lead for a new email, by the rules of the account that received it."""
+"""Whether a new email creates a ticket or lead, and which, by the rules of the account that received it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain import business_settings, leads, tickets
@@ -14,8 +15,9 @@ from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.inbound import mail_threads
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.leads import Lead
+from app.domain.messaging.mails import Mail
 from app.domain.picklists import TicketSubject
 from app.domain.tickets import Ticket
 from app.domain.working_time import sla
@@ -24,8 +26,18 @@ from app.lib.mail_subjects import bare_subject
 
 #: Characters of the email that are copied to the description.
 MAX_DESCRIPTION = 5_000
+#: Emails per hour and sender that may create records: a program that answers ours would never end.
+MAX_PER_HOUR = 20
 #: Role whose round robin assigns records created by emails, unless the account names another.
 ROLES = {"ticket": "Support User", "lead": "Sales User"}
+
+
+def may_open(session: Session, context: InboundMailContext, mail: ReadMail) -> bool:
+    """Whether a new email may create a record: not if automatic, nor above the hourly limit."""
+    if context.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
+        return False
+    recent = (Mail.peer == mail.sender.address, Mail.received_on > context.now - timedelta(hours=1))
+    return (session.scalar(select(func.count()).select_from(Mail).where(*recent)) or 0) <= MAX_PER_HOUR
 
 
 def open_for(

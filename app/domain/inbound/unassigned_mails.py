@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain.audit_log import audit
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.inbound import inbound_mail, mail_threads
-from app.domain.inbound.mail_context import InboundMailContext
+from app.domain.inbound.inbound_mail_context import InboundMailContext
 from app.domain.inbound.mail_threads import Thread
 from app.domain.messaging import conversations, messages
 from app.domain.messaging.mails import Mail

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import timeline
 from app.domain.audit_log import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
-from app.domain.messaging import consents, message_sending
+from app.domain.messaging import consents, permitted_hours
 from app.domain.messaging.consents import MessageAddress
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony import call_cards, caller_ids, calls
@@ -143,7 +143,7 @@ def refuse_unwanted(session: Session, call_request: NewCallRequest, purpose: str
     records = {name: call_request.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
     if reason := consents.refusal(session, MessageAddress("voice", call_request.peer, purpose, **records), now):
         raise RuleBroken(reason, "peer")
-    if purpose == "promotional" and (until := message_sending.promotional_opening(session, now, zone)):
+    if purpose == "promotional" and (until := permitted_hours.promotional_opening(session, now, zone)):
         text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
         raise RuleBroken(translatable(text, time=f"{until.astimezone(ZoneInfo(zone)):%H:%M}"), "peer")
 

@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import data_breaches, disclosures
+from app.domain import data_breaches, who_has_seen
 from app.domain.base import RuleBroken
 from app.domain.data_breaches import STATES, DataBreach
 from app.extensions import db
@@ -226,7 +226,7 @@ def _seen(viewer: Viewer) -> list[str]:
         raise RuleBroken(text, errors={name: [text] for name in missing})
     _refuse_backwards(since, until)
     with access.as_system(db.session()) as session:
-        found = disclosures.of_user(session, user, since, until)
+        found = who_has_seen.of_user(session, user, since, until)
     if not found:
         raise RuleBroken(_("This user has revealed, heard or exported nothing in that time."), "user")
     return found
@@ -235,7 +235,7 @@ def _seen(viewer: Viewer) -> list[str]:
 def _with(people: str, found: list[str]) -> str:
     """The text with these lines. Raises RuleBroken for more than it can hold: nothing is left out in silence."""
     text = "\n".join(dict.fromkeys([*people.splitlines(), *found]))
-    if len(found) > disclosures.MAX_RECORDS or len(text) > MAX_LONG_TEXT:
+    if len(found) > who_has_seen.MAX_RECORDS or len(text) > MAX_LONG_TEXT:
         raise RuleBroken(_("This is more than fits here. Please choose a shorter time."), "until")
     return text
 

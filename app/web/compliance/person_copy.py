@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, inspect, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import disclosures
+from app.domain import who_has_seen
 from app.domain.audit_log import audit
 from app.domain.base import NotFound
 from app.domain.files import export_and_import_runs
@@ -231,12 +231,12 @@ def _disclosures(customer: Customer, viewer: Viewer) -> Section:
     if not any(viewer.person.may(module, verb) for module, verb in _SEEN_BY):
         return Section("seen_by", title, [])
     with access.as_system(db.session()) as session:  # the customer is visible, and so is who has looked
-        entries = disclosures.of_customer(session, customer)
+        entries = who_has_seen.of_customer(session, customer)
     rows = [
         {"at": each.at, "by": viewer.lookups.person(each.user_id), "what": each.event, "about": each.about}
         for each in entries
     ]
-    return Section("seen_by", title, rows, len(entries) >= disclosures.MAX_ENTRIES)
+    return Section("seen_by", title, rows, len(entries) >= who_has_seen.MAX_ENTRIES)
 
 
 # --- the two files

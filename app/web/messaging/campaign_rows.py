@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken
-from app.domain.messaging import campaign_recipients, campaigns, message_sending
+from app.domain.messaging import campaign_recipients, campaigns, permitted_hours
 from app.domain.messaging.campaign_recipients import SHOWN_STATE
 from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.lib import phone
@@ -138,7 +138,7 @@ def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
     if not campaign.body:
         return ""
     like = SimpleNamespace(purpose=campaign.purpose, created_by_id=None, cause=None)
-    until = message_sending.postponed_until(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
+    until = permitted_hours.postponed_until(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
     if until is None:
         return ""
     at = format_local_date(until.astimezone(viewer.zone), "%-d %b, %H:%M")

@@ -16,7 +16,7 @@ from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_vie
 from app.web.core.fields.base import ChoiceField, TextField
 from app.web.core.fields.date_fields import DateField
 from app.web.pages.routes import page_route
-from app.web.records.complaint_fields import LABELS, terms_for
+from app.web.records.complaint_fields import LABELS, stamp_for
 
 #: The inputs of an entry.
 _INPUTS = (
@@ -46,7 +46,7 @@ class ComplaintEntries:
         row, viewer = self.row_for(pk, "write"), current_viewer()
         key = row.id
         try:
-            entries.add_entry(db.session(), row, _posted(), viewer.stamp, terms_for(viewer))
+            entries.add_entry(db.session(), row, _posted(), stamp_for(viewer))
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -66,10 +66,10 @@ class ComplaintEntries:
     def change_entry(self, pk: str, entry: str) -> Any:
         """Correct it, or show the errors by field."""
         row, viewer, key = self.row_for(pk, "write"), current_viewer(), parse_id(entry)
-        row_id, about = row.id, (viewer.stamp, terms_for(viewer))
+        row_id, stamp = row.id, stamp_for(viewer)
         try:
             found = entries.own_entry(db.session(), row, key)
-            entries.change_entry(db.session(), row, found, _posted(), about)
+            entries.change_entry(db.session(), found, _posted(), stamp)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -83,7 +83,7 @@ class ComplaintEntries:
         """Remove it; the audit keeps what it said."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         found = entries.own_entry(db.session(), row, parse_id(entry))
-        entries.remove_entry(db.session(), row, found, viewer.stamp, terms_for(viewer))
+        entries.remove_entry(db.session(), found, stamp_for(viewer))
         db.session.commit()
         flash(_("The entry is removed. The clocks count from the earliest day of receipt."), "success")
         return redirect(self.url_of(row))

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from flask_babel import ngettext
 from sqlalchemy import select
 
-from app.domain.complaints.clocks import ComplaintTerms, terms_of
+from app.domain.complaints.clocks import SOON_DAYS, ComplaintStamp, ComplaintTerms, terms_of
 from app.domain.complaints.complaint import (
     EXCHANGES,
     OUTCOMES,
@@ -36,8 +36,6 @@ from app.web.records.caller_lookup import CallerField
 
 OUTCOME_COLORS = dict(zip(OUTCOMES, ("green", "teal", "red", "slate", "gray"), strict=True))
 SOURCE_COLORS = {"SEBI SCORES": "red", "Stock exchange": "orange", "Depository": "violet"}
-#: Days before its end from which a clock is shown as urgent.
-SOON_DAYS = 7
 
 
 def today_of(viewer: Viewer) -> date:
@@ -46,8 +44,13 @@ def today_of(viewer: Viewer) -> date:
 
 
 def terms_for(viewer: Viewer) -> ComplaintTerms:
-    """The clocks in force for a change in this request."""
+    """The clocks in force in this request."""
     return terms_of(viewer.lookups.business, viewer.lookups.office, today_of(viewer))
+
+
+def stamp_for(viewer: Viewer) -> ComplaintStamp:
+    """The stamp of a change of a complaint in this request."""
+    return terms_for(viewer).stamped(viewer.stamp)
 
 
 def days_left(due: date, viewer: Viewer) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.complaint_entries import form_of
-from app.web.records.complaint_fields import terms_for
+from app.web.records.complaint_fields import stamp_for
 
 
 class ComplaintJoins:
@@ -52,7 +52,7 @@ class ComplaintJoins:
     def _join(self, key: int, typed: str, viewer: Viewer) -> None:
         other = self._other(typed, viewer)
         with access.as_system(db.session()) as session:  # the tickets of both follow
-            joining.join(session, key, other, viewer.stamp, terms_for(viewer))
+            joining.join(session, key, other, stamp_for(viewer))
             session.commit()
 
     def _other(self, typed: str, viewer: Viewer) -> int:
@@ -72,7 +72,7 @@ class ComplaintJoins:
 
         def part() -> None:
             with access.as_system(db.session()) as session:  # the tickets of both follow
-                joining.part(session, key, viewer.stamp, terms_for(viewer))
+                joining.part(session, key, stamp_for(viewer))
                 session.commit()
 
         again_if_overtaken(part)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.complaints.clocks import SOON_DAYS
 from app.domain.complaints.complaint import Complaint, is_counted, is_pending
 from app.web.core.viewer import Viewer
-from app.web.records.complaint_fields import SOON_DAYS, today_of
+from app.web.records.complaint_fields import today_of
 
 
 class ComplaintTab(NamedTuple):

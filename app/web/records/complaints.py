@@ -26,7 +26,7 @@ from app.web.core.views.record_service import RecordService, refuse_recipient
 from app.web.pages.routes import page_route
 from app.web.records import complaint_parts, complaint_search
 from app.web.records.complaint_entries import ComplaintEntries
-from app.web.records.complaint_fields import LABELS, SPECIAL_FIELDS, terms_for
+from app.web.records.complaint_fields import LABELS, SPECIAL_FIELDS, stamp_for, terms_for
 from app.web.records.complaint_joins import ComplaintJoins
 from app.web.records.complaint_tabs import TABS, tab_condition
 from app.web.records.screen import Screen
@@ -50,24 +50,14 @@ class ComplaintService(RecordService):
             refuse_recipient(values["officer_id"], self.module, viewer, "officer")
         own = {name: values.pop(name, None) for name in _OF_TICKET}
         ticket_id = values.pop("ticket_id", None)
-        ticket = self._ticket(session, ticket_id, own, values, viewer)
+        ticket = (
+            _locked_ticket(session, ticket_id) if ticket_id is not None else _new_ticket(session, own, values, viewer)
+        )
         with access.as_system(session):  # a number is given out, and the officer told, whoever registers it
-            row = register.register(session, ticket, values, viewer.stamp, terms_for(viewer))
+            row = register.register(session, ticket, values, stamp_for(viewer))
         if ticket_id is not None:
             _refuse_foreign(session, row.id, viewer)
         return row
-
-    @staticmethod
-    def _ticket(
-        session: Session, ticket_id: int | None, own: dict[str, Any], values: dict[str, Any], viewer: Viewer
-    ) -> Ticket:
-        if ticket_id is None:
-            return _new_ticket(session, own, values, viewer)
-        ticket = access.get_visible(session, Ticket, ticket_id)
-        if ticket is None:
-            raise NotFound(_g("There is no such record."))
-        locked = session.get(Ticket, ticket_id, with_for_update=True, populate_existing=True)
-        return locked or ticket
 
     def change(self, session: Session, row: Complaint, values: dict[str, Any], viewer: Viewer) -> None:
         """Change it; a new officer only with permission to assign."""
@@ -75,7 +65,7 @@ class ComplaintService(RecordService):
         if chosen not in (None, row.officer_id, *viewer.person.own_ids):
             refuse_recipient(chosen, self.module, viewer, "officer")
         with access.as_system(session):  # its ticket follows, whoever may change that
-            register.change(session, row, values, viewer.stamp, terms_for(viewer))
+            register.change(session, row, values, stamp_for(viewer))
 
 
 def _refuse_foreign(session: Session, key: int, viewer: Viewer) -> None:
@@ -84,6 +74,15 @@ def _refuse_foreign(session: Session, key: int, viewer: Viewer) -> None:
     if not (is_seen and access.reaches_id(session, viewer.person, Complaint, key, "create")):
         text = _g("You can see this ticket but not register it as a complaint. Ask its assignee or your manager.")
         raise access.Denied(text)
+
+
+def _locked_ticket(session: Session, ticket_id: int) -> Ticket:
+    """A ticket that the person sees, under its lock. Raises NotFound."""
+    ticket = access.get_visible(session, Ticket, ticket_id)
+    if ticket is None:
+        raise NotFound(_g("There is no such record."))
+    locked = session.get(Ticket, ticket_id, with_for_update=True, populate_existing=True)
+    return locked or ticket
 
 
 def _new_ticket(session: Session, own: dict[str, Any], values: dict[str, Any], viewer: Viewer) -> Ticket:

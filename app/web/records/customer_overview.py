@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
 
 from app import access
-from app.domain import disclosures, referral_tree
+from app.domain import referral_tree, who_has_seen
 from app.domain.referral_tree import ReferredPerson
 from app.domain.tickets import ENDED
 from app.extensions import db
@@ -166,7 +166,7 @@ def seen_by(customer: Any, viewer: Viewer) -> list[dict[str, Any]]:
     if not viewer.person.may("Audit Log", "read"):
         return []
     with access.as_system(db.session()) as session:
-        rows = disclosures.of_customer(session, customer, SEEN, viewer.now - LOOK_BACK)[:LISTED]
+        rows = who_has_seen.of_customer(session, customer, SEEN, viewer.now - LOOK_BACK)[:LISTED]
     return [
         {
             "at": moment_cell(row.at, viewer),

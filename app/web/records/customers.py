@@ -30,11 +30,11 @@ from app.web.pages.routes import page_route
 from app.web.records import customer_facts, customer_link_actions, identity_guesses, related_lists
 from app.web.records.attachments import profile_pictures
 from app.web.records.consent_ledger_link import consents_action
-from app.web.records.disclosure_page import disclosure_page, disclosures_action
 from app.web.records.merging import merge_actions
 from app.web.records.merging.merge_rest import MergeableResource
 from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.screen import Screen
+from app.web.records.who_has_seen_page import who_has_seen_action, who_has_seen_page
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Customer, avatar=(Customer.picture, Customer.id), avatar_url=profile_pictures.address_of),
@@ -222,12 +222,12 @@ class CustomerScreen(RevealActions, Screen):
                 },
             ]
         merge = merge_actions.action("customer", row, self.module, viewer)
-        return [*offered, *consents_action("customer", row, viewer), *disclosures_action(row, viewer), *merge]
+        return [*offered, *consents_action("customer", row, viewer), *who_has_seen_action(row, viewer), *merge]
 
     @page_route("/seen/<pk>", methods=["GET"])
     def seen(self, pk: str) -> Any:
         """The page "Who has seen this person's data"."""
-        return disclosure_page(self.row_for(pk, "read"), current_viewer())
+        return who_has_seen_page(self.row_for(pk, "read"), current_viewer())
 
     @page_route("/links/<pk>/<link>", methods=["POST"])
     def decide_link(self, pk: str, link: str) -> Any:

@@ -14,6 +14,7 @@ from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import message_files as domain_files
 from app.domain.messaging import message_reactions
+from app.domain.messaging.mail_sending import MAX_HTML
 from app.extensions import db
 from app.lib import html_cleaning
 from app.models import Mail, Message
@@ -26,7 +27,6 @@ from app.web.core.viewer import Viewer
 from app.web.records import message_files
 from app.web.records.attachments import message_uploads
 
-MAX_HTML = 200_000
 _FILE = shape({"name": STRING, "mime_type": STRING, "number": {"type": "integer"}, "content_id": STRING})
 _KEPT = shape({"token": STRING, "name": STRING, "size": STRING, "icon": STRING}, "token")
 _EMOJI = shape({"emoji": STRING})

@@ -16,7 +16,7 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import disclosures
+from app.domain import who_has_seen
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.extensions import db
 from app.ops.redis.rate_counter import Rate
@@ -77,12 +77,12 @@ def reveal(screen: Any, row: Any, wanted: RevealRequest, viewer: Viewer) -> dict
     if len(why) < LEAST_REASON:
         raise RuleBroken(_("Please say in a few words why you need it."), "reason")
     _count(viewer)
-    seen = disclosures.Reveal(f"{row.__tablename__.rstrip('s')} {row.number}", wanted.field, why, request.remote_addr)
+    seen = who_has_seen.Reveal(f"{row.__tablename__.rstrip('s')} {row.number}", wanted.field, why, request.remote_addr)
     shown = _whole(screen, row.id, each, viewer)
     if shown["kind"] == "missing":
         raise RuleBroken(_("“%(name)s” is empty.", name=str(each.label)))
     with access.as_system(db.session()) as session:  # an audit entry is chained to the last one, which they may not see
-        disclosures.write_reveal(session, seen, viewer.stamp)
+        who_has_seen.write_reveal(session, seen, viewer.stamp)
         session.commit()
     return shown
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app import access
-from app.domain import disclosures
+from app.domain import who_has_seen
 from app.domain.audit_log import audit
 from app.models import DataBreach
 from tests.app_fixtures import Crm
@@ -94,7 +94,7 @@ def test_more_of_the_audit_than_fits_is_refused_and_not_cut(crm_on_both: Crm) ->
     assert answer.status_code == 422 and "choose a shorter time" in answer.text and sent["since"] in answer.text
     assert latest(crm).people == "Ravi Kumar"
     with access.as_system(crm.session):
-        for number in range(disclosures.MAX_RECORDS + 1):
+        for number in range(who_has_seen.MAX_RECORDS + 1):
             audit.write(crm.session, "reveal", crm.people["ana"].id, now, f"lead {number}")
         crm.session.commit()
     answer = rhea.form(f"{URL}/people/{row.id}", sent | {"user": "ana"})

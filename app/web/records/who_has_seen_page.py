@@ -8,7 +8,7 @@ from flask import render_template
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import disclosures
+from app.domain import who_has_seen
 from app.domain.audit_log.audit import AuditEntry
 from app.domain.people.permission_labels import FIELD_LABELS
 from app.extensions import db
@@ -24,7 +24,7 @@ def may_see(viewer: Viewer) -> bool:
     return viewer.person.may("Audit Log", "read") or viewer.person.may("Customers", "reveal")
 
 
-def disclosures_action(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+def who_has_seen_action(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """The entry of the customer's menu."""
     if not may_see(viewer):
         return []
@@ -32,18 +32,18 @@ def disclosures_action(row: dict[str, Any], viewer: Viewer) -> list[dict[str, An
     return [{"label": label, "url": url, "method": "get", "icon": "eye", "confirm": None}]
 
 
-def disclosure_page(row: Customer, viewer: Viewer) -> str:
+def who_has_seen_page(row: Customer, viewer: Viewer) -> str:
     """The page, newest first. Raises Denied."""
     if not viewer.person.may("Audit Log", "read"):
         viewer.person.refuse_unless("Customers", "reveal")
     with access.as_system(db.session()) as session:  # the customer is visible, and so is who has looked
-        entries = disclosures.of_customer(session, row)
+        entries = who_has_seen.of_customer(session, row)
     return render_template(
-        "records/disclosures.html",
+        "records/who_has_seen.html",
         name=f"{row.first_name or ''} {row.last_name or ''}".strip() or row.number,
         number=row.number,
         entries=[_line(each, viewer) for each in entries],
-        most=disclosures.MAX_ENTRIES,
+        most=who_has_seen.MAX_ENTRIES,
         audit_url="/audit/?event=reveal" if viewer.person.may("Audit Log", "read") else None,
     )
 

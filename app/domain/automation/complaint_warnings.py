@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain.complaints.clocks import STEPS, ComplaintTerms, load_terms
+from app.domain.complaints.clocks import SOON_DAYS, STEPS, ComplaintTerms, load_terms
 from app.domain.complaints.complaint import Complaint, is_counted, is_pending
 from app.domain.complaints.register import STAGES
 from app.domain.notifications import notices
@@ -18,8 +18,8 @@ from app.domain.notifications.notices import NoticeEvent, Notification
 from app.domain.people.users import active_admins
 from app.lib.batches import batched
 
-#: The daily list counts what is due within so many days; reviews that ended longer ago than MOST_LATE are left out.
-SOON_DAYS, MOST_LATE = 7, 60
+#: Days since the end of a review after which nobody is told of it any more.
+MOST_LATE = 60
 
 #: Event keys per statement; for more values than 199 MariaDB estimates their rows, and may read all notifications.
 _KEYS_AT_ONCE = 100
