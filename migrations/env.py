@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
 from app.ops.database import migration_guard, sqlite_full_text
+from app.ops.database.schema_journal import StepCannotBeRepeated
 from app.ops.database.sqlite_ids import KeepAutoincrement
 
 
@@ -36,6 +37,8 @@ def run() -> None:
         try:
             with context.begin_transaction():
                 context.run_migrations()
+        except StepCannotBeRepeated as error:
+            raise migration_guard.half_step(connection) from error
         except OperationalError as error:
             _explain(error)
             raise

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from app.ops.database import migration_guard, schema_changes
+from app.ops.database import migration_guard, schema_changes, schema_journal
 from tests.servers import Databases, eventually
 
 PATIENCE = 60
@@ -81,3 +81,74 @@ def test_other_errors_and_connections_are_as_ever(engine: Engine, monkeypatch: p
         change(engine, "ALTER TABLE lead_like ADD COLUMN name VARCHAR(20)")
     with engine.begin() as connection:  # the listener is gone
         connection.execute(text("DROP TABLE another"))
+
+
+#: A step: the changes, with rows written after them, as migrations do.
+STEP = (
+    "CREATE TABLE another (id INTEGER PRIMARY KEY)",
+    "ALTER TABLE lead_like ADD COLUMN city VARCHAR(20)",
+    "CREATE INDEX ix_lead_like_city ON lead_like (city)",
+    "INSERT INTO lead_like (name) VALUES ('Ravi')",
+)
+
+
+class Cut(Exception):
+    """Stands for the end of the process."""
+
+
+def step(
+    engine: Engine, statements: tuple[str, ...], cut_after: int | None = None, *, is_noted_only: bool = False
+) -> None:
+    """Execute a step, or go on with it; it is cut off after so many statements, or when the next one was noted."""
+    with migration_guard.exclusive(engine) as connection, pytest.MonkeyPatch.context() as patch:
+        if migration_guard.marker(connection) is None:
+            migration_guard._mark(connection, migration_guard.UPGRADE)
+        schema_journal.begin(connection, schema_journal.begun_changes(connection))
+        for number, statement in enumerate(statements):
+            if number == cut_after:
+                if is_noted_only:
+                    patch.setattr(schema_changes, "_until_done", lambda cursor, *_rest: _cut(cursor))
+                    connection.execute(text(statement))
+                raise Cut
+            connection.execute(text(statement))
+        migration_guard.step_done(connection)
+        migration_guard.end(connection)
+
+
+def _cut(cursor: Any) -> None:
+    cursor.connection.commit()  # as MariaDB does before each change
+    raise Cut
+
+
+def test_a_step_that_is_cut_off_anywhere_goes_on(engine: Engine) -> None:
+    for cut_after, is_noted_only in [(0, True), (1, False), (2, True), (3, False), (4, False)]:
+        with pytest.raises(Cut):
+            step(engine, (*STEP, "SELECT 1"), cut_after, is_noted_only=is_noted_only)
+        step(engine, (*STEP, "SELECT 1"))
+        with engine.begin() as connection:
+            assert connection.execute(text("SELECT COUNT(*), COUNT(city) FROM lead_like")).one() == (2, 0)
+            assert [index["name"] for index in inspect(connection).get_indexes("lead_like")] == ["ix_lead_like_city"]
+            assert set(inspect(connection).get_table_names()) == {"another", "lead_like"}
+            for undo in ("DROP TABLE another", "DELETE FROM lead_like WHERE name = 'Ravi'"):
+                connection.execute(text(undo))
+            connection.execute(text("ALTER TABLE lead_like DROP INDEX ix_lead_like_city, DROP COLUMN city"))
+
+
+def test_a_step_that_has_stored_rows_or_is_another_one_is_not_gone_on_with(engine: Engine) -> None:
+    with pytest.raises(Cut):
+        step(engine, STEP, 2)
+    with pytest.raises(schema_journal.StepCannotBeRepeated):
+        step(engine, STEP[1:])
+    with pytest.raises(Cut):
+        step(engine, (*STEP, "DROP TABLE another", "INSERT INTO lead_like (name) VALUES ('Uma')"), 5)
+    with pytest.raises(schema_journal.StepCannotBeRepeated):
+        step(engine, STEP)
+
+
+def test_a_change_that_fails_fails_again(engine: Engine) -> None:
+    """A table of somebody else is in the way: it is not taken for one that the step has made."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE another (id INTEGER PRIMARY KEY, own INTEGER)"))
+    for _time in range(2):
+        with pytest.raises(OperationalError, match="already exists"):
+            step(engine, (STEP[1], STEP[0]))

@@ -173,24 +173,31 @@ def test_an_upgrade_on_sqlite_that_was_killed_is_as_if_it_never_began(sqlite: Sc
     assert sqlite.value("SELECT count FROM audit_head") == 8001
 
 
-def test_an_upgrade_on_mariadb_that_was_killed_within_a_step_is_refused_in_words(mariadb: Scenario) -> None:
-    with_old_rows(mariadb, 8000)
+def test_an_upgrade_on_mariadb_that_was_killed_within_a_step_goes_on_unless_it_had_stored_rows(
+    mariadb: Scenario,
+) -> None:
+    with_old_rows(mariadb, 300)
     assert mariadb.kill_when(lambda: "audit_head" in mariadb.tables(), UPGRADE.format("heads"))
-    for code in (UPGRADE.format("heads"), "import sys, run; sys.exit(run.main())"):
-        status, said = mariadb.run(code)
-        assert status in (1, 2)
-        assert "was cut off in the middle of the step after schema" in said
-        assert "Restore the backup" in said
-        assert "Traceback" not in said
-    assert mariadb.value("SELECT COUNT(*) FROM audit_entry") == 8000
+    with mariadb.engine.begin() as connection:
+        assert connection.execute(text("UPDATE crm_schema_change SET has_rows = 1")).rowcount
+    status, said = mariadb.run("import sys, run; sys.exit(run.main())")
+    assert (status, "Traceback" in said) == (2, False)
+    assert "was cut off in the middle of the step after schema" in said
+    assert "Restore the backup" in said
+    with mariadb.engine.begin() as connection:
+        connection.execute(text("UPDATE crm_schema_change SET has_rows = 0"))
+    status, said = mariadb.run(UPGRADE.format("heads"))
+    assert status == 0, said
+    assert mariadb.value("SELECT count FROM audit_head") == 301
+    assert "crm_schema_change" not in mariadb.tables()
 
 
-def test_an_upgrade_on_mariadb_that_was_killed_between_two_steps_goes_on(mariadb: Scenario) -> None:
+def test_an_upgrade_of_a_former_version_that_was_killed_between_two_steps_goes_on(mariadb: Scenario) -> None:
     from app.ops.database import migration_guard
 
     with_old_rows(mariadb, 3)
     with mariadb.engine.connect() as connection:
-        migration_guard._mark(connection, migration_guard.UPGRADE, OLD)
+        migration_guard._mark(connection, migration_guard.UPGRADE_BY_STEPS)
     status, said = mariadb.run(UPGRADE.format("heads"))
     assert status == 0, said
     assert mariadb.value("SELECT count FROM audit_head") == 4

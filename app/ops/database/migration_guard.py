@@ -2,7 +2,7 @@
 
 SQLite migrates in one transaction: after a kill the database is unchanged. MariaDB commits each schema change by
 itself. There a marker table records the progress: an interrupted first start is cleared away and repeated; an upgrade
-interrupted in the middle of a step is refused, with instructions to go back.
+goes on with the step that was interrupted, or, if that had committed rows, is refused, with instructions to go back.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 from app.lib.operator_command import operator_command
+from app.ops.database import schema_journal
 from app.ops.database.connections import WRITES, tune_once
 from app.ops.database.schema_changes import letting_others_go_on
+from app.ops.database.schema_journal import MARKER, StepCannotBeRepeated
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 log = logging.getLogger("crm.schema")
 
-#: The table that exists while MariaDB is being migrated; its comment has the details.
-MARKER = "crm_schema_change"
 VERSIONS = "alembic_version"
 #: How long a start waits for another one that is migrating.
 WAIT_SECONDS = 900
 #: The lock is requested repeatedly, so that an unresponsive database is noticed.
 LOCK_STEP_SECONDS, ANSWER_SECONDS = 10, 30.0
-FIRST, UPGRADE, RESTORE = "first start", "upgrade", "restore"
+FIRST, RESTORE = "first start", "restore"
+#: The former is what versions wrote that didn't note the changes of a step.
+UPGRADE_BY_STEPS, UPGRADE = "upgrade", "upgrade by changes"
 
 
 class MigrationRefused(RuntimeError):
@@ -143,11 +145,18 @@ def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -
         _clear(connection, tables & _our_tables(script, metadata))
         current = ""
     elif found is not None:
-        _refuse_half_step(connection, found, current)
+        begun = _changes_to_repeat(connection, found, current)
+        log.warning("an upgrade was cut off after schema %s and goes on there", current)
+        if found.kind == UPGRADE:
+            schema_journal.begin(connection, begun)
+            connection.commit()
+            return
     elif not current and (ours := tables & _our_tables(script, metadata)):
         raise MigrationRefused(_without_version(connection, sorted(ours)))
     if connection.dialect.name != "sqlite" and current != _wanted(script):
-        _mark(connection, UPGRADE if current else FIRST, current)
+        _mark(connection, UPGRADE if current else FIRST)
+        if current:
+            schema_journal.begin(connection, [])
     connection.commit()
 
 
@@ -155,6 +164,7 @@ def step_done(connection: Connection) -> None:
     """Mark that all steps up to this one are complete."""
     found = marker(connection)
     if found is not None and not found.is_first_start:
+        schema_journal.step_done(connection)
         connection.execute(text(f"ALTER TABLE {MARKER} COMMENT = '{_comment(connection, UPGRADE)}'"))
 
 
@@ -165,11 +175,11 @@ def end(connection: Connection) -> None:
         connection.commit()
 
 
-def _mark(connection: Connection, kind: str, current: str) -> None:
+def _mark(connection: Connection, kind: str) -> None:
     # A single statement, which is executed completely or not at all.
     connection.execute(text(f"DROP TABLE IF EXISTS {MARKER}"))
     comment = _comment(connection, kind)
-    connection.execute(text(f"CREATE TABLE {MARKER} (id INTEGER PRIMARY KEY) COMMENT = '{comment}'"))
+    connection.execute(text(f"CREATE TABLE {MARKER} ({schema_journal.COLUMNS}) COMMENT = '{comment}'"))
 
 
 def _comment(connection: Connection, kind: str) -> str:
@@ -200,13 +210,24 @@ def _clear(connection: Connection, tables: set[str]) -> None:
     connection.execute(text("SET SESSION foreign_key_checks = 1"))
 
 
-def _refuse_half_step(connection: Connection, found: Marker, current: str) -> None:
-    """Continue after an upgrade interrupted between two steps; raise MigrationRefused if it was within one."""
-    if found.fingerprint == _fingerprint(connection) and found.revisions == current:
-        log.warning("an upgrade was cut off after schema %s and goes on there", current)
-        return
-    raise MigrationRefused(
-        f"An upgrade of the database was cut off in the middle of the step after schema {found.revisions}. MariaDB "
+def _changes_to_repeat(connection: Connection, found: Marker, current: str) -> list[str]:
+    """The changes of the step that was interrupted, [] between two steps. Raises MigrationRefused if they can't be."""
+    try:
+        if found.kind == UPGRADE:
+            return schema_journal.begun_changes(connection)
+        if found.fingerprint == _fingerprint(connection) and found.revisions == current:
+            return []
+    except StepCannotBeRepeated:
+        pass
+    raise half_step(connection)
+
+
+def half_step(connection: Connection) -> MigrationRefused:
+    """What the operator does about a step that was cut off and can't be gone on with."""
+    found = marker(connection)
+    after = found.revisions if found is not None else _revisions(connection)
+    return MigrationRefused(
+        f"An upgrade of the database was cut off in the middle of the step after schema {after}. MariaDB "
         "can't undo half a step, so nothing was changed now. Restore the backup that `make upgrade` made before "
         "(`make restore` lists them), then run `make upgrade` again."
     )

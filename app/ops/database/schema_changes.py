@@ -15,6 +15,7 @@ from typing import Any
 import pymysql
 from sqlalchemy import Connection, event
 
+from app.ops.database import schema_journal
 from app.ops.database.database_errors import Cause, cause_of_number
 
 log = logging.getLogger("crm.schema")
@@ -36,14 +37,24 @@ def letting_others_go_on(connection: Connection) -> Iterator[None]:
         """Execute a schema change; SQLAlchemy executes everything else."""
         if context.root_connection is not connection or not statement.lstrip()[:6].upper().startswith(_CHANGES):
             return False
-        _until_done(cursor, statement, parameters)
+        journal = schema_journal.of(connection)
+        if journal is None:
+            _until_done(cursor, statement, parameters)
+        else:
+            journal.change(cursor, statement, lambda: _until_done(cursor, statement, parameters))
         return True
 
+    def notice(used: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        if used is connection and (journal := schema_journal.of(connection)) is not None:
+            journal.notice(statement)
+
     event.listen(connection.engine, "do_execute", execute)
+    event.listen(connection.engine, "before_cursor_execute", notice)
     try:
         yield
     finally:
         event.remove(connection.engine, "do_execute", execute)
+        event.remove(connection.engine, "before_cursor_execute", notice)
 
 
 def _until_done(cursor: Any, statement: str, parameters: Any) -> None:
