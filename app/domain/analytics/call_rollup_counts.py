@@ -6,93 +6,46 @@ The rule of a figure is that of `figures`, with the columns of the roll-up in pl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, case, exists, false, func, literal, or_, select, true, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
+from app.domain.analytics.call_rollup_coverage import RollupCoverage, coverage_of_days
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope, Figure
 from app.domain.periods import Period
 from app.domain.telephony.call_line_counts import NO_CALLS, CallLine, LineFigures, count_lines
 from app.domain.telephony.call_rollup_fill import unpack_numbers
 from app.domain.telephony.call_rollups import (
     EVERYBODY,
+    FIRST_QUARTER,
+    FIRST_SUM,
     NOBODY,
     DayCount,
     DayNumbers,
     HourCount,
     LineCount,
-    RollupMark,
     RollupState,
-    counted_by,
-    date_of,
-    day_of,
     is_of_zone,
     number_of,
+    quarters_of,
     start_of,
+    start_of_quarter,
+    sums_of,
 )
 from app.domain.telephony.calls import CallLog
 
 #: Columns of calls by which the roll-ups count apart.
 _COMPARED = frozenset({"direction", "status", "cold"})
-#: With more ranges of days than this to count from the calls, all days are.
-MAX_STRETCHES = 20
 #: Days that the roll-ups never hold, or not yet: today and yesterday.
 _DAYS_OF_LATE = 2
 #: A page counts no more calls than this one by one, of days that aren't in the roll-ups.
 MOST_UNROLLED = 100_000
 #: 1 January 1970 was a Thursday; weeks begin on Monday.
 _THURSDAY = 3
-
-
-@dataclass(frozen=True)
-class RollupCoverage:
-    """The days whose roll-ups currently agree with the calls, and whose calls are counted."""
-
-    #: User ids; None = everybody's, including calls without a person.
-    people: frozenset[int] | None
-    filled_until: int
-    #: Days that have changed since they were filled.
-    marked: frozenset[int]
-
-    def is_clean(self, day: int) -> bool:
-        """Whether the roll-up of this day is valid."""
-        return day <= self.filled_until and day not in self.marked
-
-    def stretches(self, period: Period) -> list[tuple[int, int]]:
-        """[(first day, last day)] of the period to count from the calls."""
-        found: list[tuple[int, int]] = []
-        for day in range(number_of(period.first_day), number_of(period.last_day) + 1):
-            if self.is_clean(day):
-                continue
-            if found and found[-1][1] == day - 1:
-                found[-1] = (found[-1][0], day)
-            else:
-                found.append((day, day))
-        return found
-
-
-def coverage_of(session: Session, scope: CountScope, people: frozenset[int] | None) -> RollupCoverage | None:
-    """The coverage of the roll-ups for the period and the one before, in one statement; None if they can't be used.
-
-    `people`: as in RollupCoverage. Usable only if the person sees all calls of these people, or, for None, all calls.
-    """
-    return coverage_of_days(session, replace(scope.period, first_day=scope.period.previous().first_day), people)
-
-
-def coverage_of_days(session: Session, period: Period, people: frozenset[int] | None = None) -> RollupCoverage | None:
-    """`coverage_of` for a period alone."""
-    state, mark = RollupState.__table__.c, RollupMark.__table__.c
-    query = select(state.zone, state.filled_until, mark.moment).select_from(RollupState.__table__)
-    rows = session.execute(query.outerjoin(RollupMark.__table__, true()).distinct()).all()
-    zone = period.zone
-    if not rows or rows[0].filled_until is None or rows[0].zone != counted_by(zone):
-        return None
-    marked = frozenset(day_of(row.moment, zone) for row in rows if row.moment is not None)
-    found = RollupCoverage(people, rows[0].filled_until, marked)
-    return found if len(found.stretches(period)) <= MAX_STRETCHES else None
 
 
 def is_far_behind(session: Session, scope: CountScope, people: frozenset[int] | None) -> bool:
@@ -148,12 +101,38 @@ def _clean(roll: RollupCoverage, column: Any, period: Period) -> Any:
     return and_(column.between(first, last), column.not_in(within) if within else true())
 
 
+def _added(roll: RollupCoverage, column: Any, period: Period) -> Any:
+    """The valid days of the period, the sums of today's quarters, and the quarters to subtract from these.
+
+    Those that the job has filled since `roll` was read are in its sums by now, and subtracted like the changed ones.
+    """
+    if not roll.has_quarters(period):
+        return _clean(roll, column, period)
+    later = column.between(roll.quarters.stop, quarters_of(roll.today, period.zone)[-1])
+    changed = [column.in_(sorted(roll.marked_quarters))] if roll.marked_quarters else []
+    return or_(_clean(roll, column, period), column == sums_of(roll.today), later, *changed)
+
+
+def _valid_quarters(roll: RollupCoverage, column: Any) -> Any:
+    """The quarters of today that haven't changed since they were filled."""
+    changed = sorted(roll.marked_quarters)
+    within = column.between(roll.quarters.start, roll.quarters.stop - 1)
+    return and_(within, column.not_in(changed)) if changed else within
+
+
+def _signed(roll: RollupCoverage, period: Period, day: Any, value: Any) -> Any:
+    """SQL: a stored count of the rows of `_added`, with its sign."""
+    return case((day >= FIRST_QUARTER, -value), else_=value) if roll.has_quarters(period) else value
+
+
+def _day(roll: RollupCoverage, period: Period, day: Any) -> Any:
+    """SQL: the local day of the rows of `_added`."""
+    return case((day >= FIRST_SUM, roll.today), else_=day) if roll.has_quarters(period) else day
+
+
 def _raw(roll: RollupCoverage, period: Period) -> Any:
     """The calls to be counted themselves."""
-    ranges = [
-        and_(CallLog.started_on >= start_of(first, period.zone), CallLog.started_on < start_of(last + 1, period.zone))
-        for first, last in roll.stretches(period)
-    ]
+    ranges = [and_(CallLog.started_on >= start, CallLog.started_on < end) for start, end in roll.unfilled(period)]
     people = true() if roll.people is None else CallLog.employee_id.in_(sorted(roll.people)) if roll.people else false()
     return and_(or_(*ranges), people) if ranges else None
 
@@ -164,19 +143,23 @@ def _parts(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> 
     They are those of the roll-ups, and of calls that are counted one by one, if any.
     """
     table = DayCount.__table__.c
-    columns = (table.person_id, table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
-    stored = select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))
+    values = [_signed(roll, period, table.day, each).label(each.name) for each in (table.calls, table.seconds)]
+    columns = (table.person_id, _day(roll, period, table.day).label("day"), table.direction, table.status, table.cold)
+    within = (_of_people(roll, table.person_id, is_by_person), _added(roll, table.day, period))
+    stored = select(*columns, *values).where(*within)
     if is_by_person and roll.people is None:  # by the primary key, the days of all years would be read
         stored = stored.with_hint(DayCount.__table__, "FORCE INDEX (ix_call_day_count_day)", "mysql")
-    parts = [stored]
     raw = _raw(roll, period)
-    if raw is not None:
-        day = (period.local_hours(CallLog.started_on) // 24).label("day")
-        who = func.coalesce(CallLog.employee_id, NOBODY).label("person_id")
-        kinds = (CallLog.direction, CallLog.status, CallLog.cold)
-        one = (literal(1).label("calls"), CallLog.duration_seconds.label("seconds"))
-        parts.append(select(who, day, *kinds, *one).where(raw))
-    return [part.subquery("counted") for part in parts]
+    days = period.local_hours(CallLog.started_on) // 24
+    return [part.subquery("counted") for part in (stored, *([] if raw is None else [_calls(raw, days)]))]
+
+
+def _calls(raw: Any, day: Any) -> Any:
+    """A SELECT of these calls with the columns of `_parts`."""
+    who = func.coalesce(CallLog.employee_id, NOBODY).label("person_id")
+    kinds = (CallLog.direction, CallLog.status, CallLog.cold)
+    one = (literal(1).label("calls"), CallLog.duration_seconds.label("seconds"))
+    return select(who, day.label("day"), *kinds, *one).where(raw)
 
 
 def _on(expression: Any, rows: Any) -> Any:
@@ -229,11 +212,35 @@ def by_day(session: Session, names: list[str], scope: CountScope) -> dict[int, l
     return {int(day): sums for day, sums in found.items()}
 
 
+def can_count_hours(scope: CountScope, names: Iterable[str]) -> bool:
+    """Whether these figures can be counted by the hour: for today alone, on its quarters."""
+    period = scope.period
+    return period.days == 1 and can_count(scope, names) and bool(scope.rolled.has_quarters(period))
+
+
+def by_hour(session: Session, names: list[str], scope: CountScope) -> dict[int, list[int]]:
+    """Local hour of today (0-23) -> the value of each figure."""
+    roll, period, table = scope.rolled, scope.period, DayCount.__table__.c
+    columns = (table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
+    stored = select(*columns).where(_of_people(roll, table.person_id), _valid_quarters(roll, table.day))
+    parts = [
+        part.subquery("counted")
+        for part in (stored, _calls(_raw(roll, period), period.local_hours(CallLog.started_on)))
+    ]
+    found: dict[int, list[int]] = {}
+    for key, sums in _sums(session, names, scope, [(rows.c.day, rows) for rows in parts]).items():
+        is_quarter = key >= FIRST_QUARTER
+        hour = start_of_quarter(int(key)).astimezone(period.zone).hour if is_quarter else int(key) % 24
+        before = found.get(hour, [0] * len(names))
+        found[hour] = [total + each for total, each in zip(before, sums, strict=True)]
+    return found
+
+
 def by_person(session: Session, names: tuple[str, ...], scope: CountScope) -> list[tuple[Any, ...]]:
     """[(user id, value of each figure)]."""
     parts = _parts(scope.rolled, scope.period, is_by_person=True)
     found = _sums(session, names, scope, [(rows.c.person_id, rows) for rows in parts])
-    return [(person, *sums) for person, sums in found.items() if person > NOBODY]
+    return [(person, *sums) for person, sums in found.items() if person > NOBODY and any(sums)]
 
 
 def _sums(
@@ -257,25 +264,26 @@ def _sums(
 def by_slot(session: Session, scope: CountScope) -> dict[int, int]:
     """Hour of the week -> calls."""
     roll, period, table = scope.rolled, scope.period, HourCount.__table__.c
-    slot = ((table.day + _THURSDAY) % 7 * 24 + table.hour).label("slot")
-    query = select(slot, func.sum(table.calls)).where(
-        _of_people(roll, table.person_id), _clean(roll, table.day, period)
-    )
+    slot = ((_day(roll, period, table.day) + _THURSDAY) % 7 * 24 + table.hour).label("slot")
+    calls = func.sum(_signed(roll, period, table.day, table.calls))
+    query = select(slot, calls).where(_of_people(roll, table.person_id), _added(roll, table.day, period))
     found = {int(hour): int(count) for hour, count in session.execute(query.group_by(slot))}
     raw = _raw(roll, period)
     if raw is not None:
         hour = period.local_slot(CallLog.started_on).label("slot")
         for key, count in session.execute(select(hour, func.count()).where(raw).group_by(hour)):
             found[int(key)] = found.get(int(key), 0) + int(count)
-    return found
+    return {hour: count for hour, count in found.items() if count}
 
 
 def count_numbers(session: Session, scope: CountScope) -> int:
     """The number of different numbers."""
     roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
-    stored = select(table.numbers).where(_of_people(roll, table.person_id), _clean(roll, table.day, period))
+    within = [_clean(roll, table.day, period)]
+    if roll.has_quarters(period):
+        within.append(_valid_quarters(roll, table.day))
     numbers: set[str] = set()
-    for each in session.scalars(stored):
+    for each in session.scalars(select(table.numbers).where(_of_people(roll, table.person_id), or_(*within))):
         numbers.update(unpack_numbers(each))
     raw = _raw(roll, period)
     if raw is not None:
@@ -292,12 +300,12 @@ def by_line(session: Session, period: Period) -> dict[CallLine, LineFigures]:
         return count_lines(session, period.contains(CallLog.started_on))
     raw, table = _raw(roll, period), LineCount.__table__
     found = {} if raw is None else count_lines(session, raw)
-    for _day, number, series, is_own, purpose, *counts in session.execute(
-        select(table).where(_clean(roll, table.c.day, period))
+    for day, number, series, is_own, purpose, *counts in session.execute(
+        select(table).where(_added(roll, table.c.day, period))
     ):
-        line = CallLine(number, series, bool(is_own), purpose)
-        found[line] = found.get(line, NO_CALLS) + LineFigures(*counts)
-    return found
+        line, sign = CallLine(number, series, bool(is_own), purpose), -1 if day >= FIRST_QUARTER else 1
+        found[line] = found.get(line, NO_CALLS) + LineFigures(*[sign * each for each in counts])
+    return {line: figures for line, figures in found.items() if figures.calls}
 
 
 def knows_new_numbers(scope: CountScope) -> bool:
@@ -305,14 +313,20 @@ def knows_new_numbers(scope: CountScope) -> bool:
     return scope.rolled is not None and (scope.people is None or len(scope.people) == 1)
 
 
-def count_new_numbers(session: Session, scope: CountScope) -> tuple[int, Period | None]:
-    """How many numbers are new in the period, up to the first changed day; and the rest of the period.
+def count_new_numbers(session: Session, scope: CountScope) -> tuple[int, datetime | None]:
+    """How many numbers are new in the period, up to the first changed day; and from when on the rest is to be counted.
 
-    Whether a number is new depends on all days before, so nothing is valid from the first changed day on.
+    Whether a number is new depends on all days before, so nothing is valid from the first changed day on. The same
+    goes for the quarters of today.
     """
     roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
     first, last = number_of(period.first_day), number_of(period.last_day)
     until = min([last, roll.filled_until, *[day - 1 for day in roll.marked]])
-    query = select(func.sum(table.fresh)).where(_of_people(roll, table.person_id), table.day.between(first, until))
+    within, rest = [table.day.between(first, until)], start_of(until + 1, period.zone)
+    if until == roll.filled_until and roll.has_quarters(period):
+        end = min([roll.quarters.stop, *roll.marked_quarters])
+        within.append(table.day.between(roll.quarters.start, end - 1))
+        rest = start_of_quarter(end)
+    query = select(func.sum(table.fresh)).where(_of_people(roll, table.person_id), or_(*within))
     found = int(session.execute(query).scalar() or 0)
-    return found, None if until == last else replace(period, first_day=max(period.first_day, date_of(until + 1)))
+    return found, None if until == last else max(period.start, rest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, literal, select, true
@@ -200,12 +201,13 @@ def _unique_numbers(scope: CountScope) -> Any:
     return select(func.count(distinct(CallLog.other_e164))).where(calls)
 
 
-def _new_numbers(scope: CountScope) -> Any:
-    """The number of different numbers without a call before the period."""
-    calls = FIGURES["calls"].rows(scope)
-    numbers = select(CallLog.other_e164).where(calls, CallLog.other_e164.is_not(None)).distinct().subquery()
+def _new_numbers(scope: CountScope, since: datetime | None = None) -> Any:
+    """The number of different numbers without a call before the period, or the part of it that begins at `since`."""
+    since = since or scope.period.start
+    within = (FIGURES["calls"].rows(scope), CallLog.started_on >= since, CallLog.other_e164.is_not(None))
+    numbers = select(CallLog.other_e164).where(*within).distinct().subquery()
     earlier: Any = CallLog.__table__.alias("earlier")
-    rules = [earlier.c.other_e164 == numbers.c.other_e164, earlier.c.started_on < scope.period.start]
+    rules = [earlier.c.other_e164 == numbers.c.other_e164, earlier.c.started_on < since]
     if scope.people is not None:
         rules.append(earlier.c.employee_id.in_(sorted(scope.people)))
     return select(func.count()).select_from(numbers).where(~exists().where(*rules).correlate(numbers))
@@ -224,9 +226,7 @@ def _number_of(session: Session, name: str, scope: CountScope) -> int:
     if not call_rollup_counts.knows_new_numbers(scope):  # new to several people: that can't be summed over them
         return int(session.execute(_new_numbers(scope)).scalar() or 0)
     found, rest = call_rollup_counts.count_new_numbers(session, scope)
-    return found + (
-        0 if rest is None else int(session.execute(_new_numbers(replace(scope, period=rest))).scalar() or 0)
-    )
+    return found + (0 if rest is None else int(session.execute(_new_numbers(scope, rest)).scalar() or 0))
 
 
 #: Figures that compare calls with each other, in a statement of their own: counting the distinct numbers is much faster
@@ -269,6 +269,11 @@ def _series_of(session: Session, column: Any, names: list[str], scope: CountScop
         return dict(
             zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
         )
+    if call_rollup_counts.can_count_hours(scope, names):
+        by_hour = call_rollup_counts.by_hour(session, names, scope)
+        return {
+            name: [by_hour[hour][n] if hour in by_hour else 0 for hour in range(24)] for n, name in enumerate(names)
+        }
     summed = record_rollup_counts.by_point(session, names, scope)
     if summed is not None:
         return summed

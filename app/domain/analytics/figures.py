@@ -51,7 +51,7 @@ class CountScope:
     slot: int | None = None
     #: The access rule of an alias of CallLog, for rules that compare a call with others.
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
-    #: A `call_rollup_counts.RollupCoverage` if the daily roll-ups can be used for the person; None = calls are counted.
+    #: A `call_rollup_coverage.RollupCoverage` if the roll-ups can be used for the person; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
     #: A `record_rollup_counts.RecordCoverage` of records of which the person sees all; None = they are counted.
     counted: Any = field(default=None, hash=False, compare=False)

@@ -6,7 +6,21 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Date, ForeignKey, Index, Numeric, String, Text, UniqueConstraint, and_
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Computed,
+    Date,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.base import Code, Record, Versioned
@@ -40,6 +54,7 @@ class Complaint(Record, Versioned):
         Index("ix_complaint_received", "received_on", "source"),
         Index("ix_complaint_disposed", "disposed_on", "source"),
         Index("ix_complaint_officer", "officer_id", "outcome"),
+        Index("ix_complaint_words", "title", mysql_prefix="FULLTEXT"),
     )
     number: Mapped[str] = mapped_column(Code(32), nullable=False, unique=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("ticket.id"), nullable=False, unique=True)
@@ -101,6 +116,11 @@ class Complaint(Record, Versioned):
         return self.number
 
 
+_table: Any = Complaint.__table__
+_table.append_column(Column("has_reversed_dates", Boolean, Computed("disposed_on < received_on", persisted=False)))
+Index("ix_complaint_reversed", _table.c.has_reversed_dates)
+
+
 class ComplaintEntry(Record):
     """One way in which the grievance of a complaint came: each complaint has its own entry, and those joined to it."""
 
@@ -122,6 +142,12 @@ def is_counted(complaint: Any = Complaint) -> ColumnElement[bool]:
     """SQL: complaints of the register that were not joined to another one."""
     counted: ColumnElement[bool] = complaint.joined_to_id.is_(None)
     return counted
+
+
+def has_reversed_dates() -> ColumnElement[bool]:
+    """SQL: complaints that were disposed of before they were received; found by an index."""
+    reversed_dates: ColumnElement[bool] = _table.c.has_reversed_dates == true()
+    return reversed_dates
 
 
 def is_pending(complaint: Any = Complaint) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.complaints.complaint import Complaint, is_counted
+from app.domain.complaints.complaint import Complaint, has_reversed_dates, is_counted
 from app.domain.complaints.disclosure_figures import Disclosure, Movement
 from app.domain.complaints.disclosure_periods import Span
 
@@ -111,6 +111,10 @@ def _counted(disclosure: Disclosure, month: Span, source: str | None) -> Movemen
 
 def impossible_dates(session: Session) -> list[str]:
     """Numbers of complaints that were disposed of before they were received, which no figures can add up with."""
-    rule = Complaint.disposed_on < Complaint.received_on
-    query = select(Complaint.number).where(is_counted(), rule).order_by(Complaint.id.desc()).limit(MOST_NAMED)
+    query = (
+        select(Complaint.number)
+        .where(is_counted(), has_reversed_dates())
+        .order_by(Complaint.id.desc())
+        .limit(MOST_NAMED)
+    )
     return list(session.scalars(query))

@@ -16,6 +16,8 @@ from app.domain.complaints.disclosure_periods import Span
 from app.domain.sql_times import seconds_between
 
 DAY_SECONDS = 86_400
+#: Complaints that were disposed of long ago are left out; MariaDB would read all that weren't joined.
+BY_DISPOSAL = "FORCE INDEX (ix_complaint_disposed)"
 
 
 def disclosure_of(session: Session, month: Span) -> Disclosure:
@@ -37,6 +39,7 @@ def groups_of(session: Session, month: Span) -> list[ComplaintGroup]:
     query = (
         select(*keys, func.count(), old, seconds)
         .where(is_counted(), received < month.after, or_(disposed.is_(None), disposed >= start))
+        .with_hint(Complaint, BY_DISPOSAL, "mysql")
         .group_by(*keys)
     )
     return [_group(*row) for row in session.execute(query)]

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.complaints.complaint import Complaint, is_counted
-from app.domain.complaints.disclosure_counts import DAY_SECONDS
+from app.domain.complaints.disclosure_counts import BY_DISPOSAL, DAY_SECONDS
 from app.domain.complaints.disclosure_figures import Disclosure
 from app.domain.complaints.disclosure_periods import Span
 from app.domain.picklists import ComplaintCategory
@@ -115,6 +115,7 @@ def _query(month: Span) -> Any:
         select(*keys, *[func.sum(case((condition, 1), else_=0)).label(name) for name, condition in sums.items()])
         .where(is_counted(), Complaint.is_impersonation.is_(False))
         .where(received < month.after, or_(disposed.is_(None), disposed >= month.first))
+        .with_hint(Complaint, BY_DISPOSAL, "mysql")
         .group_by(*keys)
     )
 

@@ -22,6 +22,8 @@ from app.domain.telephony.call_line_counts import CallLine, LineFigures, count_l
 from app.domain.telephony.call_rollups import (
     COUNTS,
     EVERYBODY,
+    FIRST_QUARTER,
+    FIRST_SUM,
     NOBODY,
     DayCount,
     DayNumbers,
@@ -31,9 +33,14 @@ from app.domain.telephony.call_rollups import (
     RollupState,
     counted_by,
     day_of,
+    filled_quarters,
     lock,
     mark,
+    quarter_of,
+    quarters_of,
     start_of,
+    start_of_quarter,
+    sums_of,
 )
 from app.domain.telephony.calls import CallLog
 from app.lib.batches import batched
@@ -78,7 +85,10 @@ def unpack_numbers(stored: bytes) -> list[str]:
 
 def count_day(session: Session, day: int, zone: ZoneInfo) -> DayFigures:
     """The figures of a day, from its calls."""
-    start, end = start_of(day, zone), start_of(day + 1, zone)
+    return _count_between(session, start_of(day, zone), start_of(day + 1, zone), zone)
+
+
+def _count_between(session: Session, start: datetime, end: datetime, zone: ZoneInfo) -> DayFigures:
     columns = [_CALL.c[name] for name in ("employee_id", "direction", "status", "cold", "duration_seconds")]
     query = select(*columns, _CALL.c.other_e164, _CALL.c.started_on)
     found, calls, seconds = DayFigures(), Counter[Any](), Counter[Any]()
@@ -139,14 +149,14 @@ def stored_day(session: Session, day: int) -> DayFigures:
     return found
 
 
-def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) -> None:
-    """Replace the stored figures of a day, in the caller's transaction and under the lock."""
-    start, end = start_of(day, zone), start_of(day + 1, zone)
-    of_day = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end)
-    marks = list(session.scalars(of_day))  # before the calls
-    is_again = filled_until is not None and day <= filled_until
+def _fill(session: Session, day: int, zone: ZoneInfo, is_again: bool) -> None:
+    """Replace the stored figures of a day or quarter, in the caller's transaction and under the lock."""
+    is_quarter = day >= FIRST_QUARTER
+    start, end = (start_of_quarter(each) if is_quarter else start_of(each, zone) for each in (day, day + 1))
+    within = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end)
+    marks = list(session.scalars(within))  # before the calls
     former = _stored_numbers(session, day) if is_again else {}
-    found = count_day(session, day, zone)
+    found = _count_between(session, start, end, zone)
     for table in COUNTS:
         session.execute(delete(table).where(table.day == day), execution_options=_BULK)
     _insert(session, day, found)
@@ -208,17 +218,21 @@ def _mark_followers(session: Session, numbers: frozenset[str], end: datetime) ->
 def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list[int]:
     """Days to fill, the earliest first: marked ones, and those after the last filled one until yesterday.
 
-    Today if there are only marks without meaning, which `fill` removes.
+    If none but these are left, quarters of today; today itself if there are only marks without meaning, which `fill`
+    removes.
     """
     state, today = session.get(RollupState, 1, populate_existing=True), day_of(now, zone)
     done = None if state is None or state.zone != counted_by(zone) else state.filled_until
-    moments = session.scalars(select(RollupMark.moment).distinct())
+    moments = session.scalars(select(RollupMark.moment).distinct()).all()
     marked = {day_of(each, zone) for each in moments}
     days = {day for day in marked if done is not None and day <= done}
     following = _with_calls(session, zone, -1 if done is None else done, today)
     while len(days) < limit and (day := next(following, None)) is not None:
         days.add(day)
-    return sorted(days)[:limit] or ([today] if marked else [])
+    found = sorted(days)[:limit]
+    if state is not None and done == today - 1:
+        found += quarters_to_fill(session, state, moments, zone, now)[: limit - len(found)]
+    return found or ([today] if marked else [])
 
 
 def _with_calls(session: Session, zone: ZoneInfo, after: int, today: int) -> Iterator[int]:
@@ -235,13 +249,14 @@ def _with_calls(session: Session, zone: ZoneInfo, after: int, today: int) -> Ite
 
 
 def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -> list[int]:
-    """Fill these days, in order; returns those that were filled. The days between them have no calls, or are filled.
+    """Fill these days and quarters, in order; returns those that were filled. Between them are no calls, or all filled.
 
-    Marks of days that aren't filled yet have no meaning and are removed.
+    Marks of days and quarters that aren't filled yet have no meaning and are removed.
     """
+    days = list(days)
     state, today, done = lock(session), day_of(now, zone), []
     if state.zone != counted_by(zone):
-        state.zone, state.filled_until = counted_by(zone), None
+        state.zone, state.filled_until, state.quarter_until = counted_by(zone), None, None
     for day in sorted(each for each in days if each < today):
         last = -1 if state.filled_until is None else state.filled_until
         if day > last:
@@ -250,16 +265,88 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
             for table in COUNTS:
                 gap = delete(table).where(table.day > last, table.day < day)
                 session.execute(gap, execution_options=_BULK)
-        _fill(session, day, zone, state.filled_until)
+        _fill(session, day, zone, is_again=day <= last)
         state.filled_until = max(day, last)
         session.flush()
         done.append(day)
+    done += _fill_quarters(session, state, sorted(each for each in days if each >= FIRST_QUARTER), zone, now)
     if state.filled_until is not None:
-        ahead = delete(RollupMark).where(RollupMark.moment >= start_of(state.filled_until + 1, zone))
-        session.execute(ahead, execution_options=_BULK)
+        quarters = filled_quarters(state, zone)
+        end = start_of_quarter(quarters.stop) if quarters else start_of(state.filled_until + 1, zone)
+        session.execute(delete(RollupMark).where(RollupMark.moment >= end), execution_options=_BULK)
         if state.rebuild_until is not None and state.filled_until >= state.rebuild_until:
             state.rebuild_until = None
     return done
+
+
+# --- quarters of today
+
+
+def quarters_to_fill(
+    session: Session, state: RollupState, moments: Iterable[datetime], zone: ZoneInfo, now: datetime
+) -> list[int]:
+    """The quarters of today to fill, in order: marked ones, and those with calls after the last filled one.
+
+    `moments`: the marked ones. The quarter of `now` isn't among them.
+    """
+    quarters = filled_quarters(state, zone)
+    marked = {quarter_of(each) for each in moments} & set(quarters)
+    return sorted(marked) + _quarters_with_calls(session, quarters, zone, now)
+
+
+def _quarters_with_calls(session: Session, filled: range, zone: ZoneInfo, now: datetime) -> list[int]:
+    """The quarters of today after the filled ones that have calls and have ended."""
+    first = filled.stop if filled else quarters_of(day_of(now, zone), zone).start
+    within = (_CALL.c.started_on >= start_of_quarter(first), _CALL.c.started_on < start_of_quarter(quarter_of(now)))
+    return sorted({quarter_of(each) for each in session.scalars(select(_CALL.c.started_on).where(*within))})
+
+
+def _fill_quarters(
+    session: Session, state: RollupState, quarters: list[int], zone: ZoneInfo, now: datetime
+) -> list[int]:
+    """Fill these quarters of today; returns those that were filled."""
+    today = day_of(now, zone)
+    if not quarters or state.filled_until != today - 1:
+        return []
+    filled, done = filled_quarters(state, zone), []
+    if not filled:
+        _forget_quarters(session)
+    following = _quarters_with_calls(session, filled, zone, now)
+    for quarter in quarters:
+        if quarter not in filled:
+            if following[:1] != [quarter]:
+                break  # an earlier one got its first call meanwhile, or it isn't of today: the next time
+            following.pop(0)
+        _fill(session, quarter, zone, is_again=quarter in filled)
+        done.append(quarter)
+    if done:
+        state.quarter_until = max(done[-1], filled[-1] if filled else 0)
+        session.flush()
+        _sum_quarters(session, today, zone)
+    return done
+
+
+def _forget_quarters(session: Session) -> None:
+    """Delete the quarters of a former day or time zone, which nobody reads any more."""
+    for table in COUNTS:
+        session.execute(delete(table).where(table.day >= FIRST_SUM), execution_options=_BULK)
+
+
+def _sum_quarters(session: Session, today: int, zone: ZoneInfo) -> None:
+    """Store the sums of the quarters of today; sets of numbers don't add up."""
+    quarters, day = quarters_of(today, zone), sums_of(today)
+    for model in (DayCount, HourCount, LineCount):
+        table: Any = model.__table__
+        session.execute(delete(model).where(model.day == day), execution_options=_BULK)
+        keys = [each for each in table.c if each.primary_key and each.name != "day"]
+        values = [each for each in table.c if not each.primary_key]
+        within = table.c.day.between(quarters[0], quarters[-1])
+        sums = select(literal(day), *keys, *map(func.sum, values)).where(within).group_by(*keys)
+        names = ["day", *(each.name for each in (*keys, *values))]
+        session.execute(insert(table).from_select(names, sums))
+
+
+# --- rebuilding and comparing
 
 
 def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
@@ -267,7 +354,8 @@ def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
     state = lock(session)
     if state.rebuild_until is not None and state.zone == counted_by(zone):
         return False
-    state.zone, state.filled_until, state.rebuild_until = counted_by(zone), None, day_of(now, zone) - 1
+    state.zone, state.filled_until, state.quarter_until = counted_by(zone), None, None
+    state.rebuild_until = day_of(now, zone) - 1
     return True
 
 

@@ -3,6 +3,10 @@
 A day is a local day in the office's time zone, as the number of days since 1 January 1970. All days up to
 `RollupState.filled_until` are filled; a marked one is counted from the calls until the job has filled it again. Marks
 are written in the transaction that changes the calls, so that outdated counts are never used.
+
+The day after these, today, is filled by quarters of an hour up to `RollupState.quarter_until`, in the same way. They
+stand in the same tables: `day` is then the number of the quarter since 1970, which no day reaches (FIRST_QUARTER). What
+adds up over them is summed, too (`sums_of`): the counts of marked quarters are subtracted from these sums.
 """
 
 from __future__ import annotations
@@ -33,8 +37,11 @@ COUNTED = (
     *("from_number", "medium"),
 )
 #: Raised whenever the roll-ups hold something else, or days are marked by other changes: all days are filled again.
-RULES = 2
+RULES = 3
 _OF_RULES = "#"
+#: A number of a quarter of an hour is at least FIRST_QUARTER, of 1998; that of the sums of a day's quarters is at least
+#: FIRST_SUM; a number of a day is less.
+FIRST_SUM, FIRST_QUARTER, QUARTER_SECONDS = 500_000, 1_000_000, 900
 _BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 _BULK = {"synchronize_session": False}
 
@@ -48,6 +55,8 @@ class RollupState(Model):  # type: ignore[misc]
     zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")
     #: The last day that is filled; null = none.
     filled_until: Mapped[int | None] = mapped_column(Integer)
+    #: The last quarter of an hour that is filled, if it is of the day after `filled_until`.
+    quarter_until: Mapped[int | None] = mapped_column(Integer)
     #: The last day of a rebuild in progress; null = none.
     rebuild_until: Mapped[int | None] = mapped_column(Integer)
 
@@ -144,6 +153,34 @@ def date_of(day: int) -> date:
 def start_of(day: int, zone: ZoneInfo) -> datetime:
     """When a local day begins, UTC."""
     return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
+
+
+def quarter_of(moment: datetime) -> int:
+    """The number of the quarter of an hour of a moment."""
+    return int(moment.timestamp()) // QUARTER_SECONDS
+
+
+def start_of_quarter(quarter: int) -> datetime:
+    """When it begins, UTC."""
+    return datetime.fromtimestamp(quarter * QUARTER_SECONDS, UTC)
+
+
+def quarters_of(day: int, zone: ZoneInfo) -> range:
+    """The quarters of an hour of a local day."""
+    return range(quarter_of(start_of(day, zone)), quarter_of(start_of(day + 1, zone)))
+
+
+def sums_of(day: int) -> int:
+    """The number under which the sums of the filled quarters of a day are stored."""
+    return FIRST_SUM + day
+
+
+def filled_quarters(state: Any, zone: ZoneInfo) -> range:
+    """The filled quarters of the day after the filled ones. `state`: a RollupState, or a row of its columns."""
+    if state.filled_until is None or state.quarter_until is None:
+        return range(0)
+    of_day = quarters_of(state.filled_until + 1, zone)
+    return range(of_day.start, state.quarter_until + 1) if state.quarter_until in of_day else range(0)
 
 
 # --- marks
@@ -244,7 +281,7 @@ def lock(session: Session) -> RollupState:
 
 def start_over(session: Session) -> None:
     """Count all figures from the calls until all days are filled again."""
-    step = update(RollupState).values(filled_until=None, rebuild_until=None)
+    step = update(RollupState).values(filled_until=None, quarter_until=None, rebuild_until=None)
     session.execute(step, execution_options=_BULK)
 
 

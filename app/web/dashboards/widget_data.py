@@ -12,7 +12,13 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.row_rules import has_own_rule
-from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables, record_rollup_counts
+from app.domain.analytics import (
+    call_rollup_counts,
+    call_rollup_coverage,
+    figure_counts,
+    figure_tables,
+    record_rollup_counts,
+)
 from app.domain.analytics.figure_counts import FigureCount
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
@@ -130,7 +136,7 @@ def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer:
     """
     if not _may_use_rollups(widgets, scope, viewer):
         return scope
-    return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, scope.people))
+    return replace(scope, rolled=call_rollup_coverage.coverage_of(session, scope, scope.people))
 
 
 def _with_sums(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> CountScope:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import g
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app import access
 from app.channels.provider_registry import KINDS
@@ -19,7 +19,7 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.fab_access import current_viewer
-from app.web.records.timelines import timeline_tabs
+from app.web.records.timelines import timeline_counts, timeline_tabs
 from tests.app_fixtures import Crm, UserClient
 from tests.factories import NOW
 
@@ -310,6 +310,19 @@ def test_counts_stop_at_a_hundred(crm: Crm) -> None:
     crm.session.execute(Activity.__table__.insert(), rows)
     crm.session.commit()
     assert ">99+<" in crm.client("ana").screen(f"/leads/{lead.number}").text
+
+
+def test_of_a_long_timeline_few_entries_are_looked_through(crm: Crm) -> None:
+    lead, by_ana = crm.make.lead("ana"), Stamp(crm.people["ana"].id, NOW)
+    timeline.write(crm.session, lead, "note", by_ana, text="He moves to Pune")
+    crm.session.commit()
+    call = {"kind": "call", "at": NOW, "lead_id": lead.id, "payload": {}}
+    for others, text in ((400, ">1<"), (timeline_counts.MAX_LOOKED_THROUGH - 400, ">1+<")):
+        crm.session.execute(insert(Activity.__table__), [call] * others)
+        crm.session.commit()
+        page = crm.client("ana").screen(f"/leads/{lead.number}").text
+        notes = page[page.index("tab=notes") :]
+        assert text in notes[: notes.index("tab=tasks")], text
 
 
 def test_an_answer_to_a_ticket_sets_its_status_and_is_its_resolution(crm: Crm) -> None:

@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union
 
 from app import access
 from app.extensions import db
+from app.models import Activity
 from app.web.core.queries.prepared_queries import ids_of_any
 from app.web.records.timelines.timeline_filters import Records
 from app.web.records.timelines.timeline_tab import Tab
 
 #: The highest count.
 MAX_COUNTED = 100
+#: Of each record, so many entries of the timeline are looked through for those of a tab: of kinds that it has few of,
+#: all would be read. If there are more, a count has a plus.
+MAX_LOOKED_THROUGH = 500
 
 
 def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None) -> dict[str, str]:
-    """The number of entries in each tab, as text: “7”, “99+”; none for an empty one. One statement.
+    """The number of entries in each tab, as text: “7”, “99+”, “12+”; none for an empty one. One statement.
 
     `seen`: see TimelineLocation.
     """
@@ -32,7 +36,12 @@ def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None
         counts = _Counts.of(counted, records)
     open_values = counts.open_values | dict.fromkeys(counts.ids, records[0][1])
     (row,) = access.answer(db.session(), counts.question, open_values)
-    return {name: _shown_count(n) for name, n in zip(counted, row, strict=True) if n}
+    numbers, is_cut = row[: len(counted)], any(row[len(counted) :])
+    return {
+        name: _shown_count(n, is_cut and bool(tab.among))
+        for (name, tab), n in zip(counted.items(), numbers, strict=True)
+        if n
+    }
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,10 @@ class _Counts:
 
         def make() -> Any:
             opened = iter(shape.opened([each for alternatives in rules for each in alternatives]))
-            some = [
-                _some(tab.rows, list(islice(opened, len(each)))) for tab, each in zip(tabs.values(), rules, strict=True)
-            ]
-            return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
+            parts = [(tab, list(islice(opened, len(each)))) for tab, each in zip(tabs.values(), rules, strict=True)]
+            counts = [select(func.count()).select_from(_some(*part)).scalar_subquery() for part in parts]
+            entries = next((alternatives for tab, alternatives in parts if tab.among), [])
+            return select(*counts, *map(_has_more, entries))
 
         lengths = tuple(map(len, rules))
         key = None if shape.key is None else ("timeline counts", tuple(tabs), seen, lengths, shape.key)
@@ -72,12 +81,27 @@ def _alternatives(tab: Tab, records: Records) -> list[Any]:
     return counted.alternatives(records) if hasattr(counted, "alternatives") else [counted(records)]
 
 
-def _some(rows: Any, alternatives: Sequence[Any]) -> Any:
+def _some(tab: Tab, alternatives: Sequence[Any]) -> Any:
     """A subquery of the first rows that match one of these conditions, each looked up by its own index."""
+    if tab.among:
+        return _some_entries(tab, alternatives)
     if len(alternatives) == 1:
-        return rows.where(alternatives[0]).limit(MAX_COUNTED).subquery()
-    ids = ids_of_any(rows, alternatives, (), MAX_COUNTED)
+        return tab.rows.where(alternatives[0]).limit(MAX_COUNTED).subquery()
+    ids = ids_of_any(tab.rows, alternatives, (), MAX_COUNTED)
     return select(ids.c.id).limit(MAX_COUNTED).subquery()
+
+
+def _some_entries(tab: Tab, alternatives: Sequence[Any]) -> Any:
+    """The same of entries of some kinds, among the first ones of the record by each of its columns."""
+    looked_through = [tab.rows.where(each).limit(MAX_LOOKED_THROUGH).subquery() for each in alternatives]
+    parts = [select(each.c.id).where(each.c.kind.in_(tab.among)) for each in looked_through]
+    ids = (union(*parts) if len(parts) > 1 else parts[0]).subquery()
+    return select(ids.c.id).limit(MAX_COUNTED).subquery()
+
+
+def _has_more(alternative: Any) -> Any:
+    """Whether there are more entries than are looked through; null = no."""
+    return select(Activity.id).where(alternative).limit(1).offset(MAX_LOOKED_THROUGH).scalar_subquery()
 
 
 #: An id that no record has and no condition contains.
@@ -99,5 +123,5 @@ def _counted_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Co
     return _known_counts[key]
 
 
-def _shown_count(n: int) -> str:
-    return f"{MAX_COUNTED - 1}+" if n >= MAX_COUNTED else str(n)
+def _shown_count(n: int, is_cut: bool) -> str:
+    return f"{MAX_COUNTED - 1}+" if n >= MAX_COUNTED else f"{n}+" if is_cut else str(n)

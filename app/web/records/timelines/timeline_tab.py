@@ -25,6 +25,8 @@ class Tab:
     module: str = ""
     rows: Any = None
     counted: Callable[[Records], Any] | None = None
+    #: For entries of the timeline: the kinds that are counted, among `rows` with a column `kind`.
+    among: tuple[str, ...] = ()
     tables: tuple[Any, ...] = ()
     template: str = "records/_entries.html"
     #: The part of the composer that it opens.

@@ -8,7 +8,8 @@ A row has the name of the tab, who sees it, the function that loads a page of en
   `timeline_rows.PAGE` entries, one indexed statement.
 - `rows` is a SELECT of what the tab's count tells, and `counted(records)` its condition for these records, None for
   records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to
-  `timeline_counts.MAX_COUNTED`. `tables` are the models that `rows` names.
+  `timeline_counts.MAX_COUNTED`. Of entries of the timeline, those of the kinds `among` count. `tables` are the models
+  that `rows` names.
 - `template` has a macro `items(entries)` that draws each entry as a `<li>`.
 
     TABS["files"] = replace(TABS["files"], page=my_page, rows=my_select, counted=my_rule, tables=(Attachment, Message))
@@ -78,8 +79,9 @@ TABS: dict[str, Tab] = {
         _l("No notes yet."),
         invitation=_l("No notes yet. Write the first one above."),
         module="Notes",
-        rows=select(Activity.id),
-        counted=_of(Activity, Activity.kind.in_(NOTES)),
+        rows=select(Activity.id, Activity.kind),
+        counted=_of(Activity),
+        among=NOTES,
         tables=(Activity,),
     ),
     "tasks": Tab(
@@ -122,8 +124,9 @@ TABS: dict[str, Tab] = {
         _l("Changes"),
         timeline_rows.changes,
         _l("Nothing has been changed yet."),
-        rows=select(Activity.id),
-        counted=_of(Activity, Activity.kind.in_(CHANGES)),
+        rows=select(Activity.id, Activity.kind),
+        counted=_of(Activity),
+        among=CHANGES,
         tables=(Activity,),
         template="records/_entries_changes.html",
     ),
