@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import inspect, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, inspect, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.access.compiled_statements import answer_as_system
 from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain.base import RuleBroken
@@ -60,24 +61,43 @@ def _has_same_rights(one: Person, other: Person) -> bool:
     return all(getattr(one, each.name) == getattr(other, each.name) for each in fields(Person) if each.init)
 
 
+class HeldRole(NamedTuple):
+    """A role of a user, their own or of a group of theirs."""
+
+    id: int
+    name: str
+    needs_two_factor: bool
+
+
+class Cell(NamedTuple):
+    """A cell of the role matrix."""
+
+    module: str
+    verb: str
+    level: str
+
+
 def load_person(session: Session, user_id: int, now: datetime) -> Person:
     """Read the user's roles, rights and reach. Raises RuleBroken when there is no such user."""
     user = session.get(User, user_id)
     if user is None:
         raise RuleBroken("There is no such user.")
-    held = [*user.roles, *(role for group in user.groups for role in group.roles)]
-    roles = {role.id: role.name for role in held}
-    own_ids = frozenset({user_id, *_delegators(session, user_id, now)})
+    who, asked = {"who": user_id}, _queries()
+    held = [HeldRole(*row) for row in answer_as_system(session, asked.roles, who)]
+    delegators = answer_as_system(session, asked.delegators, who | {"now": now})
+    own_ids = frozenset({user_id, *[key for (key,) in delegators]})
+    trees = [answer_as_system(session, asked.reports, {"who": each}) for each in own_ids]
+    levels = highest_levels(Cell(*row) for row in answer_as_system(session, asked.cells, who))
     return Person(
         id=user_id,
         username=user.username,
         full_name=user.get_full_name(),
-        roles=_shared(frozenset(roles.values())),
-        levels=dict(_shared(frozenset(_levels(session, roles).items()))),
-        masks=_masks(session, roles),
+        roles=_shared(frozenset(role.name for role in held)),
+        levels=dict(_shared(frozenset(levels.items()))),
+        masks=_most_open(answer_as_system(session, asked.masks, who)),
         own_ids=own_ids,
-        team_ids=_shared(frozenset().union(*(teams.reporting_tree(session, each) for each in own_ids))),
-        fab_permissions=_shared(_fab_permissions(session, roles)),
+        team_ids=_shared(frozenset(key for tree in trees for (key,) in tree)),
+        fab_permissions=_shared(frozenset(answer_as_system(session, asked.permissions, who))),
         time_zone=user.time_zone,
         locale=user.locale,
         owes_two_factor=two_factor.is_owed(session, user_id, held),
@@ -90,16 +110,7 @@ def _shared(rights: frozenset[Any]) -> frozenset[Any]:
     return rights
 
 
-def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
-    """The ids of users on leave who named this user their delegate."""
-    return list(session.scalars(select(User.id).where(User.delegate_id == user_id, users.on_leave(now))))
-
-
-def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], str]:
-    return highest_levels(session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(roles))))
-
-
-def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
+def highest_levels(cells: Iterable[ModulePermission | Cell]) -> dict[tuple[str, str], str]:
     """(module, verb) -> the highest level among the cells; cells that the matrix does not offer are ignored."""
     levels: dict[tuple[str, str], str] = {}
     for cell in cells:
@@ -112,29 +123,78 @@ def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], s
     return levels
 
 
-def _masks(session: Session, roles: dict[int, str]) -> dict[str, str]:
+def _most_open(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
     """field -> the most open mask among the roles."""
     masks: dict[str, str] = {}
-    for row in session.scalars(select(FieldMask).where(FieldMask.role_id.in_(roles))):
-        if permissions.MASK_RANK[row.level] > permissions.MASK_RANK[masks.get(row.field, "hidden")]:
-            masks[row.field] = row.level
+    for field, level in rows:
+        if permissions.MASK_RANK[level] > permissions.MASK_RANK[masks.get(field, "hidden")]:
+            masks[field] = level
     return masks
 
 
-def _fab_permissions(session: Session, roles: dict[int, str]) -> frozenset[tuple[str, str]]:
+# --- what is read of a person: the same statements for everybody
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """SELECTs about the user `who`."""
+
+    #: id, name and whether it needs two factors, of each role.
+    roles: Any
+    #: The ids of users on leave at `now` who named the user their delegate.
+    delegators: Any
+    #: The ids of the user and of everyone who reports to them.
+    reports: Any
+    #: Module, verb and level of the cells of all roles.
+    cells: Any
+    #: Field and level of the masks of all roles.
+    masks: Any
+    #: FAB's permissions: name and view.
+    permissions: Any
+
+
+@cache
+def _queries() -> _Queries:
+    who: Any = bindparam("who", type_=Integer)
+    cells = (ModulePermission.module, ModulePermission.verb, ModulePermission.level)
+    is_on_leave = users.on_leave(bindparam("now", type_=User.__table__.c.leave_from.type))
+    return _Queries(
+        roles=select(Role.id, Role.name, Role.needs_two_factor).where(_is_held(Role.id, who)),
+        delegators=select(User.id).where(User.delegate_id == who, is_on_leave),
+        reports=teams.reports_query(who),
+        cells=select(*cells).where(_is_held(ModulePermission.role_id, who)),
+        masks=select(FieldMask.field, FieldMask.level).where(_is_held(FieldMask.role_id, who)),
+        permissions=_fab_permissions(who),
+    )
+
+
+def _is_held(role_id: Any, who: Any) -> ColumnElement[bool]:
+    """SQL: whether a role is the user's, directly or through a group."""
+    from flask_appbuilder.security.sqla.models import assoc_group_role, assoc_user_group, assoc_user_role
+
+    own, group = assoc_user_role.c, assoc_user_group.c
+    grouped = select(assoc_group_role.c.role_id).join(assoc_user_group, group.group_id == assoc_group_role.c.group_id)
+    found: ColumnElement[bool] = or_(
+        role_id.in_(select(own.role_id).where(own.user_id == who)), role_id.in_(grouped.where(group.user_id == who))
+    )
+    return found
+
+
+def _fab_permissions(who: Any) -> Any:
     from flask_appbuilder.security.sqla.models import Permission, PermissionView, ViewMenu, assoc_permissionview_role
 
     link = assoc_permissionview_role
-    query = (
+    return (
         select(Permission.name, ViewMenu.name)
         .select_from(link)
         .join(PermissionView, PermissionView.id == link.c.permission_view_id)
         .join(Permission, Permission.id == PermissionView.permission_id)
         .join(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-        .where(link.c.role_id.in_(roles))
+        .where(_is_held(link.c.role_id, who))
     )
-    return frozenset((name, view) for name, view in session.execute(query))
 
+
+# --- what makes people be read again
 
 #: Columns of a user that FAB updates at every sign-in.
 _STATISTICS = {"last_login", "login_count", "fail_login_count", "changed_on"}

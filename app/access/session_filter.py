@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Table, false, select
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
-from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import BindParameter, ColumnClause
 
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, guarded_tables, reaches_all_visible, visible
@@ -59,7 +59,15 @@ def _records_in(state: ORMExecuteState) -> list[Any]:
 
 def _tables_in(statement: Any) -> set[str]:
     # Not cached on the statement: one derived from it by a further join would inherit too few tables.
-    return {node.name for node in visitors.iterate(statement) if isinstance(node, Table)}
+    seen: dict[int, Any] = {}
+    waiting = [statement]
+    while waiting:
+        node = waiting.pop()
+        # Sub-selects are found on several ways; columns and values, which most nodes are, hold no table.
+        if id(node) not in seen and not isinstance(node, ColumnClause | BindParameter):
+            seen[id(node)] = node
+            waiting += node.get_children()
+    return {node.name for node in seen.values() if isinstance(node, Table)}
 
 
 def sees_row(session: Session, person: Person, row: Any) -> bool:

@@ -119,15 +119,22 @@ class Figure:
 
 # --- whose rows
 
+#: The same aliases in every statement: to make one copies all columns of its table.
+_GIVEN: Any = Assignment.__table__.alias("given")
+_OWN: Any = Ticket.__table__.alias("own")
+_GOT: Any = Assignment.__table__.alias("got")
+_CLAIMED: Any = Conversation.__table__.alias("claimed")
+_EARLIER: Any = CallLog.__table__.alias("earlier")
+_ANSWER: Any = Message.__table__.alias("answer")
+
 
 def _lead_of(people: list[int]) -> ColumnElement[bool]:
     return or_(Lead.assignee_id.in_(people), Lead.owner_id.in_(people))
 
 
 def _ticket_of(people: list[int]) -> ColumnElement[bool]:
-    given: Any = Assignment.__table__.alias("given")
     is_assignee = exists().where(
-        given.c.ticket_id == Ticket.id, given.c.user_id.in_(people), given.c.ended_on.is_(None)
+        _GIVEN.c.ticket_id == Ticket.id, _GIVEN.c.user_id.in_(people), _GIVEN.c.ended_on.is_(None)
     )
     return or_(Ticket.assignee_id.in_(people), Ticket.owner_id.in_(people), is_assignee.correlate(Ticket))
 
@@ -138,21 +145,18 @@ def _is_among_held(people: list[int], period: Period) -> ColumnElement[bool]:
     It limits `_ticket_of` to ranges of indexes: nobody is an assignee of a ticket before it was created. Those of leads
     are found by MariaDB itself, as they have no third way.
     """
-    own: Any = Ticket.__table__.alias("own")
-    got: Any = Assignment.__table__.alias("got")
     ways = [
-        select(own.c.id).where(own.c[name].in_(people), period.contains(own.c.created_on))
+        select(_OWN.c.id).where(_OWN.c[name].in_(people), period.contains(_OWN.c.created_on))
         for name in ("assignee_id", "owner_id")
     ]
-    rules = (got.c.user_id.in_(people), got.c.started_on >= period.start, got.c.ended_on.is_(None))
-    held = union(*ways, select(got.c.ticket_id).where(*rules, got.c.ticket_id.is_not(None))).subquery("held")
+    rules = (_GOT.c.user_id.in_(people), _GOT.c.started_on >= period.start, _GOT.c.ended_on.is_(None))
+    held = union(*ways, select(_GOT.c.ticket_id).where(*rules, _GOT.c.ticket_id.is_not(None))).subquery("held")
     return Ticket.id.in_(select(held.c[0]))
 
 
 def _message_of(people: list[int]) -> ColumnElement[bool]:
     """Messages that they have written, and those received in conversations that they have claimed."""
-    claimed: Any = Conversation.__table__.alias("claimed")
-    is_theirs = exists().where(claimed.c.id == Message.conversation_id, claimed.c.claimed_by_id.in_(people))
+    is_theirs = exists().where(_CLAIMED.c.id == Message.conversation_id, _CLAIMED.c.claimed_by_id.in_(people))
     arrived = and_(Message.direction == "in", is_theirs.correlate(Message))
     return or_(Message.created_by_id.in_(people), arrived)
 
@@ -184,11 +188,10 @@ def _all(*rules: Rule) -> Rule:
 
 def _taken(scope: CountScope) -> ColumnElement[bool]:
     """Leads assigned to one of the people in the period; each counts once."""
-    given: Any = Assignment.__table__.alias("given")
-    rules = [given.c.lead_id.is_not(None), scope.period.contains(given.c.started_on)]
+    rules = [_GIVEN.c.lead_id.is_not(None), scope.period.contains(_GIVEN.c.started_on)]
     if scope.people is not None:
-        rules.append(given.c.user_id.in_(sorted(scope.people)))
-    return Lead.id.in_(select(given.c.lead_id).where(*rules))
+        rules.append(_GIVEN.c.user_id.in_(sorted(scope.people)))
+    return Lead.id.in_(select(_GIVEN.c.lead_id).where(*rules))
 
 
 def is_missed() -> ColumnElement[bool]:
@@ -203,29 +206,27 @@ def is_not_picked() -> ColumnElement[bool]:
 
 def _first_of_number(scope: CountScope, is_ever: bool) -> ColumnElement[bool]:
     """SQL: the first call with its number in the period, or ever; among the calls of the chosen people, if any."""
-    earlier: Any = CallLog.__table__.alias("earlier")
     is_earlier = or_(
-        earlier.c.started_on < CallLog.started_on,
-        and_(earlier.c.started_on == CallLog.started_on, earlier.c.id < CallLog.id),
+        _EARLIER.c.started_on < CallLog.started_on,
+        and_(_EARLIER.c.started_on == CallLog.started_on, _EARLIER.c.id < CallLog.id),
     )
-    rules = [earlier.c.other_e164 == CallLog.other_e164, is_earlier]
+    rules = [_EARLIER.c.other_e164 == CallLog.other_e164, is_earlier]
     if scope.people is not None:
-        rules.append(earlier.c.employee_id.in_(sorted(scope.people)))
+        rules.append(_EARLIER.c.employee_id.in_(sorted(scope.people)))
     if not is_ever:
-        rules += [earlier.c.started_on >= scope.period.start, scope.sees_call(earlier)]
+        rules += [_EARLIER.c.started_on >= scope.period.start, scope.sees_call(_EARLIER)]
     return and_(CallLog.other_e164.is_not(None), ~exists().where(*rules).correlate(CallLog))
 
 
 def answered_on() -> Any:
     """SQL: when a person next replied in the conversation of an incoming message; null = not yet."""
-    answer: Any = Message.__table__.alias("answer")
-    is_written = and_(answer.c.direction == "out", answer.c.happened_on.is_not(None))
-    of_campaign = answer.c.cause.like(f"{CAMPAIGN_CAUSE}%")
-    query = select(func.min(answer.c.happened_on)).where(
-        answer.c.conversation_id == Message.conversation_id,
-        answer.c.id > Message.id,
+    is_written = and_(_ANSWER.c.direction == "out", _ANSWER.c.happened_on.is_not(None))
+    of_campaign = _ANSWER.c.cause.like(f"{CAMPAIGN_CAUSE}%")
+    query = select(func.min(_ANSWER.c.happened_on)).where(
+        _ANSWER.c.conversation_id == Message.conversation_id,
+        _ANSWER.c.id > Message.id,
         is_written,
-        or_(answer.c.cause.is_(None), ~of_campaign),
+        or_(_ANSWER.c.cause.is_(None), ~of_campaign),
     )
     return query.correlate(Message).scalar_subquery()
 

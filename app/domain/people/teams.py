@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, hold_name
@@ -11,9 +13,14 @@ from app.domain.base import RuleBroken, hold_name
 
 def reporting_tree(session: Session, user_id: int) -> frozenset[int]:
     """The user and everyone who reports to them, directly or through others."""
+    return frozenset(session.scalars(reports_query(user_id)))
+
+
+def reports_query(user_id: Any) -> Select[tuple[int]]:
+    """SELECT the ids of the `reporting_tree` of a user, whose id may be a parameter."""
     tree = select(User.id).where(User.id == user_id).cte("tree", recursive=True)
     tree = tree.union(select(User.id).join(tree, User.manager_id == tree.c.id))
-    return frozenset(session.scalars(select(tree.c.id)))
+    return select(tree.c.id)
 
 
 def managers_above(session: Session, user_id: int) -> list[int]:

@@ -82,7 +82,7 @@ def is_on_leave(user: Any, now: datetime) -> bool:
     return bool(user.leave_from and user.leave_from <= now and (user.leave_to is None or now < user.leave_to))
 
 
-def on_leave(now: datetime) -> ColumnElement[bool]:
+def on_leave(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """`is_on_leave` in SQL: the users whose leave covers `now`. Never NULL, so that it can be negated."""
     has_not_ended = or_(User.leave_to.is_(None), User.leave_to > now)
     return and_(User.leave_from.is_not(None), User.leave_from <= now, has_not_ended)

@@ -43,6 +43,13 @@ PICKLISTS = {
     "support_page": SupportPage,
     "message_template": MessageTemplate,
 }
+# What is read each time is compiled once.
+_ROWS = {name: select(each.__table__).order_by(each.position, each.id) for name, each in PICKLISTS.items()}
+_PEOPLE = select(
+    *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
+    *(User.email, User.reminder_minutes, User.picture, User.manager_id),
+)
+_ROLES = select(Role.name).where(Role.name != "Public").order_by(Role.name)
 
 
 @dataclass
@@ -164,15 +171,10 @@ def load_lookups(session: Session, version: int, zone: str) -> Lookups:
 def _load(session: Session, version: int, zone: str) -> Lookups:
     fresh = Lookups(version)
     with access.as_system(session):
-        for name, picklist in PICKLISTS.items():
-            _load_picklist(session, fresh, name, picklist)
-        users = session.execute(
-            select(
-                *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
-                *(User.email, User.reminder_minutes, User.picture, User.manager_id),
-            )
-        ).all()
-        fresh.roles = list(session.scalars(select(Role.name).where(Role.name != "Public").order_by(Role.name)))
+        for name in PICKLISTS:
+            _load_picklist(session, fresh, name)
+        users = access.answer_as_system(session, _PEOPLE, {})
+        fresh.roles = [name for (name,) in access.answer_as_system(session, _ROLES, {})]
         fresh.terms = sla.load_terms(session, zone)
         fresh.has_voice = bool(channel_accounts.active(session, "voice"))
         for setup in session.scalars(select(ListSetup)):
@@ -183,7 +185,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         fresh.brand = shown_brand.set_current(current_app, brand.stored_brand(session))
         fresh.custom = custom_field_catalog.CustomFieldCatalog(custom_fields.load(session))
         fresh.business = business_settings.values_of(session, *business_settings.DEFINITIONS)
-    fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
+    fresh.managers = frozenset(row[-1] for row in users if row[-1] is not None)
     _add_people(fresh, users)
     by_address = {address.casefold(): key for key, address in fresh.addresses.items()}
     fresh._labels["user"] = by_address | {card["username"].casefold(): key for key, card in fresh.people.items()}
@@ -205,10 +207,12 @@ def _add_people(fresh: Lookups, users: Sequence[Any]) -> None:
             fresh.addresses[key] = address
 
 
-def _load_picklist(session: Session, fresh: Lookups, name: str, picklist: Any) -> None:
-    rows = session.execute(select(picklist.__table__).order_by(picklist.position, picklist.id)).mappings().all()
+def _load_picklist(session: Session, fresh: Lookups, name: str) -> None:
+    keys = PICKLISTS[name].__table__.c.keys()
+    found = access.answer_as_system(session, _ROWS[name], {})
+    rows: list[dict[str, Any]] = [dict(zip(keys, row, strict=True)) for row in found]
     fresh.cards[name] = {row["id"]: _card(row) for row in rows}
-    fresh.rows[name] = {row["id"]: dict(row) for row in rows}
+    fresh.rows[name] = {row["id"]: row for row in rows}
     fresh.meanings[name] = {row["id"]: row.get("meaning", "") for row in rows}
     fresh.offered[name] = [row["id"] for row in rows if row["is_active"]]
     fresh._labels[name] = {row["label"].casefold(): row["id"] for row in rows}
