@@ -225,7 +225,7 @@ class ComplaintScreen(ComplaintJoins, ComplaintEntries, Screen):
         if row.get("outcome") and row.get("ticket"):
             url = f"/tickets/{row['ticket']['number']}"
             return {"label": _g("Go to the ticket"), "icon": "lifebuoy", "url": url, "method": "get"}
-        if row.get("joined_to") or not viewer.person.may(self.module, "write"):
+        if not viewer.person.may(self.module, "write") or complaint_parts.is_joined(row):
             return None
         key = row["id"]
         if not row.get("acknowledged_on"):
