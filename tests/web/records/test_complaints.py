@@ -440,7 +440,7 @@ def test_who_changes_all_complaints_sets_how_they_are_disclosed(crm: Any, make: 
     wrong = ({"disclosure_due_day": "29"}, {"disclosure_reminder_days": "28"}, {"disclosure_layout": "2019"})
     assert [save(**sent) for sent in wrong] == [422, 422, 422]
     assert save(disclosure_layout="2021", disclosure_due_day="28", disclosure_is_public="1") == 302
-    stored = dict(crm.rows(select(BusinessSetting.key, BusinessSetting.value)))
+    stored = {row.key: row.value for row in crm.rows(select(BusinessSetting))}
     assert stored == {"disclosure_layout": "2021", "disclosure_due_day": 28, "disclosure_is_public": True}
     assert save(disclosure_due_day="28") == 302, "an empty check mark is not sent"
     noted = crm.rows(select(AuditEntry).where(AuditEntry.event == "disclosure").order_by(AuditEntry.seq))
