@@ -183,6 +183,15 @@ class DataRequestScreen(Screen):
         """Its history, in place of a timeline."""
         return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """The next thing to do with an open request: check who asks, then answer."""
+        if row.get("state") != "open" or not viewer.person.may(self.module, "write"):
+            return None
+        is_checked = row.get("identity_checked_on") or row.get("kind") not in data_requests.NEED_IDENTITY
+        label, name = (_("Enter the answer"), "answer") if is_checked else (_("Check the identity"), "identity_how")
+        url = f"{self.route_base}/edit/{row['id']}#f-{name}"
+        return {"label": label, "icon": "pencil" if is_checked else "user-check", "url": url, "method": "get"}
+
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The copy of the person's data, of a request for access."""
         if row.get("kind") != "access":

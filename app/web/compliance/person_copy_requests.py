@@ -126,6 +126,7 @@ def context(row: DataRequest, viewer: Viewer) -> dict[str, Any]:
         "person": row.person,
         "url": f"{URL}/show/{row.id}",
         "action": f"{URL}/copy/{row.id}",
+        "edit_url": f"{URL}/edit/{row.id}#f-{'identity_how' if row.customer_id else 'customer'}",
         "state": _state(run, is_over, row.copy_taken_on is not None) if fits or not is_ready else _kept_back(),
         "is_open": is_open,
         "is_ready": is_ready and fits,
