@@ -17,12 +17,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     func,
     literal,
     null,
     or_,
     select,
+    type_coerce,
     union_all,
 )
 
@@ -102,7 +102,7 @@ def _branch(place: int, part: _Part, limit: int) -> Select[Any]:
 
 def _columns(key: Any, title: Any, **more: Any) -> list[Any]:
     kinds = {"number": String, "what": String, "day": Date, "moment": UtcDateTime, "person_id": Integer}
-    rest = [more.get(name, cast(null(), kind())).label(name) for name, kind in kinds.items()]
+    rest = [more.get(name, type_coerce(null(), kind())).label(name) for name, kind in kinds.items()]
     return [key.label("id"), title.label("title"), *rest]
 
 
