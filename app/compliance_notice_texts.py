@@ -14,6 +14,7 @@ from app.lib.digit_grouping import GroupedInt
 _TEXTS: dict[tuple[str, str], Any] = {
     ("request", "warning"): _l("Data request “%(name)s” has to be answered by %(due)s."),
     ("request", "late"): _l("Data request “%(name)s” had to be answered by %(due)s and is still open."),
+    ("request", "full copy"): _l("A copy with values in full is made for data request “%(name)s”."),
     ("breach", "cert_in warning"): _l("CERT-In has to be told of data breach “%(name)s” by %(due)s."),
     ("breach", "cert_in late"): _l("CERT-In had to be told of data breach “%(name)s” by %(due)s."),
     ("breach", "board warning"): _l("The Data Protection Board has to be told of data breach “%(name)s” by %(due)s."),

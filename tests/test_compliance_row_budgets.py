@@ -64,6 +64,8 @@ def registers(dataset: Dataset) -> Iterator[Dataset]:
         (ADMIN, "/data-requests/?tab=all", 1_500),
         (ADMIN, "/breaches/", 1_500),
         (ADMIN, "/calls/?tab=orders", 500),
+        # Of each register, the first twelve and a count up to a hundred; of complaints, those that are pending.
+        (ADMIN, "/", 4_000),
     ],
 )
 def test_lists_of_compliance_read_little_more_than_they_show(

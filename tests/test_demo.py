@@ -41,9 +41,8 @@ def add_picklists(session: Session) -> None:
         session.execute(insert(table), [row | {"position": n, "is_active": True} for n, row in enumerate(rows)])
     first = [models.SlaTarget(priority="", first_response_minutes=120, resolution_minutes=1080)]
     session.add(models.SlaPolicy(label="Standard", applies_to="ticket", position=1, is_active=True, targets=first))
-    session.add_all(
-        models.Role(name=role) for role in ("Sales Manager", "Support Manager", "Sales User", "Support User")
-    )
+    roles = ("Admin", "Compliance", "Sales Manager", "Support Manager", "Sales User", "Support User")
+    session.add_all(models.Role(name=role) for role in roles)
     session.flush()
 
 
@@ -67,7 +66,7 @@ def count(session: Session, record: object, *where: object) -> int:
 def test_the_numbers_of_rows_follow_the_number_of_leads(loaded):
     session, counts = loaded
     assert counts["leads"] == 40 and counts["customer"] >= 10 and counts["ticket"] == 12 + len(OLD)
-    assert counts["task"] == 60 and counts["call_log"] == 200 and counts["ab_user"] == 12
+    assert counts["task"] == 60 and counts["call_log"] == 200 and counts["ab_user"] == 13
     assert {name: count(session, Model.metadata.tables[name]) for name in counts} == counts
 
 
@@ -83,8 +82,15 @@ def test_all_users_have_a_role_and_a_manager(loaded):
     session, _ = loaded
     people = session.scalars(select(models.User)).all()
     roles = Counter(user.roles[0].name for user in people)
-    assert roles == {"Sales Manager": 2, "Support Manager": 1, "Sales User": 6, "Support User": 3}
-    assert sum(user.manager_id is None for user in people) == 3
+    assert roles == {"Sales Manager": 2, "Support Manager": 1, "Sales User": 6, "Support User": 3, "Compliance": 1}
+    assert sum(user.manager_id is None for user in people) == 4
+
+
+def test_complaints_are_escalated_to_people_of_the_demo(loaded):
+    session, _ = loaded
+    people = session.scalars(select(models.BusinessSetting.value).filter_by(key="complaint_people")).one()
+    roles = {role: session.get_one(models.User, key).roles[0].name for role, key in people.items()}
+    assert roles == {"care": "Support User", "head": "Support Manager", "compliance": "Compliance"}
 
 
 @pytest.mark.parametrize("record", [models.Lead, models.Customer, models.Ticket, models.AssignmentRequest])

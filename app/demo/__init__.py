@@ -29,7 +29,7 @@ from app.demo.duplicates import make_duplicates
 from app.demo.leads import make_leads
 from app.demo.people import PEOPLE, make_direct_customers, make_holidays, make_people, number_customers, username
 from app.demo.published_disclosures import publish_disclosures
-from app.demo.registers import make_registers
+from app.demo.registers import fill_escalation, make_registers
 from app.demo.reports import make_reports
 from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
@@ -63,6 +63,7 @@ STEPS = (
     make_reports,
     put_back_old_tickets,
     make_registers,
+    fill_escalation,
 )
 
 

@@ -67,6 +67,7 @@ TABLES: tuple[Table, ...] = (
     models.ReportSchedule.__table__,
     models.DataRequest.__table__,
     models.DataBreach.__table__,
+    models.BusinessSetting.__table__,
 )
 
 

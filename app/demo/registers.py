@@ -1,4 +1,4 @@
-"""Requests about personal data, one of them late, and two data breaches."""
+"""Requests about personal data, one of them late, two data breaches, and to whom complaints are escalated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import date, timedelta
 
 from app import models
 from app.demo.builder import ZONE, DemoBuilder, Row, stamps
+from app.domain.complaints.clocks import PEOPLE
+from app.domain.people.users import active_admins
 
 #: (kind, what they ask, days since it was received, answered after so many days or None).
 REQUESTS = (
@@ -56,6 +58,18 @@ def make_registers(builder: DemoBuilder) -> None:
             version=1,
             **stamps(None, noticed),
         )
+
+
+def fill_escalation(builder: DemoBuilder) -> None:
+    """Name the people to whom complaints are escalated: an admin stands for the chief executive."""
+    people = {
+        "care": builder.staff["Support User"][0],
+        "head": builder.staff["Support Manager"][0],
+        "compliance": builder.staff["Compliance"][0],
+    }
+    if admins := active_admins(builder.session):
+        people["chief"] = admins[0]
+    builder.add(models.BusinessSetting, key=PEOPLE, value=people, changed_on=builder.now)
 
 
 def _answer(received: date, after: int | None) -> Row:

@@ -84,7 +84,8 @@ OF_PERSONAL_DATA = (
     *("data_request_days", "data_request_warning_days"),
     *("breach_cert_in_hours", "breach_board_hours", "breach_warning_percent"),
 )
-ON_OTHER_PAGES = (*OF_FILES, *OF_COMPLAINTS, *OF_PERSONAL_DATA, NOTICE_CHANNELS)
+OF_DISCLOSURE = ("disclosure_layout", "disclosure_due_day", "disclosure_reminder_days", "disclosure_is_public")
+ON_OTHER_PAGES = (*OF_FILES, *OF_COMPLAINTS, *OF_PERSONAL_DATA, *OF_DISCLOSURE, NOTICE_CHANNELS)
 
 
 def value_of(session: Session, key: str) -> Any:

@@ -15,6 +15,10 @@ from app.domain import business_settings
 from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned
 from app.domain.customers import Customer
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
+from app.domain.people import permission_holders
+from app.domain.people.users import active_admins
 
 MODULE = "Data Requests"
 KINDS = ("access", "correction", "erasure", "grievance", "nomination")
@@ -140,10 +144,21 @@ def refuse_copy(row: DataRequest) -> None:
         raise RuleBroken("Please check the person's identity first, and say how.", "identity_how")
 
 
-def note_copy(session: Session, row: DataRequest, copy_id: int, stamp: Stamp) -> None:
-    """Record that a copy is being made; it takes the place of an earlier one."""
+def note_copy(session: Session, row: DataRequest, copy_id: int, stamp: Stamp, reason: str = "") -> None:
+    """Record that a copy is being made; it takes the place of an earlier one.
+
+    `reason`: why it has masked values in full; of such a copy, everybody else who may make one is told.
+    """
     _set_copy(session, row, {"copy_id": copy_id, "copy_taken_on": None})
-    audit.write(session, "data request", stamp.by, stamp.now, f"data request {row.id}", what="copy asked for")
+    about = f"data request {row.id}"
+    if not reason:
+        audit.write(session, "data request", stamp.by, stamp.now, about, what="copy asked for")
+        return
+    audit.write(session, "data request", stamp.by, stamp.now, about, what="copy in full asked for", reason=reason)
+    others = [*permission_holders.holders(session, MODULE, "write"), *active_admins(session)]
+    told = tuple(dict.fromkeys(key for key in others if key != stamp.by))
+    payload = {"what": "request", "stage": "full copy", "row": row.id, "name": row.person}
+    notices.notify(session, NoticeEvent("compliance", f"full copy:{copy_id}", told, payload, None, stamp.by), stamp.now)
 
 
 def take_copy(session: Session, row: DataRequest, stamp: Stamp) -> bool:

@@ -69,14 +69,37 @@ def close_with_leads(session: Session, closed: Sequence[Any], context: ChangeCon
 
     Tasks that people have named stay. The leads have their new status.
     """
-    if not closed:
-        return
-    rules = (Task.lead_id.in_([lead.id for lead in closed]), Task.status.in_(tasks.OPEN), *_generated(FOLLOW_UP))
-    meanings = {lead.id: lead.status.meaning for lead in closed}
-    found = list(session.scalars(select(Task).where(*rules).order_by(Task.id).limit(_limit(context))))
-    _refuse_many(closed[0], found, context)
-    changes = [(task, {"status": "Done" if meanings[task.lead_id] == "activated" else "Canceled"}) for task in found]
+    by_id = {lead.id: lead for lead in closed}
+    found = generated_of(session, closed, context)
+    changes = [(task, _as_closed(by_id[task.lead_id])) for task in found]
     tasks.change_many(session, changes, context, reason="record closed")
+
+
+def generated_of(session: Session, records: Sequence[Any], context: ChangeContext) -> list[Task]:
+    """The open tasks of these leads, or tickets, that close with them: those whose title the CRM has made.
+
+    Raises RuleBroken if they are too many.
+    """
+    if not records:
+        return []
+    column = RECORD_COLUMNS[records[0].__tablename__]
+    prefix = FOLLOW_UP if column == "lead_id" else HANDLE_TICKET
+    parent = getattr(Task, column).in_([record.id for record in records])
+    rules = (parent, Task.status.in_(tasks.OPEN), *_generated(prefix))
+    found = list(session.scalars(select(Task).where(*rules).order_by(Task.id).limit(_limit(context))))
+    _refuse_many(records[0], found, context)
+    return found
+
+
+def close_generated(session: Session, record: Any, found: Sequence[Task], context: ChangeContext) -> None:
+    """Close these tasks of a closed lead or ticket as its status would have closed them."""
+    tasks.change_many(session, [(task, _as_closed(record)) for task in found], context, reason="record closed")
+
+
+def _as_closed(record: Any) -> dict[str, Any]:
+    """Tasks of a closed lead are canceled, unless its account is active."""
+    is_canceled = RECORD_COLUMNS[record.__tablename__] == "lead_id" and record.status.meaning != "activated"
+    return {"status": "Canceled" if is_canceled else "Done"}
 
 
 def _limit(context: ChangeContext) -> int | None:

@@ -22,6 +22,8 @@ from app.domain.tickets import Ticket
 
 #: Audit events that name the record whose data somebody has seen.
 EVENTS = ("reveal", "recording", "export")
+#: The field of a reveal by which somebody took a copy of all of a customer's data, with nothing masked.
+FULL_COPY = "copy of the data"
 #: The most entries of one result, and records of each kind that are searched for.
 MAX_ENTRIES, MAX_RECORDS = 200, 500
 #: Record numbers that are searched for in the texts of the audit.

@@ -157,6 +157,7 @@ def a_call_is_logged_with_its_follow_up(rohan: UserBrowser, _lead: str) -> None:
     keys.tab_to(form.get_by_role("button", name="Save", exact=True))
     keys.press("Enter")
     expect(page.locator(".timeline")).to_contain_text("Spoken without a mouse")
+    page.wait_for_load_state()  # the keys of the page that came are heard then
     assert rohan.complaints == []
 
 
@@ -179,9 +180,9 @@ def a_note_names_a_colleague(rohan: UserBrowser, _lead: str) -> None:
 #: The first one opens the record.
 STEPS = (
     a_record_is_found_and_opened,
-    a_status_asks_for_what_it_needs,
-    a_call_is_logged_with_its_follow_up,
     a_value_is_edited_in_its_place,
+    a_status_asks_for_what_it_needs,  # at once, while the page still has the version before that edit
+    a_call_is_logged_with_its_follow_up,
     a_note_names_a_colleague,
 )
 

@@ -131,6 +131,9 @@ def test_a_ticket_is_not_resolved_before_its_complaint_has_an_outcome(session: S
     register.change(session, row, {"outcome": "Withdrawn", "report_actions": "Withdrawn."}, TERMS.stamped(stamp))
     tickets.change_status(session, ticket, values, context)
     assert ticket.resolved_on == NOW
+    with pytest.raises(RuleBroken, match="Reopen the ticket first"):
+        register.change(session, row, {"outcome": None}, TERMS.stamped(stamp))
+    assert ticket.complaint_state == "disposed"
 
 
 def test_a_review_only_goes_forward_and_has_its_days(session: Session, stamp: Stamp) -> None:
@@ -164,6 +167,13 @@ def test_joined_complaints_count_once_from_the_earliest_receipt_and_can_be_parte
     assert session.get_one(Ticket, early.ticket_id).complaint_state == "joined"
     with pytest.raises(RuleBroken, match="joined to another one"):
         register.change(session, early, {"title": "Other"}, TERMS.stamped(stamp))
+    ticket, values = session.get_one(Ticket, early.ticket_id), {"resolution": "See the other one."}
+    by_meaning = {row.meaning: row.id for row in session.scalars(select(TicketStatus))}
+    tickets.change_status(session, ticket, values | {"status_id": by_meaning["resolved"]}, ChangeContext(None, NOW))
+    with pytest.raises(RuleBroken, match="Reopen the ticket first"):
+        joining.part(session, early.id, TERMS.stamped(stamp))
+    reopening = ChangeContext(None, NOW, may_reopen=True)
+    tickets.change_status(session, ticket, {"status_id": by_meaning["working"]}, reopening)
     joining.part(session, early.id, TERMS.stamped(stamp))
     assert kept.report_due_on == TODAY + timedelta(days=21) and early.joined_to_id is None
     assert {row.complaint_id for row in session.scalars(select(ComplaintEntry))} == {kept.id, early.id}

@@ -23,6 +23,7 @@ from app.domain.merging.record_merge import RECORDS, MergeRequest
 from app.domain.persistence import parent_holders
 from app.lib.field_encryption import Vault
 from app.models import Activity, Assignment, Customer, CustomerKey, Lead, Task, Ticket, TicketSubject
+from tests import factories
 from tests.domain.test_leads import status_id
 from tests.factories import DAY, NOW
 
@@ -241,6 +242,22 @@ def test_what_is_chosen_stays_and_the_rest_is_proposed(db: Session, vault: Vault
     kept = merged_records.follow(db, "leads", new.id)
     assert kept is not None and f"Merged from {kept.number}" in text
     assert text.count("Lead created") == 2, "the timelines are joined"
+
+
+def test_follow_ups_of_an_open_lead_close_with_the_closed_one_that_remains_until_the_undo(db: Session) -> None:
+    one, two = (made_lead(db, assignee_id=filled(db, Model.metadata.tables["ab_user"])) for _ in range(2))
+    leads.change(db, one, {"status_id": status_id(db, "junk"), "close_tasks": []}, context())  # its own stays open
+    named = factories.task(db, two, title="Send the form")
+    db.commit()
+    made = merged(db, one, two)
+
+    def states() -> list[tuple[Any, ...]]:
+        query = select(Task.title, Task.status, Task.remind_on.is_(None)).order_by(Task.id)
+        return [("named" if title == named.title else "generated", *rest) for title, *rest in db.execute(query)]
+
+    assert states() == [("generated", "Todo", False), ("generated", "Canceled", True), ("named", "Todo", True)]
+    merge_undo.undo(db, made.id, context())
+    assert states() == [("generated", "Todo", False), ("generated", "Todo", False), ("named", "Todo", True)]
 
 
 def test_one_assignee_is_left_and_the_undo_gives_both_back(db: Session) -> None:

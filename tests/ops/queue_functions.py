@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rq import get_current_job
+
 from app.ops.queues import queue, workers
 
 
@@ -44,9 +46,26 @@ def take_long(file: str, seconds: int) -> None:
     write_line(file, "ended")
 
 
+def await_sign(file: str) -> None:
+    """Write for how many seconds the call is held, and whether it is held for longer after a sign of life."""
+    registry = get_current_job().started_job_registry
+    held_until = first = _held_until(registry)
+    ends = time.monotonic() + 20
+    while held_until == first and time.monotonic() < ends:
+        time.sleep(0.01)
+        held_until = _held_until(registry)
+    write_line(file, round(first - time.time()))
+    write_line(file, "longer" if held_until > first else "no longer")
+
+
+def _held_until(registry: Any) -> float:
+    [(_execution, moment)] = registry.connection.zrange(registry.key, 0, -1, withscores=True)
+    return float(moment)
+
+
 def lines(file: Path) -> list[str]:
     """The lines written so far."""
     return file.read_text().split() if file.exists() else []
 
 
-queue.register(write_line, fail, fail_once, take_long)
+queue.register(write_line, fail, fail_once, take_long, await_sign)

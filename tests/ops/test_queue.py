@@ -30,7 +30,7 @@ from app.models import FailedCall
 from app.ops.queues import queue, redis_queue
 from app.ops.queues.redis_queue import RedisQueue
 from app.ops.queues.thread_queue import ThreadQueue
-from app.ops.queues.workers import DelayedCalls, build_worker
+from app.ops.queues.workers import HOLD_SECONDS, DelayedCalls, build_worker
 from app.outbox import backlog, notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
 from tests.app_pool import AppMaker
@@ -290,6 +290,18 @@ def test_a_call_whose_worker_was_killed_runs_once_more_only(on_redis: Crm, redis
     work_off(redis_server, "short")
     assert queue_functions.lines(trace) == ["ran"] and failed(on_redis) == []
     assert waiting(redis_server, "short") == ([], [])
+
+
+def test_a_call_of_an_hour_is_held_for_minutes_by_signs_of_life(
+    on_redis: Crm, redis_server: Redis, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be run again only after its hour if its worker was killed."""
+    monkeypatch.setattr("app.ops.queues.workers.SIGN_SECONDS", 0.2)
+    queue.enqueue("long", queue_functions.await_sign, str(trace))
+    work_off(redis_server, "long")
+    seconds, is_longer = queue_functions.lines(trace)
+    assert 0 < int(seconds) <= HOLD_SECONDS and is_longer == "longer"
+    assert failed(on_redis) == [] and waiting(redis_server, "long") == ([], [])
 
 
 def test_a_call_of_a_newer_version_is_left_for_its_workers(

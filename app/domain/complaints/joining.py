@@ -11,7 +11,7 @@ from app.domain import timeline
 from app.domain.base import NotFound, RuleBroken
 from app.domain.complaints.clocks import ComplaintStamp
 from app.domain.complaints.complaint import Complaint, ComplaintEntry, is_counted
-from app.domain.complaints.register import restart_clocks
+from app.domain.complaints.register import refuse_ended, restart_clocks
 from app.domain.customers import Customer
 from app.domain.tickets import Ticket
 
@@ -46,6 +46,8 @@ def part(session: Session, other_id: int, stamp: ComplaintStamp) -> Complaint:
     kept, other = _locked(session, found.joined_to_id, other_id)
     if other.joined_to_id != kept.id:
         raise RuleBroken("This complaint isn't joined to another one.")
+    if other.outcome is None:
+        refuse_ended(session.get_one(Ticket, other.ticket_id))
     own = update(ComplaintEntry).where(ComplaintEntry.origin_id == other.id).values(complaint_id=other.id)
     session.execute(own, execution_options={"synchronize_session": "fetch"})
     other.joined_to_id = None

@@ -25,7 +25,7 @@ from app.domain.complaints.complaint import (
 from app.domain.notifications import notices
 from app.domain.persistence.numbering import next_number
 from app.domain.picklists import ComplaintCategory
-from app.domain.tickets import Ticket
+from app.domain.tickets import ENDED, Ticket
 
 #: Columns that people set directly.
 FIELDS = (
@@ -96,11 +96,25 @@ def change(session: Session, row: Complaint, values: dict[str, Any], stamp: Comp
     ):
         _change_entry(session, row, stamp)
     _settle_outcome(row, stamp.terms)
+    if before["outcome"] and row.outcome is None:
+        refuse_ended(session.get_one(Ticket, row.ticket_id))
     changes = timeline.field_changes(row, before)
     if changes:
         row.stamp(stamp)
         _note_changes(session, row, changes, stamp)
     return changes
+
+
+def refuse_ended(ticket: Ticket) -> None:
+    """Raise RuleBroken for a resolved ticket whose complaint would be pending: that it can't be resolved then holds."""
+    if ticket.status.meaning in ENDED:
+        raise RuleBroken(
+            translatable(
+                "%(number)s is resolved, and its complaint would be without an outcome. Reopen the ticket first.",
+                number=ticket.number,
+            ),
+            "outcome",
+        )
 
 
 def _note_changes(session: Session, row: Complaint, changes: list[list[Any]], stamp: Stamp) -> None:

@@ -17,7 +17,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
 from app.domain.lead_requirements import REQUIRED_FIELDS
 from app.domain.leads import Lead
-from app.domain.merging import duplicate_pairs, merge_fields, merge_rows
+from app.domain.merging import duplicate_pairs, merge_fields, merge_rows, merged_tasks
 from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merging.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
@@ -98,6 +98,8 @@ class _Merge:
         differences = self._differences()
         keys = self._held_keys()
         self._note_holders(keys)
+        status_id = new["status_id"][0] if "status_id" in new else self.before[self.kept.id].get("status_id")
+        superfluous = merged_tasks.superfluous(self.session, self.rows, status_id, self.context)
         self._move_rows()
         self._set(new)
         self._link(differences)
@@ -106,6 +108,7 @@ class _Merge:
         self._join_assignments()
         self.session.flush()
         self.session.expire(self.kept, [name for name in ("status", "subjects") if hasattr(type(self.kept), name)])
+        merged_tasks.close(self.session, self.kept, superfluous, self.context, self.changes_made)
         self._delete_gone()
         self._hold_keys(keys)
         return self._store(new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.executions import Execution
 from rq.job import Job
 from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
@@ -36,6 +38,9 @@ log = logging.getLogger("crm.queue")
 MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
 #: A worker without a heartbeat for this long (plus a minute) counts as dead.
 HEARTBEAT_SECONDS = 60
+#: A running call is its worker's for so long after each sign of life, which comes so often: one of an hour, too, is run
+#: again after minutes if its worker was killed.
+HOLD_SECONDS, SIGN_SECONDS = 180, 30.0
 #: A call that this version doesn't know is offered again after so many seconds; after so long it fails like any other.
 LEAVE_SECONDS, LEFT_FOR = 10, timedelta(days=1)
 #: How long a worker waits for a call at a time if Redis runs on several servers.
@@ -110,6 +115,27 @@ class QueueWorker(SimpleWorker):
             super().execute_job(job, queue)
         except (ValueError, TypeError, LookupError, InvalidJobOperation):
             log.exception("the job of a call was changed in Redis while it ran")
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        """For how many seconds the call and its worker count as running without a further sign of life."""
+        return min(super().get_heartbeat_ttl(job, working_time), HOLD_SECONDS)
+
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        """Run a call; a thread gives signs of life, which RQ's workers that fork give from their parent."""
+        is_over = threading.Event()
+        if super().get_heartbeat_ttl(job) > HOLD_SECONDS:
+            threading.Thread(target=self._hold, args=(job, execution, is_over), daemon=True).start()
+        try:
+            return super().perform_job(job, queue, execution)
+        finally:
+            is_over.set()
+
+    def _hold(self, job: Job, execution: Execution, is_over: threading.Event) -> None:
+        while not is_over.wait(SIGN_SECONDS):
+            try:
+                self.maintain_heartbeats(job, execution)
+            except redis_client.TROUBLE:
+                continue  # the next one is soon enough
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
         """The next job; skips invalid job ids."""

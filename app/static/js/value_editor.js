@@ -57,6 +57,7 @@ function draw(place, html, how) {
     if (!answer.ok && text.includes('data-cell-form')) { draw(place, text, { ...how, isRefused: true }); return false; }
     if (!answer.ok) { note(form, sentenceOf(answer)); return false; }
     if (answer.headers.get('X-Sentence')) say(sentenceOf(answer));
+    keepVersions(how.url, answer.headers);
     end(text);
     how.saved?.();
     go();
@@ -95,5 +96,28 @@ document.addEventListener('click', async (event) => {
   event.preventDefault();
   event.stopImmediatePropagation();
   if (await pending) link.click();
+}, true);
+
+// One's own edits aren't a colleague's: a form that was drawn before them saves on top of them, wherever it is, and waits for one that is
+// on its way. If somebody else has saved in between, the versions don't join, and the server refuses the form as ever.
+/** Record, as “/leads/12 5” with a version: the version that one's own edit has made of it. */
+const own = new Map();
+function keepVersions(url, headers) {
+  const [, base, id] = new URL(url, location.href).pathname.match(/^(.*\/)cell\/(\d+)\//) || [];
+  if (id && headers.get('X-Version')) own.set(`${base}${id} ${headers.get('X-Version-Before')}`, headers.get('X-Version'));
+}
+function follow(form, version) {
+  const [, base, id] = new URL(form.action).pathname.match(/^(\/[^/]+\/).*?(\d+)(?:\/|$)/) || [];
+  const next = () => own.get(`${base}${id} ${version.value}`);
+  while (next()) version.value = next();
+}
+addEventListener('submit', async (event) => {
+  const form = event.target, version = form.elements.version;
+  if (!version) return;
+  if (pending) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (await pending) form.requestSubmit(event.submitter);
+  } else follow(form, version);
 }, true);
 addEventListener('beforeunload', (event) => { if ([...open].some(([form, isDirty]) => form.isConnected && !form.dataset.busy && isDirty())) event.preventDefault(); });

@@ -150,6 +150,19 @@ class DataBreachScreen(Screen):
         """Its history, in place of a timeline."""
         return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """The next thing to do about an open breach: tell those who have to be told, then close it."""
+        if row.get("state") != "open" or not viewer.person.may(self.module, "write"):
+            return None
+        waiting = next((each for each in ("cert_in", "board", "people") if not row.get(f"{each}_told_on")), None)
+        label, name = (_("Enter who was told"), f"{waiting}_told_on") if waiting else (_("Close the breach"), "state")
+        return {
+            "label": label,
+            "icon": "pencil",
+            "url": f"{self.route_base}/edit/{row['id']}#f-{name}",
+            "method": "get",
+        }
+
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The texts, and whose data it was."""
         base = self.route_base

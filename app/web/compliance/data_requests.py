@@ -18,22 +18,17 @@ from app.web.api.resource import Resource
 from app.web.compliance import person_copy_requests, register_history
 from app.web.compliance.deadline_fields import AnswerDueField
 from app.web.compliance.register_service import RegisterService
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateField
+from app.web.core.localization.data_request_words import KIND_WORDS
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
+from app.web.records import reveals
 from app.web.records.screen import Screen
 
-KIND_WORDS = {
-    "access": _l("Access"),
-    "correction": _l("Correction"),
-    "erasure": _l("Erasure"),
-    "grievance": _l("Grievance"),
-    "nomination": _l("Nomination"),
-}
 STATE_WORDS = {
     "open": _l("Open"),
     "answered": _l("Answered"),
@@ -188,6 +183,15 @@ class DataRequestScreen(Screen):
         """Its history, in place of a timeline."""
         return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
 
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """The next thing to do with an open request: check who asks, then answer."""
+        if row.get("state") != "open" or not viewer.person.may(self.module, "write"):
+            return None
+        is_checked = row.get("identity_checked_on") or row.get("kind") not in data_requests.NEED_IDENTITY
+        label, name = (_("Enter the answer"), "answer") if is_checked else (_("Check the identity"), "identity_how")
+        url = f"{self.route_base}/edit/{row['id']}#f-{name}"
+        return {"label": label, "icon": "pencil" if is_checked else "user-check", "url": url, "method": "get"}
+
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The copy of the person's data, of a request for access."""
         if row.get("kind") != "access":
@@ -204,12 +208,16 @@ class DataRequestScreen(Screen):
 
     @page_route("/copy/<pk>", methods=["POST"])
     def make_copy(self, pk: str) -> Any:
-        """Have the copy made in the background, under the rights of whoever asks."""
-        row = self.row_for(pk, "write")
+        """Have the copy made in the background, under the rights of whoever asks; with a reason, in full."""
+        row, typed = self.row_for(pk, "write"), request.form.get("reason")
         try:
-            person_copy_requests.start(row, current_viewer())
+            reason = "" if typed is None else reveals.clean_reason(typed)
+            person_copy_requests.start(row, current_viewer(), reason)
+        except access.Denied:
+            raise
         except RuleBroken as broken:
-            return self._copy_page(row, translate_text(broken.message)), 422
+            page = {"error": translate_text(broken.message), "reason": typed}
+            return self._copy_page(row, page), refusal(broken)[0]
         flash(_("The copy is being made. You will be notified when it is ready."), "success")
         return redirect(f"{self.route_base}/copy/{row.id}")
 
@@ -222,8 +230,9 @@ class DataRequestScreen(Screen):
         except access.Denied:
             raise
         except RuleBroken as broken:
-            return self._copy_page(row, translate_text(broken.message)), 422
+            return self._copy_page(row, {"error": translate_text(broken.message)}), 422
 
-    def _copy_page(self, row: DataRequest, error: str = "") -> str:
-        page = person_copy_requests.context(row, current_viewer()) | {"error": error}
+    def _copy_page(self, row: DataRequest, more: dict[str, Any] | None = None) -> str:
+        """`more`: error, and the reason that was typed."""
+        page = person_copy_requests.context(row, current_viewer()) | (more or {})
         return render_template("compliance/copy.html", page=page)

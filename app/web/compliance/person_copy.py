@@ -1,6 +1,7 @@
 """Everything that is stored about a customer, as a ZIP with a page to read and JSON for machines.
 
-It is read under the rights of whoever asked for it: rows that they don't see are missing, and masked values are masked.
+It is read under the rights of whoever asked for it: rows that they don't see are missing, and masked values are masked
+unless they gave a reason why the person needs them in full (ADR 0152).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from io import BytesIO
 from typing import Any
@@ -24,8 +25,10 @@ from app import access
 from app.domain import who_has_seen
 from app.domain.audit_log import audit
 from app.domain.base import NotFound
+from app.domain.custom_fields import mask_name
 from app.domain.files import export_and_import_runs
 from app.domain.files.export_and_import_runs import ExportRun, TransferPart
+from app.domain.people.permissions import MASKED
 from app.extensions import db
 from app.models import (
     Activity,
@@ -87,6 +90,8 @@ def write_archive(run: ExportRun) -> None:
         with acting_for(run.created_by_id, "/data-requests/", scope=run.payload.get("scope", ())) as viewer:
             refuse_others(viewer)
             run.rights = _rights_of(viewer)
+            if run.payload.get("reason"):
+                viewer = in_full(viewer)
             sections = list(heartbeat.over(_sections(run.payload["customer"], viewer)))
             page, data = _page(sections, viewer), _json(sections, viewer)
         made = _store({"personal-data.html": page, "personal-data.json": data}, heartbeat)
@@ -98,6 +103,20 @@ def write_archive(run: ExportRun) -> None:
 def refuse_others(viewer: Viewer) -> None:
     """Raise Denied for people whose role doesn't make such copies."""
     viewer.person.refuse_unless("Data Requests", "export")
+
+
+def in_full(viewer: Viewer) -> Viewer:
+    """The viewer as if nothing were masked. Raises Denied for people whose role doesn't answer such requests."""
+    viewer.person.refuse_unless("Data Requests", "write")
+    custom = (mask_name(each.id) for each in viewer.lookups.custom.restricted)
+    person = replace(viewer.person, masks=dict.fromkeys((*MASKED, *custom), "full"))
+    return replace(viewer, person=person)
+
+
+def sees_masks(viewer: Viewer) -> bool:
+    """Whether anything of a customer is masked for the viewer."""
+    custom = (mask_name(each.id) for each in viewer.lookups.custom.restricted)
+    return any(viewer.person.mask(name) != "full" for name in (*MASKED, *custom))
 
 
 def _rights_of(viewer: Viewer) -> dict[str, Any]:

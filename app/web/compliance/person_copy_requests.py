@@ -4,42 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import data_requests
+from app.domain import data_requests, disclosures
 from app.domain.base import Conflict, Gone, RuleBroken
 from app.domain.data_requests import DataRequest
 from app.domain.files import export_and_import_runs
 from app.domain.files.export_and_import_runs import OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.models import Customer
+from app.ops.redis.rate_counter import Rate
 from app.web.compliance import person_copy
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
+from app.web.records import reveals
 from app.web.transfer import export_requests, export_worker, file_rights
 
 URL = "/data-requests"
+#: Copies with values in full that one person may have made.
+FULL_RATES = (Rate(5, 3600), Rate(20, 86_400))
 
 
-def start(row: DataRequest, viewer: Viewer) -> None:
-    """Queue the copy. Raises RuleBroken, Conflict while one is being made."""
+def start(row: DataRequest, viewer: Viewer, reason: str = "") -> None:
+    """Queue the copy. Raises RuleBroken, Conflict while one is being made, Denied, TooManyRequests.
+
+    `reason`: why it has masked values in full; empty for one that holds what the viewer sees.
+    """
     data_requests.refuse_copy(row)
+    if reason:
+        viewer.person.refuse_unless(data_requests.MODULE, "write")
+        reveals.count(viewer, "full copy", FULL_RATES)
     if not access.sees_id(db.session(), Customer, row.customer_id or 0):
         raise RuleBroken(_("You don't have access to this customer, so you can't make the copy."))
     payload: dict[str, Any] = {"request": row.id, "customer": row.customer_id, "columns": [], "query": ""}
     payload["page"] = f"{URL}/copy/{row.id}"
     payload["scope"] = sorted(viewer.person.scope or ())
+    payload |= {"reason": reason} if reason else {}
     with request_transaction() as session:
         held = session.get(DataRequest, row.id, with_for_update=True, populate_existing=True)
         run = _run_of(held) if held is not None else None
         if held is None or (run is not None and run.outcome in OPEN_EXPORTS):
             raise Conflict("The copy is being made already.")
         key = export_and_import_runs.new_export(session, person_copy.KIND, "zip", payload, viewer.stamp).id
-        data_requests.note_copy(session, held, key, viewer.stamp)
+        data_requests.note_copy(session, held, key, viewer.stamp, reason)
     export_worker.enqueue(key)
 
 
@@ -70,6 +83,8 @@ def download(row: DataRequest, viewer: Viewer) -> Response:
             _("The customer of the request was changed after this copy was made. Please have another one made.")
         )
     file_rights.refuse_fewer(run.rights, viewer)
+    if run.payload.get("reason"):
+        _refuse_full(run, viewer)
     db.session.commit()  # on SQLite, the transaction of a POST would keep out the one that reads the file
     try:
         pieces = export_worker.stream(run.id)
@@ -78,8 +93,26 @@ def download(row: DataRequest, viewer: Viewer) -> Response:
     with request_transaction() as session:
         if not data_requests.take_copy(session, row, viewer.stamp):
             raise RuleBroken(_("This copy was downloaded already. Please have another one made."))
+        if run.payload.get("reason"):
+            _note_full(session, run, viewer)
     headers = export_requests.file_headers("personal-data", "zip", viewer) | {"Content-Length": str(run.size)}
     return Response(pieces, 200, headers, content_type="application/zip")
+
+
+def _refuse_full(run: ExportRun, viewer: Viewer) -> None:
+    """Raise Denied unless the viewer gave the reason for the values in full, and still answers such requests."""
+    viewer.person.refuse_unless(data_requests.MODULE, "write")
+    if run.created_by_id != viewer.person.id:
+        raise access.Denied(_("Only the person who asked for the values in full can download this copy."))
+
+
+def _note_full(session: Session, run: ExportRun, viewer: Viewer) -> None:
+    """Write who sees the customer's values in full, where “Who has seen this data” finds it."""
+    with access.as_system(session):
+        number = session.execute(select(Customer.number).where(Customer.id == run.payload["customer"])).scalar()
+        reason = run.payload["reason"]
+        seen = disclosures.Reveal(f"customer {number}", disclosures.FULL_COPY, reason, request.remote_addr)
+        disclosures.write_reveal(session, seen, viewer.stamp)
 
 
 def context(row: DataRequest, viewer: Viewer) -> dict[str, Any]:
@@ -93,13 +126,21 @@ def context(row: DataRequest, viewer: Viewer) -> dict[str, Any]:
         "person": row.person,
         "url": f"{URL}/show/{row.id}",
         "action": f"{URL}/copy/{row.id}",
+        "edit_url": f"{URL}/edit/{row.id}#f-{'identity_how' if row.customer_id else 'customer'}",
         "state": _state(run, is_over, row.copy_taken_on is not None) if fits or not is_ready else _kept_back(),
         "is_open": is_open,
         "is_ready": is_ready and fits,
         "hinders": _hinders(row),
+        "is_full": bool(run is not None and is_ready and run.payload.get("reason")),
+        "may_be_full": _may_be_full(viewer),
+        "most_reason": reveals.MOST_REASON,
         "expires": moment_cell(run.expires_on, viewer) if run is not None and is_ready and fits else None,
         "taken": moment_cell(row.copy_taken_on, viewer) if row.copy_taken_on is not None else None,
     }
+
+
+def _may_be_full(viewer: Viewer) -> bool:
+    return viewer.person.may(data_requests.MODULE, "write") and person_copy.sees_masks(viewer)
 
 
 def _state(run: ExportRun | None, is_over: bool, is_taken: bool) -> str:

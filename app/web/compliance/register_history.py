@@ -36,6 +36,7 @@ def _entry(entry: AuditEntry, labels: dict[str, str], viewer: Viewer) -> dict[st
         "noted": _("noted this"),
         "changed": _("changed: %(fields)s", fields=fields),
         "copy asked for": _("had the copy of the data made"),
+        "copy in full asked for": _("had a copy of the data in full made"),
         "copy downloaded": _("downloaded the copy of the data"),
     }
     what = str(payload.get("what"))

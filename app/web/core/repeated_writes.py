@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.exc import StaleDataError
@@ -44,6 +44,12 @@ def again_if_overtaken(write: Callable[[], _Result]) -> _Result:
         save_warnings.pop_all()
         if has_collided:
             time.sleep(random.uniform(0, _PAUSE_SECONDS * tried))  # noqa: S311  # jitter, no secret
+
+
+def again_if_overtaken_with(row: Any, read: Callable[[], Any], write: Callable[[Any], _Result]) -> _Result:
+    """`again_if_overtaken` for a page, which has read its row already: `read` reads it anew for each further try."""
+    rows = iter([row])
+    return again_if_overtaken(lambda: write(next(rows, None) or read()))
 
 
 def _most_tries(broken: BaseException) -> int:

@@ -40,11 +40,10 @@ def _age_labels() -> list[str]:
 def _ages(found: ExchangeReturn, month: Span) -> FigureTable:
     columns = tuple(TableColumn("", label) for label in (*_age_labels(), _("Total")))
     pending, resolved = found.pending_ages, found.resolved_ages
-    figures = (*[f"age {place}" for place in range(len(pending))], "pending")
+    ages, taken = ([f"{kind} {place}" for place in range(len(pending))] for kind in ("age", "taken"))
     rows = (
-        _with_total(_("Pending on the last day, by days since receipt"), pending, figures, month),
-        # No list can be filtered by the days that complaints took.
-        _with_total(_("Resolved in the month, by days taken"), resolved, (*[""] * len(resolved), "resolved"), month),
+        _with_total(_("Pending on the last day, by days since receipt"), pending, (*ages, "pending"), month),
+        _with_total(_("Resolved in the month, by days taken"), resolved, (*taken, "resolved"), month),
     )
     return FigureTable(_("Ages of complaints"), _("Complaints"), columns, rows)
 

@@ -20,7 +20,7 @@ from app.lib.ids import parse_id
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.reference_fields import person_card
-from app.web.core.repeated_writes import again_if_overtaken
+from app.web.core.repeated_writes import again_if_overtaken, again_if_overtaken_with
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, record_form
@@ -115,11 +115,15 @@ class AssignableScreen(Screen):
         if request.method == "GET":
             return render_template("records/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
-        before = {"id": row.id, "before": {"assignee_id": row.assignee_id}}
-        message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(
-            how, self._refuse_unknown
-        )(row, viewer)
-        db.session.commit()
+        act = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(how, self._refuse_unknown)
+
+        def write(row: Any) -> tuple[Any, dict[str, Any], str]:
+            before = {"id": row.id, "before": {"assignee_id": row.assignee_id}}
+            message = act(row, viewer)
+            db.session.commit()
+            return row, before, message
+
+        row, before, message = again_if_overtaken_with(row, lambda: self.row_for(pk, "read"), write)
         flash(self._with_undo(row, before, message, viewer), "success")  # type: ignore[arg-type]
         return redirect(self.url_of(row) if self._still_reaches(row, "read", viewer) else f"{self.route_base}/")
 

@@ -20,12 +20,14 @@ from app.domain.complaints.complaint import (
     WAYS,
     Complaint,
 )
+from app.domain.complaints.disclosure_counts import DAY_SECONDS
+from app.domain.sql_times import seconds_between
 from app.domain.tickets import Ticket
 from app.extensions import db
 from app.lib import phone
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.models import Customer
-from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
+from app.web.core.fields.base import ChoiceField, Field, LongTextField, NumberField, TextField
 from app.web.core.fields.date_fields import DateField
 from app.web.core.fields.reference_fields import PicklistField, RecordField
 from app.web.core.fields.scalar_fields import DecimalField
@@ -210,6 +212,7 @@ class CategoryField(PicklistField):
 
 
 _END = (Complaint.outcome, Complaint.joined_to_id)
+_DAYS_TAKEN = seconds_between(Complaint.received_on, Complaint.disposed_on) // DAY_SECONDS
 SPECIAL_FIELDS: tuple[Field, ...] = (
     TextField("title", max_length=200, help=_("What the investor complains of, in one line.")),
     ChoiceField("source", options=SOURCES, colors=SOURCE_COLORS, required=True),
@@ -233,6 +236,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
             Complaint.report_filed_on,
         ),
     ),
+    NumberField("days_taken", columns=(_DAYS_TAKEN,), help=_("From the receipt to the outcome.")),
     AmountField("amount_in_dispute"),
     AmountField("report_amount"),
     RecordField("ticket", columns=(Complaint.ticket_id, Ticket.number, Ticket.number), key="ticket_id", record=Ticket),
@@ -279,6 +283,7 @@ LABELS = {
     "report_filed_on": _("Report filed"),
     "outcome": _("Outcome"),
     "disposed_on": _("Disposed of"),
+    "days_taken": _("Days taken"),
     "review_stage": _("Review"),
     "review_on": _("Review since"),
     "review_due_on": _("Review due"),

@@ -34,11 +34,18 @@ def of_ticket(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def register_action(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The menu entry of a ticket that isn't in the register yet; no statement."""
-    if row.get("complaint_state") or not viewer.person.may("Complaints", "create"):
+    """The menu entry of a ticket within reach that isn't in the register yet; no statement."""
+    if row.get("complaint_state") or not _is_reached(row, viewer):
         return []
     url = f"/complaints/add?{urlencode({'ticket': row['number'], 'title': (row.get('title') or '')[:200]})}"
     return [{"label": _("Register as complaint"), "url": url, "method": "get", "icon": "scale"}]
+
+
+def _is_reached(row: dict[str, Any], viewer: Viewer) -> bool:
+    """Whether the person may register this ticket: one of its people is within their reach."""
+    reach = viewer.person.reach("Complaints", "create")
+    people = (row.get("owner"), row.get("assignee"), *(row.get("assignees") or ()))
+    return reach is None or any(card["id"] in reach for card in people if card)
 
 
 def _about(row: Complaint) -> str:
@@ -78,9 +85,27 @@ def _text(text: Any) -> dict[str, Any]:
     return {"kind": "text", "text": str(text)}
 
 
+def _stored(row: dict[str, Any]) -> Complaint | None:
+    """The complaint of a page, read once for it."""
+    if "_stored" not in row:
+        row["_stored"] = access.get_visible(db.session(), Complaint, row["id"])
+    stored: Complaint | None = row["_stored"]
+    return stored
+
+
+def is_joined(row: dict[str, Any]) -> bool:
+    """Whether the complaint of a page counts for another one, which the person may not see."""
+    return bool(row.get("joined_to")) or (stored := _stored(row)) is None or stored.joined_to_id is not None
+
+
 def actions(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries of a complaint's menu, for people who may change it."""
+    """The entries of a complaint's menu, for people who may change it.
+
+    A complaint that was joined to one that they don't see can't be parted by them.
+    """
     key = row["id"]
+    if is_joined(row) and not row.get("joined_to"):
+        return []
     if row.get("joined_to"):
         confirm = _("Part this complaint? It is counted on its own again.")
         url = f"/complaints/part/{key}"
@@ -94,7 +119,7 @@ def actions(row: dict[str, Any]) -> list[dict[str, Any]]:
 def of_complaint(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """The entries of a complaint, and suggestions of what to join to it."""
     parts = [_entries(row, viewer)]
-    may_join = viewer.person.may("Complaints", "write") and not row.get("joined_to")
+    may_join = viewer.person.may("Complaints", "write") and not is_joined(row)
     return [*parts, *(_suggested(row, viewer) if may_join else ())]
 
 
@@ -102,7 +127,7 @@ def _entries(row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     query = select(ComplaintEntry, Complaint.number)
     query = query.outerjoin(Complaint, Complaint.id == ComplaintEntry.origin_id)
     query = query.where(ComplaintEntry.complaint_id == row["id"]).order_by(ComplaintEntry.received_on)
-    may_change = viewer.person.may("Complaints", "write") and not row.get("joined_to")
+    may_change = viewer.person.may("Complaints", "write") and not is_joined(row)
     rows = []
     for entry, number in db.session.execute(query):
         is_own = entry.origin_id in (None, row["id"])
@@ -120,7 +145,7 @@ def _entries(row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
 
 def _suggested(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Other complaints of the same person, each leading to the page that joins it."""
-    complaint = access.get_visible(db.session(), Complaint, row["id"])
+    complaint = _stored(row)
     if complaint is None:
         return []
     by_number, by_pan = (viewer.person.mask(name) == "full" for name in ("mobile", "pan"))

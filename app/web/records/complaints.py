@@ -104,7 +104,8 @@ _SHOWN = [
     *("exchange", "segment", "officer", "is_impersonation", "ticket", "customer", "mobile", "description"),
     *("acknowledge_due_on", "acknowledged_on", "report_due_on", "report_filed_on"),
     *("report_facts", "report_findings", "report_actions", "report_amount", "report_evidence", "report_officer"),
-    *("outcome", "disposed_on", "review_stage", "review_due_on", "first_review_on", "first_review_due_on"),
+    *("outcome", "disposed_on", "days_taken", "review_stage", "review_due_on"),
+    *("first_review_on", "first_review_due_on"),
     *("second_review_on", "second_review_due_on", "dispute_on", "dispute_due_on", "joined_to"),
     *("version", "created_on", "changed_on"),
 ]
@@ -115,6 +116,7 @@ _REPORT = [
     *("report_officer", "report_filed_on"),
 ]
 _END = ["outcome", "disposed_on", "review_stage", "review_on"]
+_ENDED = ["outcome", "disposed_on", "days_taken", "review_stage", "review_due_on", "joined_to"]
 
 
 class ComplaintResource(Resource):
@@ -133,7 +135,8 @@ class ComplaintResource(Resource):
     search_columns = [
         *("number", "title", "source", "reference", "received_on", "category", "exchange", "segment", "officer"),
         *("is_impersonation", "ticket", "customer", "acknowledge_due_on", "acknowledged_on", "report_due_on"),
-        *("report_filed_on", "outcome", "disposed_on", "review_stage", "joined_to", "created_on", "changed_on"),
+        *("report_filed_on", "outcome", "disposed_on", "days_taken", "review_stage", "joined_to"),
+        *("created_on", "changed_on"),
     ]
     order_columns = ["number", "received_on", "report_due_on", "disposed_on", "created_on", "changed_on"]
     exclude_route_methods = {"delete"}
@@ -156,7 +159,7 @@ class ComplaintScreen(ComplaintJoins, ComplaintEntries, Screen):
         (_("Complaint"), {"fields": [*_CASE[1:], *_PLACE, "ticket", "customer", "mobile", "description"]}),
         (_("Clocks"), {"fields": ["acknowledge_due_on", "report_due_on"]}),
         (_("Action taken report"), {"fields": _REPORT}),
-        (_("Outcome and review"), {"fields": ["outcome", "disposed_on", "review_stage", "review_due_on", "joined_to"]}),
+        (_("Outcome and review"), {"fields": _ENDED}),
         (_("Record"), {"fields": ["created_on", "changed_on"]}),
     ]
     add_columns = ComplaintResource.add_columns
@@ -224,7 +227,7 @@ class ComplaintScreen(ComplaintJoins, ComplaintEntries, Screen):
         if row.get("outcome") and row.get("ticket"):
             url = f"/tickets/{row['ticket']['number']}"
             return {"label": _g("Go to the ticket"), "icon": "lifebuoy", "url": url, "method": "get"}
-        if row.get("joined_to") or not viewer.person.may(self.module, "write"):
+        if not viewer.person.may(self.module, "write") or complaint_parts.is_joined(row):
             return None
         key = row["id"]
         if not row.get("acknowledged_on"):

@@ -74,7 +74,7 @@ class InlineActions:
             if _text(stored) not in (_text(request.form.get("before")), _text(typed)):
                 return self._cell_form(CellEdit(row, each, typed, 409, stored=stored), viewer)
             try:
-                self._save_value(row, each, typed, viewer)
+                versions = self._save_value(row, each, typed, viewer)
                 break
             except REFUSABLE as broken:
                 db.session.rollback()
@@ -85,14 +85,20 @@ class InlineActions:
                     return self._cell_form(edit, viewer)
                 time.sleep(random.uniform(0, SAVE_PAUSE_SECONDS))  # noqa: S311
         warnings = save_warnings.pop_all()
-        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(warnings)) if warnings else {})
+        headers = versions | (sentence_header(" ".join(warnings)) if warnings else {})
+        return str(cell(self._cell(key, each, viewer))), 200, headers
 
-    def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> None:
+    def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> dict[str, str]:
+        """Save, and return the headers with the version before and after: the page's forms save on top of their own."""
         given = bool(typed) if each.kind == "flag" else typed
         values = self.record_table.parse({each.name: given}, "edit", viewer)
         self._refuse_emptied(values)
+        before = getattr(row, "version", None)
         self.change_row(row, values, None, viewer)
+        db.session.flush()
+        headers = {"X-Version-Before": str(before), "X-Version": str(row.version)} if before is not None else {}
         db.session.commit()
+        return headers
 
     def _editable(self, name: str) -> Field:
         each = self.record_table.by_name.get(name)

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import Field
+from app.web.core.repeated_writes import again_if_overtaken_with
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.refusals import previous_page
@@ -65,12 +66,17 @@ class RecordForms:
             return self._form(FormState("edit", stored, row=row), viewer)
         raw = self._typed("edit")
         version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
-        try:
+
+        def save(row: Any) -> Any:
             record_form.refuse_vanished(self.service.record, row)
             values = self.record_table.parse(record_form.changed_values(raw, stored), "edit", viewer)
             self._refuse_emptied(values)
             self.change_row(row, values, version, viewer)
             db.session.commit()
+            return row
+
+        try:
+            row = again_if_overtaken_with(row, lambda: self.row_for(pk, "write"), save)
         except REFUSABLE as broken:
             return self._form_with_errors(FormState("edit", raw, row=key), broken, viewer)
         self.post_update(row)

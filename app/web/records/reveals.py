@@ -6,6 +6,7 @@ No browser stores a page with the value: the response is not cached, and the pag
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -73,10 +74,8 @@ def reveal(screen: Any, row: Any, wanted: RevealRequest, viewer: Viewer) -> dict
     """
     each = _field(screen, wanted.field, viewer)
     refuse_unreached(screen, row, viewer)
-    why = clean_text(wanted.reason, "reason", MOST_REASON) or ""
-    if len(why) < LEAST_REASON:
-        raise RuleBroken(_("Please say in a few words why you need it."), "reason")
-    _count(viewer)
+    why = clean_reason(wanted.reason)
+    count(viewer, "reveal", RATES)
     seen = who_has_seen.Reveal(f"{row.__tablename__.rstrip('s')} {row.number}", wanted.field, why, request.remote_addr)
     shown = _whole(screen, row.id, each, viewer)
     if shown["kind"] == "missing":
@@ -85,6 +84,14 @@ def reveal(screen: Any, row: Any, wanted: RevealRequest, viewer: Viewer) -> dict
         who_has_seen.write_reveal(session, seen, viewer.stamp)
         session.commit()
     return shown
+
+
+def clean_reason(typed: Any) -> str:
+    """Why somebody needs to see a value in full, as typed. Raises RuleBroken if it is too short or too long."""
+    why = clean_text(typed, "reason", MOST_REASON) or ""
+    if len(why) < LEAST_REASON:
+        raise RuleBroken(_("Please say in a few words why you need it."), "reason")
+    return why
 
 
 def refuse_unreached(screen: Any, row: Any, viewer: Viewer) -> None:
@@ -116,11 +123,11 @@ def _whole(screen: Any, key: int, each: Field, viewer: Viewer) -> dict[str, Any]
     return each.cell(values[cut], replace(viewer, person=person))
 
 
-def _count(viewer: Viewer) -> None:
-    """Count a revealed value of this person. Raises TooManyRequests."""
+def count(viewer: Viewer, what: str, rates: Sequence[Rate]) -> None:
+    """Count a revealed value of this person, or something else that reveals values. Raises TooManyRequests."""
     counter, now = current_app.extensions["crm_limits"].counter, time.time()
-    for rate in RATES:
-        counted = counter.add(f"reveal {rate.seconds} {viewer.person.id}", rate, now)
+    for rate in rates:
+        counted = counter.add(f"{what} {rate.seconds} {viewer.person.id}", rate, now)
         if counted.is_exceeded:
             wait = max(1, -(-(counted.ends - int(now)) // 60))
             raise TooManyRequests(

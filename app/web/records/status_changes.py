@@ -20,6 +20,7 @@ from app.web.core.fab_access import (
     sentence_header,
 )
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.repeated_writes import again_if_overtaken_with
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
@@ -60,7 +61,9 @@ class StatusMoves:
             return self._asking_form(row, status, wanted, viewer)
         key, version = row.id, parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
-            self._move_to(row, version, viewer)
+            again_if_overtaken_with(
+                row, lambda: self.row_for(pk, "write"), lambda each: self._move_to(each, version, viewer)
+            )
         except REFUSABLE as broken:
             db.session.rollback()
             return self._asked_again(key, broken, viewer)
@@ -125,13 +128,13 @@ class StatusMoves:
         key, now = row.id, self._status_of(row)
         if request.method == "GET" or not request.form.get("status"):
             return self._move_form(key, now, viewer)
-        self._refuse_moved(now, viewer)
+        self._refuse_moved(row, viewer)
         board_page.group_of(self, request.form["status"], viewer)  # a board that was opened before has other columns
         wanted = pages.inputs_for_status(self, key, parse_id(request.form["status"]), viewer)
         if wanted and not request.form.get("asked"):
             return self._needs_form(key, now, wanted)
         try:
-            self._move_to(row, None, viewer)
+            again_if_overtaken_with(row, lambda: self.row_for(pk, "write"), lambda each: self._move_card(each, viewer))
         except REFUSABLE as broken:
             db.session.rollback()
             refused = refusal(broken)
@@ -140,6 +143,10 @@ class StatusMoves:
             return self._needs_form(key, now, wanted, refused)
         return self._moved(key, viewer)
 
+    def _move_card(self, row: Any, viewer: Viewer) -> None:
+        self._refuse_moved(row, viewer)
+        self._move_to(row, None, viewer)
+
     def _refuse_without_board(self) -> None:
         if not self.card_columns:
             raise NotFound(_("There is no such page."))
@@ -147,9 +154,9 @@ class StatusMoves:
     def _status_of(self, row: Any) -> Any:
         return row.status_id if self.status_picklist else row.status
 
-    def _refuse_moved(self, now: Any, viewer: Viewer) -> None:
+    def _refuse_moved(self, row: Any, viewer: Viewer) -> None:
         """Raise Conflict if the card has left the column from which it was dragged."""
-        seen = request.form.get("from")
+        seen, now = request.form.get("from"), self._status_of(row)
         if seen and seen != str(now):
             label = self._status_label(now, viewer)
             text = _("Someone else moved this to “%(status)s” meanwhile. Look again, then move it.", status=label)

@@ -15,13 +15,13 @@ from app.web.pages.disclosure_tables import TableRow
 
 Condition = list[Any]
 #: How figures of the return begin.
-_AGE, _OUTCOME = "age ", "outcome "
+_AGE, _TAKEN, _OUTCOME = "age ", "taken ", "outcome "
 
 
 def address(figure: str, row: TableRow) -> str:
     """The URL of the list with the complaints of a figure of a row; "" for a figure that no list can show.
 
-    `figure`: a key of FIGURES, "age 0" (the first age of the return), or "outcome Resolved".
+    `figure`: a key of FIGURES, "age 0" (the first age of the return), "taken 0", or "outcome Resolved".
     """
     screen = screen_of_kind("complaint")
     found = _conditions(figure, row.span) if row.span else []
@@ -51,6 +51,8 @@ def _conditions(figure: str, span: Span) -> list[Condition]:
     if figure.startswith(_AGE):
         return [*pending, *_received_in_age(int(figure.removeprefix(_AGE)), span)]
     resolved = [["disposed_on", "ge", first], ["disposed_on", "lt", after]]
+    if figure.startswith(_TAKEN):
+        return [*resolved, *_taken(int(figure.removeprefix(_TAKEN)))]
     if figure.startswith(_OUTCOME):
         return [*resolved, _outcome(figure.removeprefix(_OUTCOME))]
     return {
@@ -75,6 +77,12 @@ def _received_in_age(place: int, span: Span) -> list[Condition]:
     first, last = (0, *[each + 1 for each in AGES])[place], (*AGES, None)[place]
     latest = ["received_on", "le", (span.last - timedelta(days=first)).isoformat()]
     return [latest, *([["received_on", "ge", (span.last - timedelta(days=last)).isoformat()]] if last else [])]
+
+
+def _taken(place: int) -> list[Condition]:
+    """Disposed of after so many days as one of the ages of the return says."""
+    first, last = (0, *[each + 1 for each in AGES])[place], (*AGES, None)[place]
+    return [["days_taken", "ge", str(first)], *([["days_taken", "le", str(last)]] if last else [])]
 
 
 def _outcome(name: str) -> Condition:

@@ -1,4 +1,4 @@
-"""The page of the business settings, and that of the deadlines about personal data."""
+"""The page of the business settings, and those of the deadlines about personal data and of the disclosure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
 MAX_PERCENT = 99
 #: Every month has this day; a reminder comes after the month that it is about.
 MAX_DAY_OF_MONTH, MAX_REMINDER_DAYS = 28, 27
-#: Texts that may be empty; a field that every complete form contains, so that a missing checkbox means unchecked.
-_OPTIONAL, _LAST_FIELD = ("phone_app_url", "sms_link_hosts"), "phone_app_version"
+#: Texts that may be empty; fields of which complete forms contain one, so that a missing checkbox means unchecked.
+_OPTIONAL, _SENT_FIELDS = ("phone_app_url", "sms_link_hosts"), ("phone_app_version", "disclosure_due_day")
 #: Characters of the list of hosts, and one of them.
 MAX_HOSTS_LENGTH = 1000
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}", re.IGNORECASE)
@@ -96,26 +96,46 @@ class Business(SettingsFormPage):
         return self.render_template("pages/form.html", title=form["title"], form=form)
 
 
-class PersonalDataSettingsView(Business):
-    """/settings/personal-data/, for who may change all data requests: the compliance officer sets the deadlines."""
+class _OfficersSettings(Business):
+    """Settings that whoever may change all rows of a module sets, in place of those who change settings."""
 
-    route_base = "/settings/personal-data"
-    module = "Data Requests"
     VERBS = {"index": "write", "save": "write"}
-    title = lazy_gettext("Personal data")
-    keys = business_settings.OF_PERSONAL_DATA
+    module: Any
+    #: Of the audit.
+    event: str
+    refusal: Any
 
-    @staticmethod
-    def opens_for(person: Person) -> bool:
+    @classmethod
+    def opens_for(cls, person: Person) -> bool:
         """Whether the person may change these settings."""
-        return person.level("Data Requests", "write") == "all"
+        return person.level(cls.module, "write") == "all"
 
     def _refuse(self) -> None:
         if not self.opens_for(current_viewer().person):
-            raise access.Denied(_("Only people whose role changes all data requests can open these settings."))
+            raise access.Denied(str(self.refusal))
 
     def _store(self, session: Session, stored: dict[str, Any], values: dict[str, Any]) -> None:
-        settings_audit.store(session, "data request", stored, values)
+        settings_audit.store(session, self.event, stored, values)
+
+
+class PersonalDataSettingsView(_OfficersSettings):
+    """/settings/personal-data/, for who may change all data requests: the compliance officer sets the deadlines."""
+
+    route_base = "/settings/personal-data"
+    module, event = "Data Requests", "data request"
+    title = lazy_gettext("Personal data")
+    refusal = lazy_gettext("Only people whose role changes all data requests can open these settings.")
+    keys = business_settings.OF_PERSONAL_DATA
+
+
+class DisclosureSettingsView(_OfficersSettings):
+    """/settings/disclosure/, for who may change all complaints: the compliance officer sets how they are disclosed."""
+
+    route_base = "/settings/disclosure"
+    module, event = "Complaints", "disclosure"
+    title = lazy_gettext("Monthly disclosure")
+    refusal = lazy_gettext("Only people whose role changes all complaints can open these settings.")
+    keys = business_settings.OF_DISCLOSURE
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
@@ -135,10 +155,7 @@ _TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
         ("promotional_hours", "quiet_hours", "caller_id_rule", "dnd_valid_days", "sms_link_hosts"),
     ),
     (lazy_gettext("Consents"), ("consent_transaction_days", "consent_ask_again_days", "promotional_needs_consent")),
-    (
-        lazy_gettext("Complaints"),
-        ("disclosure_layout", "disclosure_due_day", "disclosure_reminder_days", "disclosure_is_public"),
-    ),
+    ("", business_settings.OF_DISCLOSURE),
     ("", business_settings.OF_PERSONAL_DATA),
     (lazy_gettext("Phone app"), ("phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")),
 )
@@ -242,7 +259,7 @@ def _posted_values(stored: dict[str, Any]) -> dict[str, Any]:
 def _parse(name: str, old: Any) -> Any:
     posted = request.form.get(name)
     if isinstance(old, bool):  # browsers do not send unchecked checkboxes
-        return bool(posted) if posted is not None or request.form.get(_LAST_FIELD) is not None else old
+        return bool(posted) if posted is not None or any(each in request.form for each in _SENT_FIELDS) else old
     if posted is None:
         return old
     posted = posted.strip()

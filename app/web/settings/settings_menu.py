@@ -15,7 +15,7 @@ from app.web.messaging.undelivered_messages import UndeliveredView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
 from app.web.settings.brand import BrandView
-from app.web.settings.business_settings import Business, PersonalDataSettingsView
+from app.web.settings.business_settings import Business, DisclosureSettingsView, PersonalDataSettingsView
 from app.web.settings.caller_id_report import CallerReportView
 from app.web.settings.complaint_settings import ComplaintSettingsView
 from app.web.settings.custom_fields import CustomFieldsView
@@ -81,6 +81,9 @@ BUSINESS = (
         "settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"
     ),
     MenuEntry("settings-complaints", _("Complaints"), ComplaintSettingsView, "scale", "/settings/complaints/"),
+    MenuEntry(
+        "settings-disclosure", _("Monthly disclosure"), DisclosureSettingsView, "file-text", "/settings/disclosure/"
+    ),
     MenuEntry(
         "settings-personal-data",
         _("Personal data"),

@@ -18,7 +18,7 @@ from app.domain.tasks import ACTIVE, OPEN
 from app.lib.digit_grouping import capped
 from app.web.core.localization.languages import in_page_language
 from app.web.core.viewer import Viewer
-from app.web.workday import assignment_requests
+from app.web.workday import assignment_requests, compliance_day
 from app.web.workday import my_day_queries as queries
 from app.web.workday.my_day_html import rows_html
 from app.web.workday.my_day_rows import SOON, DayRow, RowMaker
@@ -42,6 +42,10 @@ LOOKS = {
     "sla-tickets": (_("Tickets to respond to or resolve soon"), "hourglass", "orange"),
     "requests": (_("Requests waiting for my decision"), "clipboard-check", "violet"),
     "nobody": (_("No one available"), "urgent", "red"),
+    "breaches": (_("Open data breaches"), "shield", "red"),
+    "complaints": (_("Complaints due today or overdue"), "scale", "red"),
+    "data-requests": (_("Requests about personal data to answer"), "lock", "amber"),
+    "orders": (_("Orders by telephone without evidence"), "phone-x", "orange"),
 }
 
 
@@ -87,9 +91,12 @@ class DaySection:
 
 
 def sections(viewer: Viewer, only: str = "") -> list[DaySection]:
-    """All sections in the order of the page, or the named one with more rows; at most five statements."""
+    """All sections in the order of the page, or the named one with more rows.
+
+    At most five statements, and one for the registers of compliance.
+    """
     day = _Day(viewer, MAX_ROWS_ALONE if only else MAX_ROWS)
-    sections = [*day.tasks_of_today(), *day.new_records(), *day.sla_clocks(), *day.decisions()]
+    sections = [*day.tasks_of_today(), *day.registers(), *day.new_records(), *day.sla_clocks(), *day.decisions()]
     return [section for section in sections if section.name == only] if only else sections
 
 
@@ -125,6 +132,11 @@ class _Day:
     def _tasks(self, name: str, **due: datetime) -> DaySection:
         rows = list(map(self.make.task, self.rows(name)))
         return DaySection(name, rows, self.total(name), partial(_tasks_url, self.viewer, **due))
+
+    def registers(self) -> Iterator[DaySection]:
+        """What is due in the registers of compliance."""
+        for name, found, url in compliance_day.sections(self.viewer, self.limit):
+            yield DaySection(name, found.rows, found.total, partial(str, url))
 
     def new_records(self) -> Iterator[DaySection]:
         """My leads and tickets with a status of the meaning "new", newest first."""

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, update
 
-from app.models import AuditEntry, DataRequest, ExportRun
-from app.web.compliance import person_copy
+from app.models import AuditEntry, DataRequest, ExportRun, Notification
+from app.ops.redis.rate_counter import Rate
+from app.web.compliance import person_copy, person_copy_requests
 from app.web.transfer import export_worker
 from tests.app_fixtures import Crm, Make
 
@@ -155,7 +156,7 @@ def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm
     row, rhea = noted(crm, customer, identity_how="PAN card seen"), crm.client("rhea")
     url = f"{URL}/copy/{row.id}"
     assert rhea.form(url).status_code == 302
-    assert rhea.form(url).status_code == 422, "one is being made"
+    assert rhea.form(url).status_code == 409, "one is being made"
     run = work(crm)
     assert run.outcome == "done", run.error
     assert "can be downloaded once" in rhea.screen(url).text
@@ -189,6 +190,40 @@ def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm
 def _audit(crm: Crm, row: DataRequest) -> list[AuditEntry]:
     query = select(AuditEntry).where(AuditEntry.about == f"data request {row.id}")
     return list(crm.rows(query.order_by(AuditEntry.seq)))
+
+
+def test_a_copy_in_full_needs_a_reason_and_is_told_to_others(
+    crm: Crm, customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, rhea = noted(crm, customer), crm.client("rhea")
+    url, why = f"{URL}/copy/{row.id}", {"reason": "Handed over at our office"}
+    answer = rhea.form(url, why)
+    assert answer.status_code == 422 and "check the person" in answer.text, "only after the identity was checked"
+    sent = {"identity_how": "PAN card seen", "version": row.version}
+    assert rhea.rest("PUT", f"{REST}{row.id}", sent).status_code == 200
+    answer = rhea.form(url, {"reason": " why "})
+    assert answer.status_code == 422 and "few words" in answer.text and " why " in answer.text
+    assert not crm.rows(select(ExportRun))
+    assert rhea.form(url, why).status_code == 302 and work(crm).outcome == "done"
+    assert crm.client("root").form(f"{url}/file").status_code == 403, "only for who has given the reason"
+    answer = rhea.form(f"{url}/file")
+    with ZipFile(BytesIO(answer.data)) as archive:
+        told = json.loads(archive.read("personal-data.json"))
+    assert "9820012345" in told["customer"][0]["mobile"].replace(" ", ""), told["customer"][0]
+    assert rhea.form(f"{url}/file").status_code == 422, "once"
+    entries = crm.rows(select(AuditEntry).where(AuditEntry.event == "reveal"))
+    assert [(each.about, each.payload["reason"]) for each in entries] == [
+        (f"customer {customer.number}", why["reason"])
+    ]
+    asked = [each.payload for each in _audit(crm, row) if each.payload.get("what") == "copy in full asked for"]
+    assert [each["reason"] for each in asked] == [why["reason"]]
+    notice = crm.rows(select(Notification).where(Notification.kind == "compliance"))
+    assert [each.user_id for each in notice] == [crm.people["root"].id]
+    assert "values in full is made" in crm.client("root").screen("/bell/").text
+    assert "had a copy of the data in full made" in rhea.screen(f"{URL}/show/{row.id}").text
+    assert "Copy of all data, in full" in rhea.screen(f"/customers/seen/{customer.id}").text
+    monkeypatch.setattr(person_copy_requests, "FULL_RATES", (Rate(1, 3600),))
+    assert rhea.form(url, why).status_code == 429
 
 
 def test_a_copy_expires_and_can_be_made_anew(crm: Crm, customer: Any) -> None:

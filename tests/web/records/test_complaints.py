@@ -15,7 +15,15 @@ from sqlalchemy import select
 
 from app.domain.audit_log.audit import AuditEntry
 from app.domain.persistence.change_events import events_of_columns
-from app.models import Complaint, ComplaintCategory, ComplaintEntry, CustomerAccount, Notification, Ticket
+from app.models import (
+    BusinessSetting,
+    Complaint,
+    ComplaintCategory,
+    ComplaintEntry,
+    CustomerAccount,
+    Notification,
+    Ticket,
+)
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.view_registry import registered
 from tests.cases import each_case
@@ -419,6 +427,28 @@ def test_who_changes_all_data_requests_sets_their_deadlines(crm: Any, make: Any)
     make.cell("Compliance", "Data Requests", "write", "team")
     for who in ("rhea", "cleo", "mia"):
         assert crm.client(who).screen(url).status_code == 403 and crm.client(who).form(url, given).status_code == 403
+
+
+def test_who_changes_all_complaints_sets_how_they_are_disclosed(crm: Any, make: Any) -> None:
+    rhea, url = crm.client("rhea"), "/settings/disclosure/"
+    assert url in rhea.screen("/complaints/?tab=all").text
+
+    def save(**sent: str) -> int:
+        (version,) = re.findall(r'name="version" value="([^"]+)"', rhea.screen(url).text)
+        return int(rhea.form(url, {"version": version, "disclosure_due_day": "7"} | sent).status_code)
+
+    wrong = ({"disclosure_due_day": "29"}, {"disclosure_reminder_days": "28"}, {"disclosure_layout": "2019"})
+    assert [save(**sent) for sent in wrong] == [422, 422, 422]
+    assert save(disclosure_layout="2021", disclosure_due_day="28", disclosure_is_public="1") == 302
+    stored = {row.key: row.value for row in crm.rows(select(BusinessSetting))}
+    assert stored == {"disclosure_layout": "2021", "disclosure_due_day": 28, "disclosure_is_public": True}
+    assert save(disclosure_due_day="28") == 302, "an empty check mark is not sent"
+    noted = crm.rows(select(AuditEntry).where(AuditEntry.event == "disclosure").order_by(AuditEntry.seq))
+    assert [each.payload["new"].get("disclosure_is_public") for each in noted] == [True, False]
+    assert 'name="disclosure_layout"' not in crm.client("root").screen("/settings/business/").text
+    make.cell("Compliance", "Complaints", "write", "team")
+    for who in ("rhea", "cleo", "mia"):
+        assert crm.client(who).screen(url).status_code == 403 and crm.client(who).form(url, {}).status_code == 403
 
 
 def test_categories_are_a_tree_of_two_levels(crm: Any) -> None:

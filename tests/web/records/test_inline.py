@@ -54,8 +54,11 @@ def test_other_records_are_edited_in_place_too(crm: Crm, kind: str) -> None:
 def test_what_others_change_elsewhere_merges_and_lines_are_compared_as_lines(crm: Crm) -> None:
     lead = crm.make.lead("ana", description="One\ntwo", email="old@a.example")
     assert save(crm, "root", lead, "email", before="old@a.example", email="new@a.example").status_code == 200
-    assert save(crm, "ana", lead, "description", before="One\r\ntwo", description="Three").status_code == 200
+    saved = save(crm, "ana", lead, "description", before="One\r\ntwo", description="Three")
     stored = crm.fresh(lead)
+    # The page's own forms go on from this version; those that were drawn before root's edit don't, and are refused.
+    assert (saved.status_code, saved.headers["X-Version-Before"], saved.headers["X-Version"]) == (200, "2", "3")
+    assert stored.version == 3
     assert (stored.email, stored.description) == ("new@a.example", "Three")
 
 

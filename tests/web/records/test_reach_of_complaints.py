@@ -34,6 +34,9 @@ def test_a_joined_complaint_is_parted_only_by_those_who_may_change_both(crm: Any
     assert crm.client("sam").form(f"/complaints/join/{kept['id']}", {"other": number}).status_code == 302
     refused = crm.client("cleo").form(f"/complaints/part/{other}")
     assert refused.status_code == 403 and "joined to one that you can&#39;t change" in refused.text
+    page = crm.client("cleo").screen(f"/complaints/{number}").text
+    offers = ("/complaints/acknowledge/", "/complaints/join/", "/complaints/part/", "/complaints/entry/")
+    assert [each for each in offers if each in page] == [], "nothing is offered that would be refused"
     assert crm.rows(select(Complaint.joined_to_id).where(Complaint.id == other)) == [kept["id"]]
     make.cell("Support User", "Complaints", "read", "all")
     make.cell("Support User", "Tickets", "read", "all")
@@ -45,6 +48,8 @@ def test_a_joined_complaint_is_parted_only_by_those_who_may_change_both(crm: Any
 def test_tickets_of_colleagues_are_registered_by_those_whose_role_reaches_them(crm: Any, make: Make) -> None:
     make.cell("Support User", "Tickets", "read", "all")
     ticket = make.ticket("sam")
+    offered = [f"/complaints/add?ticket={each.number}" in page_of(crm, each) for each in (ticket, make.ticket("cleo"))]
+    assert offered == [False, True]
     refused = register(crm, "cleo", ticket)
     assert refused.status_code == 403 and "not register it as a complaint" in refused.get_json()["message"]
     assert crm.rows(select(Complaint)) == [] and crm.rows(select(Ticket.complaint_state)) == [None]
@@ -53,7 +58,12 @@ def test_tickets_of_colleagues_are_registered_by_those_whose_role_reaches_them(c
     form = DATA | {"ticket": str(ticket.id), "category": "1", "received_on": "2026-11-01", "title": "Kept when refused"}
     assert crm.client("cleo").form("/complaints/add", form).status_code == 403
     make.cell("Support User", "Complaints", "create", "all")
+    assert f"/complaints/add?ticket={ticket.number}" in page_of(crm, ticket)
     assert register(crm, "cleo", ticket).status_code == 201
+
+
+def page_of(crm: Any, ticket: Any) -> str:
+    return str(crm.client("cleo").screen(f"/tickets/{ticket.number}").text)
 
 
 def test_the_timeline_of_a_ticket_is_silent_about_a_complaint_beyond_reach(crm: Any, make: Make) -> None:

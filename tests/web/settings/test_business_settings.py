@@ -32,19 +32,6 @@ def test_business_settings_are_saved(site: Site) -> None:
     assert 'value="45"' in site.get("sid", "/settings/business/").text
 
 
-def test_settings_of_the_disclosure_are_saved(site: Site) -> None:
-    sent = {"disclosure_layout": "2021", "disclosure_due_day": "28", "disclosure_is_public": "1"}
-    assert save_business(site, **sent).status_code == 302
-    after = stored(site)
-    assert (after["disclosure_layout"], after["disclosure_due_day"], after["disclosure_is_public"]) == (
-        "2021",
-        28,
-        True,
-    )
-    assert save_business(site, phone_app_version="1.3.0").status_code == 302
-    assert stored(site)["disclosure_is_public"] is False, "an empty check mark is not sent"
-
-
 @each_case(
     "sent",
     [
@@ -57,9 +44,6 @@ def test_settings_of_the_disclosure_are_saved(site: Site) -> None:
         {"default_referral": ""},
         {"default_referral": "x" * 200},
         {"default_referral": "a\nb"},
-        {"disclosure_due_day": "29"},
-        {"disclosure_reminder_days": "28"},
-        {"disclosure_layout": "2019"},
     ],
 )
 def test_invalid_business_settings_are_refused(site: Site, sent: dict[str, str]) -> None:

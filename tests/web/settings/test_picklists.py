@@ -33,8 +33,8 @@ from tests.web.settings_app import (
 )
 
 #: These have rights of their own: the brand is for admins alone, see test_brand.py; for the days of complaints and of
-#: personal data see tests/web/records/test_complaints.py.
-OWN_RIGHTS = ("/settings/brand/", "/settings/complaints/", "/settings/personal-data/")
+#: personal data, and for the disclosure, see tests/web/records/test_complaints.py.
+OWN_RIGHTS = ("/settings/brand/", "/settings/complaints/", "/settings/personal-data/", "/settings/disclosure/")
 ADMIN_PAGES = [entry.url for entry in settings_menu.BUSINESS if entry.url not in OWN_RIGHTS]
 ADMIN_PAGES.append("/settings/office-ranges/list/")
 

@@ -48,6 +48,34 @@ def stored(crm: Crm, row: Any) -> Any:
 # --- what waits
 
 
+def test_who_sees_the_registers_of_compliance_sees_what_is_due_in_them(crm: Crm) -> None:
+    make, rhea = crm.make, crm.client("rhea")
+    about = {"source": "Investor", "category": "Demat", "received_on": "2026-10-20"}
+    for who, title in (("cleo", "Shares not credited"), ("sam", "Pay-out missing")):
+        sent = about | {"ticket": make.ticket(who).number, "title": title}
+        assert crm.client(who).rest("POST", "complaint/", sent).status_code == 201
+    later = about | {"ticket": make.ticket("sam").number, "title": "Not yet due", "received_on": "2026-11-20"}
+    assert crm.client("sam").rest("POST", "complaint/", later | {"acknowledged_on": "2026-11-20"}).status_code == 201
+    for person, received in (("Meera Joshi", "2026-08-20"), ("Somebody Else", "2026-11-20")):
+        sent = {"person": person, "kind": "access", "received_on": received}
+        assert rhea.rest("POST", "data_request/", sent).status_code == 201
+    breach = {"title": "Laptop lost", "noticed_on": "2026-11-23T05:00:00Z"}
+    assert rhea.rest("POST", "data_breach/", breach).status_code == 201
+    for at in (NOW - DAY, NOW - 2 * HOUR):
+        make.call("ana", is_order=True, started_on=at)
+    shown = parts(crm, "rhea")
+    assert list(shown) == ["breaches", "complaints", "data-requests", "orders"]
+    assert "Laptop lost" in shown["breaches"] and "CERT-In is to be told" in shown["breaches"]
+    assert shown["complaints"].count("data-row=") == 2 and "33 days overdue" in shown["complaints"]
+    assert "Meera Joshi" in shown["data-requests"] and "Somebody Else" not in shown["data-requests"]
+    assert shown["orders"].count("data-row=") == 1 and "Order with Ana" in shown["orders"]
+    assert "Pay-out missing" in rhea.screen("/?only=complaints").text
+    own = parts(crm, "cleo")
+    assert "Shares not credited" in own["complaints"] and "Pay-out missing" not in own["complaints"]
+    for who in ("ana", "mia", "cleo"):
+        assert not {"breaches", "data-requests", "orders"} & set(parts(crm, who)), who
+
+
 @pytest.mark.parametrize(
     "due, part",
     [(-HOUR, "overdue"), (HOUR, "soon"), (2 * HOUR, "later"), (6 * HOUR, "later"), (13 * HOUR, None), (DAY, None)],
