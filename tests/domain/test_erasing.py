@@ -48,6 +48,7 @@ from tests.factories import NOW
 NUMBER = "+919820012345"
 #: What must be found nowhere afterwards.
 SECRETS = ("Ravi", "Kumar", "98200 12345", "9820012345", "ravi@example.in", "Likes options", "Carter Road")
+SMS = {"channel": "sms", "purpose": "service", "peer": "9820012345"}
 LATER = NOW + SETTLES_AFTER
 
 
@@ -70,7 +71,7 @@ def rhea(session: Session) -> Any:
 def ravi(session: Session, rhea: Any) -> Customer:
     """A customer without an account."""
     context = ChangeContext(rhea.id, NOW, vault=Vault(b"k" * 32), customer_rights=ALL_RIGHTS)
-    values = {"first_name": "Ravi", "last_name": "Kumar", "mobile": "98200 12345", "email": "ravi@example.in"}
+    values: dict[str, Any] = {"first_name": "Ravi", "last_name": "Kumar", "mobile": "98200 12345", "email": "ravi@example.in"}
     values |= {"pan": "ABCDE1234F", "address": "Carter Road", "no_sms": True}
     return customers.create(session, values, context)
 
@@ -111,6 +112,11 @@ def dump(session: Session, *without: str) -> str:
     return "\n".join(f"{table.name} {dict(row._mapping)}" for table in tables for row in session.execute(select(table)))
 
 
+def counted(session: Session) -> list[int | None]:
+    """How many calls, messages and entries of timelines there are."""
+    return [session.scalar(select(func.count()).select_from(record)) for record in (CallLog, Message, Activity)]
+
+
 def fill(session: Session, ravi: Customer, rhea: Any) -> None:
     """What there is of a person."""
     stamp = Stamp(rhea.id, NOW)
@@ -146,16 +152,13 @@ def test_all_of_a_person_goes_and_rows_and_opt_outs_stay(session: Session, ravi:
     planned = erasing.plan(session, request, None, NOW)
     assert planned.goes["calls"] == 2 and planned.goes["messages"] == 2 and planned.goes["files"] == 1
     assert [(each["kind"], each["duty"]) for each in planned.stays] == [("requests", "proof")]
-    before = {
-        record: session.scalar(select(func.count()).select_from(record)) for record in (CallLog, Message, Activity)
-    }
+    before = counted(session)
     made = begun(session, request)
     assert work(session) > len(planned.goes)
     assert made.state == "waiting" and {kind: made.counts[kind] for kind in planned.goes} == planned.goes
     held = dump(session, "data_request", "audit_entry")
     assert [secret for secret in SECRETS if secret in held] == []
-    after = {record: session.scalar(select(func.count()).select_from(record)) for record in before}
-    assert after == before and not session.scalars(select(Attachment)).all()
+    assert counted(session) == before and not session.scalars(select(Attachment)).all()
     session.refresh(ravi)
     assert (ravi.last_name, ravi.pan_blind, ravi.mobile_e164) == ("Erased by request DR-1", None, None)
     assert ravi.version > version and not session.scalars(select(CustomerKey)).all()

@@ -151,10 +151,8 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     if confirmed.number.strip().upper() != number_of(request):
         text = translatable("Please type the number of the request, %(number)s, to confirm.", number=number_of(request))
         raise RuleBroken(text, "confirm")
-    ended = confirmed.accounts_ended_on
-    if ended is not None and ended > stamp.now.date() + timedelta(days=1):
-        raise RuleBroken("The last day of the accounts can't be in the future.", "accounts_ended_on")
-    erasure = _new(request, row, ended, stamp.now)
+    _refuse_end(confirmed.accounts_ended_on, stamp)
+    erasure = _new(request, row, confirmed.accounts_ended_on, stamp.now)
     erasure.stamp(stamp)
     found = scopes.of(session, erasure, stamp.now, ())
     if found.is_held:
@@ -168,6 +166,22 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     prepare(session, erasure, stamp)
     audit.write(session, "data request", stamp.by, stamp.now, f"data request {request.id}", what="erasure confirmed")
     return erasure
+
+
+def set_end(session: Session, erasure: DataErasure, ended_on: date, stamp: Stamp) -> None:
+    """Note the last day of the customer's accounts, which wasn't known before. Raises RuleBroken."""
+    _refuse_end(ended_on, stamp)
+    if erasure.state != "waiting" or erasure.record_table != "customer":
+        raise RuleBroken("This erasure doesn't wait for the end of the accounts.", "accounts_ended_on")
+    erasure.accounts_ended_on, erasure.next_on = ended_on, stamp.now
+    erasure.stamp(stamp)
+    about = f"data request {erasure.request_id}"
+    audit.write(session, "data request", stamp.by, stamp.now, about, what="end of the accounts", day=str(ended_on))
+
+
+def _refuse_end(ended_on: date | None, stamp: Stamp) -> None:
+    if ended_on is not None and ended_on > stamp.now.date() + timedelta(days=1):
+        raise RuleBroken("The last day of the accounts can't be in the future.", "accounts_ended_on")
 
 
 def prepare(session: Session, erasure: DataErasure, stamp: Stamp) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -18,8 +18,8 @@ from app.ops.storage.erasure_list_file import Entry, ErasureListFile
 _ROWS = DataErasure.__table__
 
 
-def entries_of(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """The entries of rows of `data_erasure`."""
+def entries_of(rows: Iterable[Any]) -> list[Entry]:
+    """The entries of rows of `data_erasure`, as mappings."""
     return [
         {
             "number": row["number"],

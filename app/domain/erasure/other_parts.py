@@ -30,7 +30,7 @@ class ConsentPart(TablePart):
             session.connection().execute(update(self.table).where(self.table.c.id == key).values(values))
 
     def _is_left(self, scope: Scope) -> ColumnElement[bool]:
-        return self.table.c.address.not_like(_HASHED)  # type: ignore[no-any-return]
+        return self.table.c.address.not_like(_HASHED)
 
     def _stays(self, scope: Scope) -> list[Stays]:
         """Of a customer who is kept, the ledger stays as it is: it decides what they are sent."""
@@ -54,7 +54,7 @@ class DoNotDisturbPart(ConsentPart):
         return [self.table.c.number.in_(scope.addresses)] if scope.addresses else []
 
     def _is_left(self, scope: Scope) -> ColumnElement[bool]:
-        return self.table.c.number.not_like(_HASHED)  # type: ignore[no-any-return]
+        return self.table.c.number.not_like(_HASHED)
 
 
 class ImportPart(TablePart):
@@ -92,7 +92,7 @@ class MergePart(TablePart):
         return [and_(self.table.c.kind == kind, self.table.c.kept_id.in_(keys)) for kind, keys in ids.items() if keys]
 
     def _is_left(self, scope: Scope) -> ColumnElement[bool]:
-        return self.table.c.forgotten_on.is_(None)  # type: ignore[no-any-return]
+        return self.table.c.forgotten_on.is_(None)
 
     def _stays(self, scope: Scope) -> list[Stays]:
         return []

@@ -106,7 +106,7 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
 
 def addresses_of(session: Session, table: str, key: int) -> list[str]:
     """The numbers (E.164) and email addresses of a customer or lead, and of what belongs to it."""
-    owners = ((Customer, "id"), (Lead, "customer_id"), (Ticket, "customer_id"))
+    owners: tuple[tuple[Any, str], ...] = ((Customer, "id"), (Lead, "customer_id"), (Ticket, "customer_id"))
     if table == "leads":
         owners = ((Lead, "id"), (Ticket, "lead_id"))
     found: set[str] = set()

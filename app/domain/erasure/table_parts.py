@@ -72,7 +72,7 @@ class TablePart:
 
     @property
     def _owner(self) -> Table:
-        return self.owner[1].__table__ if self.owner else self.table  # type: ignore[no-any-return]
+        return self.owner[1].__table__ if self.owner else self.table
 
     # --- finding
 
@@ -116,7 +116,7 @@ class TablePart:
             ids = {"customer_id": scope.customer, "lead_id": scope.leads, "ticket_id": scope.tickets}
             keys = ids.get(own, scope.tasks)
             return [owner.c.id.in_(keys)] if keys else []
-        found = [owner.c[name].in_(ids) for name, ids in scope.parents(owner).items()]
+        found: list[ColumnElement[bool]] = [owner.c[name].in_(ids) for name, ids in scope.parents(owner).items()]
         if self.address and scope.addresses:
             alone = (owner.c[name].is_(None) for name in RECORD_COLUMNS.values() if name in owner.c)
             found.append(and_(owner.c[self.address].in_(scope.addresses), *alone))
@@ -156,7 +156,7 @@ class TablePart:
         column: Any = self.table.c[name]
         if isinstance(column.type, JSON):
             text = type_coerce(column, Text)
-            empty = "null" if blank is None else {list: "[]", dict: "{}"}[type(blank)]
+            empty = "null" if blank is None else "[]" if isinstance(blank, list) else "{}"
             return and_(column.is_not(None), text != empty)
         if blank is None:
             return column.is_not(None)  # type: ignore[no-any-return]

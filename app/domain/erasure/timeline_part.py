@@ -18,7 +18,20 @@ from app.domain.timeline import Activity
 #: Keys of payloads that hold codes, ids of our people and of records, and numbers of records.
 _HARMLESS = frozenset(
     (
-        *("from", "to", "what", "reason", "channel", "direction", "state", "event", "number", "other", "is_kept"),
+        *(
+            "from",
+            "to",
+            "old",
+            "what",
+            "reason",
+            "channel",
+            "direction",
+            "state",
+            "event",
+            "number",
+            "other",
+            "is_kept",
+        ),
         *("outcome", "source", "merge", "role", "target", "hours", "minutes", "due"),
     )
 )
@@ -42,9 +55,8 @@ class TimelinePart(TablePart):
         changes = [{"key": key, "new": erased_payload(kind, payload or {}, scope)} for key, kind, payload in rows]
         step = update(_LINES).where(_LINES.c.id == bindparam("key")).values(payload=bindparam("new"))
         session.connection().execute(step, changes)
-        notes = [
-            (row[0], change["new"]) for row, change in zip(rows, changes, strict=True) if row[1] in note_texts.NOTES
-        ]
+        pairs = zip(rows, changes, strict=True)
+        notes = [(row[0], change["new"]) for row, change in pairs if row[1] in note_texts.NOTES]
         if notes:
             note_texts.copy(session, notes)
         _mark_changed(session, ids)
