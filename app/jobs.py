@@ -121,6 +121,7 @@ SCHEDULE = (
     Job(gettext_noop("copy earlier notes for the search"), every_minute, maintenance_job_work.copy_notes),
     Job(gettext_noop("compare the holders of tasks"), every_minute, maintenance_job_work.check_holders),
     Job(gettext_noop("compare the counts of records"), daily_at("04:05"), maintenance_job_work.compare_records),
+    Job(gettext_noop("go on with erasures"), every_minute, maintenance_job_work.go_on_with_erasures),
     Job(gettext_noop("forget what is too old"), daily_at("03:15"), maintenance_job_work.forget_old),
     Job(gettext_noop("forget files that nobody needs"), daily_at("03:50"), maintenance_job_work.delete_forgotten_files),
     Job(gettext_noop("scan files that wait"), Every(5), maintenance_job_work.scan_files),

@@ -15,6 +15,7 @@ from app.backups import requested_runs as backup_work
 from app.domain import custom_fields, custom_values, note_text_filling, task_holders
 from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.audit_log import audit_chain
+from app.domain.erasure import erasing, erasure_list
 from app.domain.files import attachments, file_quotas
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import JobRun
@@ -24,6 +25,7 @@ from app.job_runner import SKIPPED, Daily, JobPass, JobWork
 from app.ops.database.server_status import server_status
 from app.ops.queues import queue
 from app.ops.storage.audit_head_file import AuditHeadFile
+from app.ops.storage.erasure_list_file import ErasureListFile
 
 log = logging.getLogger("crm.jobs")
 #: A run that has shown no heartbeat for longer belongs to a process that was killed.
@@ -39,6 +41,8 @@ _COUNTS_IN_A_PASS, _COMPARED_IN_A_PASS = 200, 150
 _STEPS_OF_NOTES = 50
 #: Transactions of one pass that compares tasks or assignments with the holders of their records, of 1,000 rows each.
 _STEPS_OF_HOLDERS = 50
+#: Transactions of one pass for an erasure, of up to 200 rows each.
+_STEPS_OF_ERASURES = 200
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -150,6 +154,22 @@ def forget_old(session: Session, job_pass: JobPass) -> JobWork:
         return ["forgotten"] * deleted + [SKIPPED] * (len(rows) - deleted)
 
     return JobWork([*found.rows, _CLOSE] if is_last else found.rows, many=forget, size=_FORGOTTEN_AT_ONCE)
+
+
+def go_on_with_erasures(session: Session, job_pass: JobPass) -> JobWork:
+    """Erase what is due: of erasures that were confirmed, and what duties have kept until now.
+
+    Each turn is a transaction; erasures that a restored database doesn't know are begun again first.
+    """
+    if job_pass.folder is not None and not job_pass.is_dry_run:
+        erasure_list.compare(session, ErasureListFile(job_pass.folder), job_pass.now)
+    turns = range(_in_a_row(job_pass, _STEPS_OF_ERASURES))
+    found = [key for key in erasing.due(session, job_pass.now, job_pass.limit) for _ in turns]
+
+    def erase(session: Session, key: int) -> str:
+        return "rows" if erasing.step(session, key, job_pass.now) else SKIPPED
+
+    return JobWork(found[: job_pass.limit], erase)
 
 
 def count_calls(session: Session, job_pass: JobPass) -> JobWork:

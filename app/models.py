@@ -23,6 +23,7 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.data_breaches import DataBreach  # a breach of personal data
 from app.domain.data_requests import DataRequest  # a request of a person about their data
+from app.domain.erasure.erasures import DataErasure  # what was erased for a request, and what is left
 from app.domain.files.attachments import Attachment  # a file of a record
 from app.domain.files.export_and_import_runs import (  # imports and exports, with their files
     ExportRun,
@@ -176,6 +177,7 @@ __all__ = [
     "CustomerKey",
     "CustomerLink",
     "DataBreach",
+    "DataErasure",
     "DataRequest",
     "DayCount",
     "DayNumbers",

@@ -87,10 +87,7 @@ def settle(installation: Installation, backup: Backup, url: URL, counters: Count
         settling.raise_version(counters.version)
         lines += settling.raise_numbers(counters.numbers)
         connection.commit()
-        versions = tables.get("alembic_version")
-        is_current = (
-            versions is not None and {*connection.scalars(select(versions.c.version_num))} == installation.schema
-        )
+        is_current = _is_current(installation, connection, tables)
     lines.append(
         "API keys, users and rights are as they were then: what was revoked or deactivated since is valid again. "
         "Check them."
@@ -101,6 +98,18 @@ def settle(installation: Installation, backup: Backup, url: URL, counters: Count
     elif backup.manifest.get("keys") == installation.keys():
         _audit(backup, url, now)
     return lines
+
+
+def fits(installation: Installation, backup: Backup, url: URL) -> bool:
+    """Whether this version can work with the restored database: it has its schema and its keys."""
+    with _connected(url) as (connection, tables):
+        is_current = _is_current(installation, connection, tables)
+    return is_current and backup.manifest.get("keys") == installation.keys()
+
+
+def _is_current(installation: Installation, connection: Connection, tables: dict[str, Table]) -> bool:
+    versions = tables.get("alembic_version")
+    return versions is not None and {*connection.scalars(select(versions.c.version_num))} == installation.schema
 
 
 def settle_server(installation: Installation, backup: Backup, url: URL) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.backups import files, retention
+from app.backups import erasures, files, retention
 from app.backups.database_contents import Database, DatabaseContents, DatabaseFacts
 from app.backups.database_urls import open_database
 from app.backups.encryption import Encryption
@@ -59,11 +59,13 @@ class _BackupInProgress:
         dumped, contents = self._dump(source)
         found |= pool.add_all(self.installation.store, self.installation.beat)
         listed = self._list(found)
+        erased = erasures.of_database(source.url)
         manifest = self._manifest(facts, contents, {"database": dumped, "files": listed})
         manifest |= {"made_on": began.isoformat(), "ended_on": datetime.now(UTC).isoformat()}
         missing = contents.references - {bytes.fromhex(digest) for digest in found}
         manifest["files"] = {"count": len(found), "size": sum(each.size for each in found.values())}
         manifest["files"]["missing"] = sorted(digest.hex() for digest in missing)[:100]
+        manifest[erasures.MANIFEST_KEY] = erased
         manifest["remarks"] = [*facts.remarks, *_missing_sentence(len(missing))]
         return manifest | {"seal": self.installation.seal(manifest)}
 

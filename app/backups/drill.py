@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.backups import after_restore, erasures
 from app.backups.create import one_at_a_time
 from app.backups.database_contents import Database
 from app.backups.errors import BackupError, readable_disk_errors
@@ -50,6 +51,8 @@ def _restore(installation: Installation, backup: Backup, database: Database, rep
             scratch.load(installation.beating(chunks), installation.folder.path, installation.beat)
             installation.beat()
             _compare(installation, backup, scratch, report)
+            if not report.faults and after_restore.fits(installation, backup, scratch.url):
+                report.checked += erasures.apply(scratch.url, erasures.of_database(database.url))
     except BackupError as trouble:
         report.faults.append(str(trouble))
 

@@ -98,7 +98,7 @@ class BackupFolder:
         path = self.path / name
         if not path.is_dir():
             raise BackupError(f"There is no backup {name} in {self.path}. {_all_shown()}")
-        return Backup(name, path, _read_manifest(path / MANIFEST))
+        return Backup(name, path, read_manifest(path / MANIFEST))
 
     def new_name(self, now: datetime) -> str:
         """A name that no backup has had."""
@@ -162,7 +162,8 @@ def _all_shown() -> str:
     return f"`{operator_command('backup list')}` shows them all."
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a manifest. Raises BackupError."""
     try:
         with path.open() as file:
             found = json.loads(file.read(_MAX_MANIFEST))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from app.backups import after_restore, files, s3_copy
+from app.backups import after_restore, erasures, files, s3_copy
 from app.backups.create import one_at_a_time
 from app.backups.database_contents import Database
 from app.backups.database_urls import open_database, same_database
@@ -19,6 +19,7 @@ from app.backups.installation import Installation
 from app.backups.streams import reading_part
 from app.backups.verify import VerificationReport, check_content, check_files, check_parts, check_seal
 from app.ops.processes.leader import election
+from app.ops.storage.erasure_list_file import Entry
 from app.ops.storage.file_store import FolderStore
 
 
@@ -53,9 +54,11 @@ def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
             _refuse_servers(installation, target, held)
         _check(installation, backup)
         counters = after_restore.counters_of(target.url) if had else after_restore.Counters()
+        erased = erasures.known(installation, erasures.of_database(target.url) if had else ())
         _load(installation, backup, target)
         done.lines.append(f"Restored {backup.name} into {_shown(target)}.")
         done.lines += after_restore.settle(installation, backup, target.url, counters)
+        done.lines += _erase_again(installation, backup, target, erased)
         done.lines += _put_files_back(installation, backup, order, is_own)
         target.mark(is_restoring=False)
         if is_own:
@@ -147,6 +150,19 @@ def _load(installation: Installation, backup: Backup, target: Database) -> None:
     target.empty()
     with reading_part(path, installation.encryption.identity) as chunks:
         target.load(installation.beating(chunks), installation.folder.path, installation.beat)
+
+
+def _erase_again(installation: Installation, backup: Backup, target: Database, erased: list[Entry]) -> list[str]:
+    """Erase whom the backup still has; a database of an older schema is erased by the server that starts on it."""
+    erasures.keep(installation, erased)
+    if after_restore.fits(installation, backup, target.url):
+        return erasures.apply(target.url, erased)
+    if not erased:
+        return []
+    return [
+        "People who were erased after the backup are in it again, until a server of this version with this key has "
+        "run on it for some minutes: let nobody work with it before."
+    ]
 
 
 def _put_files_back(installation: Installation, backup: Backup, order: RestoreRequest, is_own: bool) -> list[str]:

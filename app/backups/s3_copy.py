@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from app.backups.errors import BackupError
 from app.backups.files import PoolFile, files_of
-from app.backups.folder import MANIFEST, POOL, Backup
+from app.backups.folder import MANIFEST, POOL, Backup, read_manifest
 from app.backups.installation import Installation
 from app.ops.storage.file_store import LEFT_AFTER, StorageUnavailable
 from app.ops.storage.s3_bucket import Bucket, S3Place
@@ -102,3 +104,28 @@ def fetch(installation: Installation, name: str) -> Backup:
                 place.parent.mkdir(exist_ok=True, mode=0o700)
                 bucket.download(_key(file), place)
     return backup
+
+
+def newest_manifest(installation: Installation) -> list[dict[str, Any]]:
+    """The manifest of the newest copy on S3, which says what has happened since older ones; none without S3 or a copy.
+
+    A restore goes on without it if S3 doesn't answer.
+    """
+    if installation.s3 is None:
+        return []
+    try:
+        return _newest_manifest(installation)
+    except BackupError as error:
+        log.warning("the newest manifest on S3 could not be read: %s", error)
+        return []
+
+
+def _newest_manifest(installation: Installation) -> list[dict[str, Any]]:
+    with _bucket(installation) as bucket, tempfile.TemporaryDirectory() as folder:
+        # Names of backups begin with the year; the files beside them may be many.
+        keys = sorted(key for key in _keys(bucket, "2") if key.endswith(f"/{MANIFEST}"))
+        if not keys:
+            return []
+        path = Path(folder) / MANIFEST
+        bucket.download(keys[-1], path)
+        return [read_manifest(path)]

@@ -47,6 +47,10 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "breach_cert_in_hours": (6, "Hours in which CERT-In is told of a data breach"),
     "breach_board_hours": (72, "Hours in which the Data Protection Board is told of a data breach"),
     "breach_warning_percent": (50, "Percent of these hours after which a warning is sent"),
+    "erasure_customer_days": (1826, "Days for which a customer's data is kept after the end of their accounts"),
+    "erasure_complaint_days": (1826, "Days for which a complaint is kept after its end"),
+    "erasure_order_days": (1096, "Days for which an order by telephone is kept, with what proves it"),
+    "erasure_proof_days": (1096, "Days for which a request is kept after the erasure, as its proof"),
     "dnd_valid_days": (30, "Days for which a do-not-disturb check of a number is valid"),
     "sms_link_hosts": ("", "Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
     "default_referral": ("AUOMC", "The company's own referral code"),
@@ -80,8 +84,10 @@ OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")
 NOTICE_CHANNELS = "notice_channels"
 #: Have a page of their own, too.
 OF_COMPLAINTS = ("complaint_clocks", "complaint_sources", "complaint_people")
+OF_ERASURE = ("erasure_customer_days", "erasure_complaint_days", "erasure_order_days", "erasure_proof_days")
 OF_PERSONAL_DATA = (
     *("data_request_days", "data_request_warning_days"),
+    *OF_ERASURE,
     *("breach_cert_in_hours", "breach_board_hours", "breach_warning_percent"),
 )
 OF_DISCLOSURE = ("disclosure_layout", "disclosure_due_day", "disclosure_reminder_days", "disclosure_is_public")

@@ -15,6 +15,7 @@ from app.domain import business_settings
 from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned
 from app.domain.customers import Customer
+from app.domain.leads import Lead
 from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent
 from app.domain.people import permission_holders
@@ -38,6 +39,8 @@ class DataRequest(Record, Versioned):
     #: The person's name: the customer's, or as typed.
     person: Mapped[str] = mapped_column(String(200), nullable=False, default="")
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"), index=True)
+    #: Whom it is about, if they are no customer.
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
     #: How the person can be reached; as they gave it.
     contact: Mapped[str | None] = mapped_column(String(254))
     #: One of KINDS.
@@ -72,9 +75,8 @@ def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> N
     The name comes from the customer, the last day from the setting, the day of the answer and who has checked the
     identity from whoever says so. `today`: in the person's zone.
     """
-    if not (row.person or "").strip() and row.customer_id is not None:
-        customer = session.get(Customer, row.customer_id)
-        row.person = _name_of(customer) if customer is not None else ""
+    if not (row.person or "").strip():
+        row.person = _name_of_record(session, row)
     if not (row.person or "").strip():
         raise RuleBroken("Please choose the customer, or enter the person's name.", "person")
     _complete_days(session, row, today)
@@ -96,8 +98,14 @@ def _complete_days(session: Session, row: DataRequest, today: date) -> None:
         raise RuleBroken("The last day can't be before the day on which it was received.", "due_on")
 
 
-def _name_of(customer: Customer) -> str:
-    return " ".join(part for part in (customer.first_name, customer.last_name) if part) or customer.number
+def _name_of_record(session: Session, row: DataRequest) -> str:
+    """The name of the customer, or of the lead; an empty text if none is chosen."""
+    found: Any = session.get(Customer, row.customer_id) if row.customer_id is not None else None
+    if found is None and row.lead_id is not None:
+        found = session.get(Lead, row.lead_id)
+    if found is None:
+        return ""
+    return " ".join(part for part in (found.first_name, found.last_name) if part) or str(found.number)
 
 
 def _refuse_days(row: DataRequest, today: date) -> None:

@@ -13,18 +13,20 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 import backup_settings
-from app import jobs
+from app import access, jobs
 from app.backups import requested_runs
 from app.backups.database_urls import open_database
 from app.backups.folder import BackupFolder
 from app.domain.audit_log import audit_chain
 from app.domain.base import Stamp
+from app.domain.erasure import erasing, erasure_list
 from app.domain.maintenance import backup_runs
 from app.extensions import db
 from app.models import (
     AccessVersion,
     AuditEntry,
     BackupRun,
+    DataErasure,
     Delivery,
     JobRun,
     Message,
@@ -126,14 +128,23 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     session.add(RememberedBrowser(token_hash="h", user_id=ana, started_on=NOW))
     session.add(TwoFactor(user_id=ana, key_sealed="sealed", last_step=1, confirmed_on=NOW))
     session.add_all(RecoveryCode(user_id=ana, code_hash=f"hash {n}") for n in range(2))
+    erased = both.make.customer("ana", first_name="Ravi", mobile="9820099999")
     session.commit()
     assert command(both, "create").exit_code == 0
     [name] = backups(both)
+    with both.app.app_context():
+        _erase(erased)
+    drilled = command(both, "drill")
+    assert "1 people who were erased after the backup were erased again" in drilled.output, drilled.output
     session.execute(update(NumberSeries).where(NumberSeries.year == 2020).values(last=9))
     session.execute(update(AccessVersion).values(n=2_000_000_000))
     session.commit()
     assert both.client("root").screen("/jobs/").status_code == 200
     done = command(both, "restore", name, "--into", "own", "--overwrite")
+    assert "1 people who were erased after the backup were erased again" in done.output, done.output
+    again = both.fresh(erased)
+    assert (again.first_name, again.last_name, again.mobile_e164) == (None, "Erased by request DR-9", None)
+    assert both.rows(select(DataErasure.state, DataErasure.request_id)) == [("done", None)]
     assert "Held back" in done.output and "1 messages, 1 emails of notices" in done.output, done.output
     [message] = both.rows(select(Message).where(Message.id == sent.id))
     assert message.state == "unknown" and "may have been sent since. Please decide" in message.reason
@@ -150,13 +161,27 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     assert both.client("root").screen("/jobs/").status_code in (302, 401)
     assert both.rows(select(NumberSeries.last).where(NumberSeries.year == 2020)) == [9]
     assert both.rows(select(AccessVersion.n))[0] > 2_000_000_000
-    events = both.rows(select(AuditEntry.event).order_by(AuditEntry.seq.desc()).limit(2))
-    assert sorted(events) == ["audit record renewed", "restore"]
+    events = both.rows(select(AuditEntry.event).order_by(AuditEntry.seq.desc()).limit(3))
+    assert sorted(events) == ["audit record renewed", "data request", "restore"]
     assert audit_chain.verify(both.new_session()).broken == 0
     assert runs(both) == [("backup", "cut"), ("backup", "done")] and both.rows(select(BackupRun.name))[1:] == [name]
     with both.app.app_context():  # nothing of it is sent by the sweeps
         for job in ("send messages that wait", "ask what became of messages", "queue what was left"):
             assert jobs.run_now(both.app, job).items == 0
+
+
+def _erase(customer: Any) -> None:
+    """Confirm an erasure and do it, as if the request was DR-9."""
+    listed = {"number": customer.number, "table": "customer", "id": customer.id, "request": "DR-9"}
+    listed |= {"confirmed_on": NOW.isoformat(timespec="seconds"), "accounts_ended_on": None}
+    with access.system_transaction() as session:
+        erasure_list.begin_missing(session, [listed], NOW)
+    state = "running"
+    while state == "running":
+        with access.system_transaction() as session:
+            row = session.scalars(select(DataErasure)).one()
+            erasing.step(session, row.id, NOW, timedelta(0))
+            state = row.state
 
 
 def test_the_guide_names_the_commands_and_settings_that_there_are(lite: Crm) -> None:

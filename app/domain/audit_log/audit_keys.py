@@ -21,6 +21,8 @@ class AuditKeys:
     def __init__(self, key: bytes, older: Sequence[bytes] = (), vault: Vault | None = None) -> None:
         self.key, self.id, self.vault = key, key_id(key), vault
         self.older = {key_id(each): each for each in older}
+        #: Those that were replaced before this process started; None = not read yet.
+        self.earlier: list[bytes] | None = None
 
     def named(self, name: str | None) -> bytes | None:
         """The key with this name, None if unknown; the newest one for a log that doesn't name its key."""

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     not_,
     select,
+    true,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -319,6 +320,11 @@ def purge(session: Session, keys: Sequence[int], before: datetime) -> int:
 def delete_expired(session: Session, keys: Sequence[int], before: datetime) -> int:
     """Delete these files for their age, if they are still that old; frees the quotas."""
     return _end(session, keys, Attachment.__table__.c.created_on < before)
+
+
+def delete_for_good(session: Session, keys: Sequence[int]) -> int:
+    """Delete these files, whatever their age, since a person is erased; frees the quotas."""
+    return _end(session, keys, true())
 
 
 def _end(session: Session, keys: Sequence[int], is_old: Any) -> int:

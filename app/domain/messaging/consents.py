@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, select, union
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
-from app.domain import business_settings
+from app.domain import address_hashes, business_settings
 from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
@@ -25,7 +25,7 @@ PURPOSES = ("promotional", "service")
 ACTIONS = ("given", "withdrawn")
 #: How somebody expressed it: ways that people can record, and those that the CRM records itself.
 NOTED_WAYS = ("form", "call", "letter", "meeting", "website")
-WAYS = (*NOTED_WAYS, "message", "provider", "mail")
+WAYS = (*NOTED_WAYS, "message", "provider", "mail", "erasure")
 #: What a do-not-disturb list says about a number.
 PREFERENCES = ("none", "blocked", "partial")
 UNWANTED = translatable(
@@ -48,7 +48,7 @@ class Consent(Record):
     )
     #: whatsapp, sms, email or voice.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: The recipient: a number in E.164, or an email address in lower case.
+    #: The recipient: a number in E.164, or an email address in lower case; of an erased person, its keyed hash.
     address: Mapped[str] = mapped_column(String(254), nullable=False)
     #: One of PURPOSES.
     purpose: Mapped[str] = mapped_column(String(16), nullable=False, default="promotional")
@@ -74,7 +74,7 @@ class DoNotDisturb(Record):
     """The entry of a do-not-disturb list for one number."""
 
     __tablename__ = "do_not_disturb"
-    #: E.164.
+    #: E.164; of an erased person, its keyed hash.
     number: Mapped[str] = mapped_column(String(20), nullable=False, unique=True)
     #: One of PREFERENCES.
     preference: Mapped[str] = mapped_column(String(16), nullable=False)
@@ -253,10 +253,11 @@ def refusals(
 
 
 def _latest_of(session: Session, channel: str, addresses: Iterable[str]) -> dict[str, tuple[str, datetime | None]]:
-    mine = (Consent.address.in_(list(addresses)), Consent.channel == channel, Consent.purpose == "promotional")
+    named = address_hashes.address_by_name(session, addresses)
+    mine = (Consent.address.in_(list(named)), Consent.channel == channel, Consent.purpose == "promotional")
     columns = (Consent.address, Consent.action, Consent.ends_on)
     query = select(*columns).where(*mine).order_by(Consent.happened_on, Consent.id)
-    return {row.address: (row.action, row.ends_on) for row in session.execute(query)}
+    return {named[row.address]: (row.action, row.ends_on) for row in session.execute(query)}
 
 
 def _opted_out_of(session: Session, channel: str, addresses: Mapping[str, int | None]) -> set[str]:
@@ -272,8 +273,9 @@ def _opted_out_of(session: Session, channel: str, addresses: Mapping[str, int | 
 
 
 def _blocked_of(session: Session, numbers: Iterable[str], now: datetime, days: int) -> set[str]:
-    mine = (DoNotDisturb.number.in_(list(numbers)), DoNotDisturb.preference != "none")
-    return set(session.scalars(select(DoNotDisturb.number).where(*mine, _holds(now, days))))
+    named = address_hashes.address_by_name(session, numbers)
+    mine = (DoNotDisturb.number.in_(list(named)), DoNotDisturb.preference != "none")
+    return {named[each] for each in session.scalars(select(DoNotDisturb.number).where(*mine, _holds(now, days)))}
 
 
 def _holds(now: datetime, days: int) -> Any:
@@ -282,14 +284,16 @@ def _holds(now: datetime, days: int) -> Any:
 
 def latest(session: Session, channel: str, address: str, purpose: str = "promotional") -> Consent | None:
     """What the person with this address said last, whatever was entered after it."""
-    mine = (Consent.address == address, Consent.channel == channel, Consent.purpose == purpose)
+    names = address_hashes.known_as(session, address)
+    mine = (Consent.address.in_(names), Consent.channel == channel, Consent.purpose == purpose)
     newest_first = (Consent.happened_on.desc(), Consent.id.desc())
     return session.scalars(select(Consent).where(*mine).order_by(*newest_first).limit(1)).first()
 
 
 def is_blocked(session: Session, number: str, now: datetime, days: int) -> bool:
     """Whether a do-not-disturb list checked within so many days blocks the number."""
-    mine = (DoNotDisturb.number == number, DoNotDisturb.preference != "none")
+    names = address_hashes.known_as(session, number)
+    mine = (DoNotDisturb.number.in_(names), DoNotDisturb.preference != "none")
     return session.execute(select(DoNotDisturb.id).where(*mine, _holds(now, days))).first() is not None
 
 

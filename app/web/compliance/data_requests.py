@@ -15,8 +15,9 @@ from app.domain import data_requests
 from app.domain.base import RuleBroken
 from app.domain.data_requests import KINDS, STATES, DataRequest
 from app.web.api.resource import Resource
-from app.web.compliance import person_copy_requests, register_history
+from app.web.compliance import erasure_requests, person_copy_requests, register_history
 from app.web.compliance.deadline_fields import AnswerDueField
+from app.web.compliance.erasure_rest import ERASURE_DOCUMENTATION, ErasureRest
 from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
@@ -52,6 +53,7 @@ _FIELDS: tuple[Field, ...] = (
 _LABELS = {
     "person": _l("Person"),
     "customer": _l("Customer"),
+    "lead": _l("Lead"),
     "contact": _l("How to reach them"),
     "kind": _l("Asks for"),
     "details": _l("Details"),
@@ -68,13 +70,14 @@ _LABELS = {
     "changed_on": _l("Updated"),
 }
 _HELP = {
+    "lead": _l("Of a person who is no customer."),
     "person": _l("Leave it empty to take the customer's name."),
     "received_on": _l("Leave it empty for today."),
     "due_on": _l("Leave it empty for the number of days in the settings."),
     "proof": _l("Where it is: a file, a message, a letter."),
 }
 _TYPED = (
-    *("customer", "person", "contact", "kind", "details", "received_on", "due_on"),
+    *("customer", "lead", "person", "contact", "kind", "details", "received_on", "due_on"),
     *("identity_how", "identity_checked_on", "state", "answered_on", "answer", "proof"),
 )
 
@@ -94,7 +97,7 @@ class DataRequestService(RegisterService):
         data_requests.complete(session, row, viewer.stamp, viewer.today)
 
 
-class DataRequestResource(Resource):
+class DataRequestResource(ErasureRest, Resource):
     """/api/v1/data_request/"""
 
     resource_name = "data_request"
@@ -109,6 +112,8 @@ class DataRequestResource(Resource):
     ]
     order_columns = ["due_on", "received_on", "answered_on", "created_on"]
     exclude_route_methods = {"delete"}
+    VERBS = Resource.VERBS | ErasureRest.ERASURE_REST_VERBS
+    documentation = ERASURE_DOCUMENTATION
 
 
 class DataRequestScreen(Screen):
@@ -125,7 +130,7 @@ class DataRequestScreen(Screen):
     order_columns = DataRequestResource.order_columns
     show_columns = DataRequestResource.show_columns
     show_fieldsets = [
-        (_l("Request"), {"fields": ["customer", "contact", "kind", "received_on", "due_on", "state", "details"]}),
+        (_l("Request"), {"fields": ["customer", "lead", "contact", "kind", "received_on", "due_on", "state", "details"]}),
         (_l("Identity"), {"fields": ["identity_how", "identity_checked_on", "identity_checked_by"]}),
         (_l("Answer"), {"fields": ["answered_on", "proof", "answer"]}),
         (_l("Record"), {"fields": ["created_on", "changed_on"]}),
@@ -133,7 +138,7 @@ class DataRequestScreen(Screen):
     add_fieldsets = [
         (
             _l("Request"),
-            {"fields": ["customer", "person", "contact", "kind", "details", "received_on", "due_on"]},
+            {"fields": ["customer", "lead", "person", "contact", "kind", "details", "received_on", "due_on"]},
         ),
         (_l("Identity"), {"fields": ["identity_how", "identity_checked_on"]}),
         (_l("Answer"), {"fields": ["state", "answered_on", "answer", "proof"]}),
@@ -148,8 +153,11 @@ class DataRequestScreen(Screen):
     title_column = "person"
     is_in_new_menu = is_searched = False
     exclude_route_methods = {"delete"}
-    VERBS = Screen.VERBS | {"copy": "export", "make_copy": "export", "copy_file": "export"}
-    more_actions_verb = "export"
+    VERBS = Screen.VERBS | {
+        **{"copy": "export", "make_copy": "export", "copy_file": "export"},
+        **{"erasure": "write", "erase": "write"},
+    }
+    more_actions_verb = "read"
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """The open requests by their last day, and all."""
@@ -193,11 +201,15 @@ class DataRequestScreen(Screen):
         return {"label": label, "icon": "pencil" if is_checked else "user-check", "url": url, "method": "get"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """The copy of the person's data, of a request for access."""
-        if row.get("kind") != "access":
-            return []
-        url = f"{self.route_base}/copy/{row['id']}"
-        return [{"label": _("Copy of the data"), "icon": "file-export", "url": url, "method": "get"}]
+        """The copy of the person's data, of a request for access; the erasure of one for erasure."""
+        kind, may = row.get("kind"), viewer.person.may
+        if kind == "access" and may(self.module, "export"):
+            url = f"{self.route_base}/copy/{row['id']}"
+            return [{"label": _("Copy of the data"), "icon": "file-export", "url": url, "method": "get"}]
+        if kind == "erasure" and may(self.module, "write"):
+            url = f"{self.route_base}/erasure/{row['id']}"
+            return [{"label": _("Erase the data"), "icon": "trash", "url": url, "method": "get"}]
+        return []
 
     # --- the copy
 
@@ -236,3 +248,26 @@ class DataRequestScreen(Screen):
         """`more`: error, and the reason that was typed."""
         page = person_copy_requests.context(row, current_viewer()) | (more or {})
         return render_template("compliance/copy.html", page=page)
+
+    # --- the erasure
+
+    @page_route("/erasure/<pk>", methods=["GET"])
+    def erasure(self, pk: str) -> Any:
+        """What an erasure would do, or how far it is."""
+        return self._erasure_page(self.row_for(pk, "write"))
+
+    @page_route("/erasure/<pk>", methods=["POST"])
+    def erase(self, pk: str) -> Any:
+        """Begin the erasure; later, note the end of the accounts."""
+        row = self.row_for(pk, "write")
+        try:
+            erasure_requests.confirm(row, request.form.get("confirm", ""), request.form, current_viewer())
+        except RuleBroken as broken:
+            return self._erasure_page(row, broken), 422
+        flash(_("The erasure goes on by itself. This page shows how far it is."), "success")
+        return redirect(f"{self.route_base}/erasure/{row.id}")
+
+    def _erasure_page(self, row: DataRequest, broken: RuleBroken | None = None) -> str:
+        page = erasure_requests.context(row, request.values, current_viewer())
+        page["error"] = translate_text(broken.message) if broken is not None else ""
+        return render_template("compliance/erasure.html", page=page)

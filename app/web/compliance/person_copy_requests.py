@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import data_requests, disclosures
+from app.domain import data_requests, who_has_seen
 from app.domain.base import Conflict, Gone, RuleBroken
 from app.domain.data_requests import DataRequest
 from app.domain.files import export_and_import_runs
@@ -111,8 +111,8 @@ def _note_full(session: Session, run: ExportRun, viewer: Viewer) -> None:
     with access.as_system(session):
         number = session.execute(select(Customer.number).where(Customer.id == run.payload["customer"])).scalar()
         reason = run.payload["reason"]
-        seen = disclosures.Reveal(f"customer {number}", disclosures.FULL_COPY, reason, request.remote_addr)
-        disclosures.write_reveal(session, seen, viewer.stamp)
+        seen = who_has_seen.Reveal(f"customer {number}", who_has_seen.FULL_COPY, reason, request.remote_addr)
+        who_has_seen.write_reveal(session, seen, viewer.stamp)
 
 
 def context(row: DataRequest, viewer: Viewer) -> dict[str, Any]:

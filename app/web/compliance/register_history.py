@@ -38,6 +38,10 @@ def _entry(entry: AuditEntry, labels: dict[str, str], viewer: Viewer) -> dict[st
         "copy asked for": _("had the copy of the data made"),
         "copy in full asked for": _("had a copy of the data in full made"),
         "copy downloaded": _("downloaded the copy of the data"),
+        "erasure confirmed": _("confirmed the erasure"),
+        "erased what no duty keeps": _("What no duty keeps was erased"),
+        "erasure done": _("All was erased"),
+        "end of the accounts": _("noted the end of the accounts"),
     }
     what = str(payload.get("what"))
     return {

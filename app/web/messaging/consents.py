@@ -51,6 +51,7 @@ WAY_WORDS = {
     "message": _l("Message"),
     "provider": _l("Provider"),
     "mail": _l("Email"),
+    "erasure": _l("Erasure"),
 }
 _FIELDS: tuple[Field, ...] = (
     ChoiceField("channel", options=tuple(OPT_OUTS), words=CONSENT_CHANNELS, required=True),

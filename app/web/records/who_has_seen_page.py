@@ -65,7 +65,7 @@ def _what(entry: AuditEntry) -> str:
     if entry.event == "export":
         return _("Consents exported")
     name = str((entry.payload or {}).get("field"))
-    if name == disclosures.FULL_COPY:
+    if name == who_has_seen.FULL_COPY:
         return _("Copy of all data, in full")
     label = translate_text(FIELD_LABELS[name]) if name in FIELD_LABELS else name
     what = _("%(field)s revealed", field=label)

@@ -59,6 +59,10 @@ _LABELS = {
     "breach_cert_in_hours": lazy_gettext("Hours in which CERT-In is told of a data breach"),
     "breach_board_hours": lazy_gettext("Hours in which the Data Protection Board is told of a data breach"),
     "breach_warning_percent": lazy_gettext("Percent of these hours after which a warning is sent"),
+    "erasure_customer_days": lazy_gettext("Days for which a customer's data is kept after the end of their accounts"),
+    "erasure_complaint_days": lazy_gettext("Days for which a complaint is kept after its end"),
+    "erasure_order_days": lazy_gettext("Days for which an order by telephone is kept, with what proves it"),
+    "erasure_proof_days": lazy_gettext("Days for which a request is kept after the erasure, as its proof"),
     "dnd_valid_days": lazy_gettext("Days for which a do-not-disturb check of a number is valid"),
     "sms_link_hosts": lazy_gettext("Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
     "disclosure_layout": lazy_gettext("Layout of the monthly disclosure of complaints"),
@@ -210,6 +214,17 @@ _SOURCES = {
     "data_request_days": lazy_gettext("DPDP Rules 2025, rule 14: at most 90 days. As set by your compliance officer."),
     "breach_cert_in_hours": lazy_gettext("CERT-In's directions of 28 Apr 2022. As set by your compliance officer."),
     "breach_board_hours": lazy_gettext("DPDP Rules 2025, rule 7. As set by your compliance officer."),
+    "erasure_customer_days": lazy_gettext(
+        "PMLA Rules 2005, rule 10, and SEBI (Stock Brokers) Regulations 1992, regulation 18: five years. "
+        "As set by your compliance officer."
+    ),
+    "erasure_complaint_days": lazy_gettext(
+        "SEBI (Stock Brokers) Regulations 1992, regulation 18: five years. As set by your compliance officer."
+    ),
+    "erasure_order_days": lazy_gettext(
+        "SEBI's circular CIR/P/2018/54: three years. As set by your compliance officer."
+    ),
+    "erasure_proof_days": lazy_gettext("Limitation Act 1963: three years. As set by your compliance officer."),
     "promotional_hours": lazy_gettext("TCCCPR 2018 (TRAI), Schedule II. As set by your compliance officer."),
     "promotional_needs_consent": lazy_gettext(
         "TCCCPR 2018 (TRAI) and DPDP Act 2023, section 6. As set by your compliance officer."

@@ -38,7 +38,7 @@ ICONS = {
 
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     """One entry for the template: headline, body, changes; masked."""
-    payload = row.payload or {}
+    payload = _shown_payload(row.payload or {})
     card = viewer.lookups.person(row.actor_id)
     rendered = RENDERERS.get(row.kind, render_text)(payload, viewer, picklist_of(row))
     return {
@@ -57,6 +57,14 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
         "open_url": rendered.get("open_url"),
         "is_silent": row.kind == "assignment" and payload.get("to") == row.actor_id,
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
+
+
+def _shown_payload(payload: dict[str, Any]) -> dict[str, Any]:
+    """The data of an entry; in place of what was erased, by which request, in the person's language."""
+    if "erased" not in payload:
+        return payload
+    said = _("Erased by request %(number)s", number=payload["erased"])
+    return payload | {name: said for name in ("text", "name") if payload.get(name, "").startswith("Erased by request ")}
 
 
 def picklist_of(row: Any) -> str:

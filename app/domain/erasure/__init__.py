@@ -1,0 +1,1 @@
+"""Erasing a person: what goes, what duties keep and until when, and the work in chunks."""

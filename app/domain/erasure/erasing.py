@@ -1,0 +1,286 @@
+"""The work of an erasure: what would go and stay, its beginning, and its steps, each a transaction of its own.
+
+Each step locks the erasure, so that two processes at once erase a row and count it once; one that is killed leaves
+nothing but the rest. What is left is found in the rows themselves, so a row that arrives meanwhile is found, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.domain import address_hashes
+from app.domain.audit_log import audit, audit_keys
+from app.domain.base import Conflict, RuleBroken, Stamp, translatable
+from app.domain.customers import Customer
+from app.domain.data_requests import DataRequest
+from app.domain.erasure import duties
+from app.domain.erasure import scope as scopes
+from app.domain.erasure.erasures import DataErasure
+from app.domain.erasure.parts import KINDS, PARTS
+from app.domain.erasure.scope import Scope
+from app.domain.leads import Lead
+from app.domain.messaging import consents
+from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress
+
+#: Rows per transaction.
+CHUNK = 200
+#: Rows are looked for until this long after the confirmation: whoever was saving then has finished by now.
+SETTLES_AFTER = timedelta(minutes=10)
+#: When it is looked again whether a legal hold or an open complaint has ended.
+_LOOK_AGAIN = timedelta(days=1)
+HELD = (
+    "This person, or a lead or ticket of theirs, is under a legal hold, so nothing of it can be erased. "
+    "Ask the compliance officer, who can see why and release it."
+)
+
+
+@dataclass
+class ErasurePlan:
+    """What would go, and what would stay."""
+
+    #: Kind -> rows that go.
+    goes: dict[str, int] = field(default_factory=dict)
+    #: What stays: [{"kind", "rows", "duty", "until"}].
+    stays: list[dict[str, Any]] = field(default_factory=list)
+    is_held: bool = False
+
+
+def number_of(request: DataRequest) -> str:
+    """The number of a request, by which people name it."""
+    return f"DR-{request.id}"
+
+
+def of_request(session: Session, request: DataRequest) -> DataErasure | None:
+    """The erasure that was begun for a request."""
+    found: DataErasure | None = session.scalars(
+        select(DataErasure).where(DataErasure.request_id == request.id), execution_options={"populate_existing": True}
+    ).first()
+    return found
+
+
+# --- before
+
+
+def subject_of(session: Session, request: DataRequest) -> Any:
+    """The customer or lead whom a request is about. Raises RuleBroken unless they can be erased for it."""
+    if request.kind != "erasure":
+        raise RuleBroken("Only a request for erasure is answered by erasing data.")
+    if request.state not in ("open", "answered"):
+        raise RuleBroken("This request was refused or withdrawn, so nothing is erased for it.")
+    if request.identity_checked_on is None:
+        raise RuleBroken("Please check the person's identity first, and say how.", "identity_how")
+    if request.customer_id is not None:
+        return session.get(Customer, request.customer_id)
+    lead = session.get(Lead, request.lead_id) if request.lead_id is not None else None
+    if lead is None:
+        raise RuleBroken("Please choose the customer or lead first: what belongs to them is erased.")
+    if lead.customer_id is not None:
+        raise RuleBroken("This lead belongs to a customer. Please choose the customer in the request instead.")
+    return lead
+
+
+def plan(session: Session, request: DataRequest, accounts_ended_on: date | None, now: datetime) -> ErasurePlan:
+    """What an erasure would do now; nothing is changed. Raises RuleBroken. The session acts for the system."""
+    row = subject_of(session, request)
+    found = scopes.of(
+        session,
+        _new(request, row, accounts_ended_on, now),
+        now,
+        scopes.addresses_of(session, row.__tablename__, row.id),
+    )
+    goes = Counter[str]()
+    for part in PARTS:
+        goes[part.kind] += part.count(session, found)
+    return ErasurePlan({kind: goes[kind] for kind in KINDS if goes[kind]}, kept_rows(session, found), found.is_held)
+
+
+def kept_rows(session: Session, scope: Scope) -> list[dict[str, Any]]:
+    """What duties keep now, by kind and duty."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for part in PARTS:
+        for duty, until, rows in part.count_kept(session, scope):
+            if rows:
+                entry = {"kind": part.kind, "rows": 0, "duty": duty, "until": until.isoformat() if until else None}
+                found.setdefault((part.kind, duty), entry)["rows"] += rows
+    return list(found.values())
+
+
+def _new(request: DataRequest, row: Any, accounts_ended_on: date | None, now: datetime) -> DataErasure:
+    return DataErasure(
+        request_id=request.id,
+        request_number=number_of(request),
+        record_table=row.__tablename__,
+        record_id=row.id,
+        number=row.number,
+        accounts_ended_on=accounts_ended_on,
+        state="running",
+        confirmed_on=now,
+        next_on=now,
+        counts={},
+        kept=[],
+    )
+
+
+# --- beginning
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What somebody enters to begin an erasure."""
+
+    #: The request's number, typed again.
+    number: str
+    #: The last day of the customer's accounts; None = they have none, or one is open.
+    accounts_ended_on: date | None = None
+
+
+def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp: Stamp) -> DataErasure:
+    """Begin an erasure; jobs do the work. Raises RuleBroken, Conflict if it was begun already.
+
+    The session acts for the system: the caller has checked what the person may do.
+    """
+    row = subject_of(session, request)
+    if confirmed.number.strip().upper() != number_of(request):
+        text = translatable("Please type the number of the request, %(number)s, to confirm.", number=number_of(request))
+        raise RuleBroken(text, "confirm")
+    _refuse_end(confirmed.accounts_ended_on, stamp)
+    erasure = _new(request, row, confirmed.accounts_ended_on, stamp.now)
+    erasure.stamp(stamp)
+    found = scopes.of(session, erasure, stamp.now, ())
+    if found.is_held:
+        raise RuleBroken(HELD)
+    try:
+        with session.begin_nested():
+            session.add(erasure)
+            session.flush()
+    except IntegrityError as error:
+        raise Conflict("This person is being erased already, or was.") from error
+    prepare(session, erasure, stamp)
+    audit.write(session, "data request", stamp.by, stamp.now, f"data request {request.id}", what="erasure confirmed")
+    return erasure
+
+
+def set_end(session: Session, erasure: DataErasure, ended_on: date, stamp: Stamp) -> None:
+    """Note the last day of the customer's accounts, which wasn't known before. Raises RuleBroken."""
+    _refuse_end(ended_on, stamp)
+    if erasure.state != "waiting" or erasure.record_table != "customer":
+        raise RuleBroken("This erasure doesn't wait for the end of the accounts.", "accounts_ended_on")
+    erasure.accounts_ended_on, erasure.next_on = ended_on, stamp.now
+    erasure.stamp(stamp)
+    about = f"data request {erasure.request_id}"
+    audit.write(session, "data request", stamp.by, stamp.now, about, what="end of the accounts", day=str(ended_on))
+
+
+def _refuse_end(ended_on: date | None, stamp: Stamp) -> None:
+    if ended_on is not None and ended_on > stamp.now.date() + timedelta(days=1):
+        raise RuleBroken("The last day of the accounts can't be in the future.", "accounts_ended_on")
+
+
+def prepare(session: Session, erasure: DataErasure, stamp: Stamp) -> None:
+    """Note by which numbers rows are found, and which opt-outs have to stay known."""
+    addresses = scopes.addresses_of(session, erasure.record_table, erasure.record_id)
+    vault = audit_keys.keys_of(session).vault
+    if vault is not None:
+        erasure.addresses_sealed = vault.seal(json.dumps(addresses))
+    for address in addresses:
+        for channel in OPT_OUTS:
+            if (channel == "email") == ("@" in address):
+                _keep_opt_out(session, erasure, channel, address, stamp)
+
+
+def _keep_opt_out(session: Session, erasure: DataErasure, channel: str, address: str, stamp: Stamp) -> None:
+    """Add to the ledger, under the hash, that the person with this address wants nothing on this channel."""
+    customer = erasure.record_id if erasure.record_table == "customer" else None
+    peer = MessageAddress(channel, address, "promotional", customer_id=customer)
+    newest = consents.latest(session, channel, address)
+    if (newest is not None and newest.action == "withdrawn") or not consents.has_opted_out(session, peer):
+        return
+    entry = Consent(channel=channel, address=address_hashes.hashed(session, address), purpose="promotional")
+    entry.action, entry.how, entry.happened_on = "withdrawn", "erasure", stamp.now
+    entry.stamp(stamp)
+    session.add(entry)
+
+
+# --- steps
+
+
+def due(session: Session, now: datetime, limit: int) -> list[int]:
+    """Ids of the erasures that go on now."""
+    is_due = (DataErasure.state != "done", or_(DataErasure.next_on.is_(None), DataErasure.next_on <= now))
+    return list(session.scalars(select(DataErasure.id).where(*is_due).order_by(DataErasure.id).limit(limit)))
+
+
+def step(session: Session, key: int, now: datetime, settles_after: timedelta = SETTLES_AFTER) -> int:
+    """Erase some rows, or note that nothing is left for now. Returns how many rows; the caller commits.
+
+    The session acts for the system.
+    """
+    query = select(DataErasure).where(DataErasure.id == key).with_for_update()
+    erasure = session.scalars(query, execution_options={"populate_existing": True}).first()
+    if erasure is None or erasure.state == "done" or (erasure.next_on is not None and erasure.next_on > now):
+        return 0
+    if not _is_there(session, erasure):
+        _close(session, erasure, [], now)
+        return 0
+    scope = scopes.of(session, erasure, now, _addresses(session, erasure))
+    if scope.is_held:
+        erasure.next_on = now + _LOOK_AGAIN
+        return 0
+    for part in PARTS:
+        if ids := part.find(session, scope, CHUNK):
+            part.erase(session, scope, ids, Stamp(None, now))
+            erasure.counts = {**erasure.counts, part.kind: erasure.counts.get(part.kind, 0) + len(ids)}
+            return len(ids)
+    if erasure.settled_on is None and now < erasure.confirmed_on + settles_after:
+        erasure.next_on = erasure.confirmed_on + settles_after
+    else:
+        _close(session, erasure, kept_rows(session, scope), now)
+    return 0
+
+
+def _is_there(session: Session, erasure: DataErasure) -> bool:
+    """Whether the record exists and still is the one that was meant: a restored database may have given its id anew."""
+    table = (Customer if erasure.record_table == "customer" else Lead).__table__
+    return session.execute(select(table.c.number).where(table.c.id == erasure.record_id)).scalar() == erasure.number
+
+
+def _addresses(session: Session, erasure: DataErasure) -> list[str]:
+    vault = audit_keys.keys_of(session).vault
+    if erasure.addresses_sealed is None or vault is None:
+        return scopes.addresses_of(session, erasure.record_table, erasure.record_id)
+    found: list[str] = json.loads(vault.open(erasure.addresses_sealed))
+    return found
+
+
+def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], now: datetime) -> None:
+    """Note what is left, and when it goes on; audit it by kinds and numbers of rows."""
+    is_first, was_kept = erasure.settled_on is None, _has_contact(erasure.kept)
+    erasure.kept, erasure.addresses_sealed = left, erasure.addresses_sealed if _has_contact(left) else None
+    if is_first or (was_kept and not _has_contact(left)):
+        erasure.settled_on = now
+    erasure.state, erasure.next_on = ("waiting", _next_on(left, now)) if left else ("done", None)
+    if is_first or not left:
+        about = f"data request {erasure.request_id}"
+        what = "erasure done" if not left else "erased what no duty keeps"
+        audit.write(session, "data request", None, now, about, what=what, rows=dict(erasure.counts))
+
+
+def _has_contact(left: list[dict[str, Any]]) -> bool:
+    """Whether the customer's own data is left; then rows without a record are found by their number later, too."""
+    return any(each["kind"] == "contact" for each in left)
+
+
+def _next_on(left: list[dict[str, Any]], now: datetime) -> datetime:
+    days = [date.fromisoformat(each["until"]) for each in left if each["until"]]
+    ahead = [duties.begin_of(day) for day in days if duties.begin_of(day) > now]
+    if len(days) < len(left):  # the end of something isn't known yet
+        return min([now + _LOOK_AGAIN, *ahead])
+    return min(ahead, default=now + _LOOK_AGAIN)

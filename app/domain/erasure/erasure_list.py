@@ -1,0 +1,77 @@
+"""The list of erasures outside the database: it is kept up to date, and a restored database is compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.base import Stamp
+from app.domain.data_requests import DataRequest
+from app.domain.erasure import erasing
+from app.domain.erasure.erasures import DataErasure
+from app.ops.storage.erasure_list_file import Entry, ErasureListFile
+
+_ROWS = DataErasure.__table__
+
+
+def entries_of(rows: Iterable[Any]) -> list[Entry]:
+    """The entries of rows of `data_erasure`, as mappings."""
+    return [
+        {
+            "number": row["number"],
+            "table": row["record_table"],
+            "id": row["record_id"],
+            "request": row["request_number"],
+            "confirmed_on": row["confirmed_on"].isoformat(timespec="seconds"),
+            "accounts_ended_on": row["accounts_ended_on"].isoformat() if row["accounts_ended_on"] else None,
+        }
+        for row in rows
+    ]
+
+
+def stored(session: Session) -> list[Entry]:
+    """The entries of all erasures in the database."""
+    return entries_of(session.execute(select(_ROWS).order_by(_ROWS.c.id)).mappings().all())
+
+
+def compare(session: Session, file: ErasureListFile, now: datetime) -> int:
+    """Add what the file lacks to it, and begin what the database lacks anew. Returns how many were begun."""
+    listed = file.entries()
+    begun = begin_missing(session, listed.values(), now)
+    file.add(stored(session))
+    return begun
+
+
+def begin_missing(session: Session, entries: Iterable[Entry], now: datetime) -> int:
+    """Begin the erasures anew that the database doesn't know, since it was restored from before. Returns how many."""
+    known = set(session.scalars(select(_ROWS.c.number)))
+    missing = [each for each in entries if each["number"] not in known]
+    for each in missing:
+        session.add(_begun(session, each, now))
+    session.flush()
+    return len(missing)
+
+
+def _begun(session: Session, entry: Entry, now: datetime) -> DataErasure:
+    request = _request_of(session, entry)
+    erasure = DataErasure(request_id=request, request_number=entry["request"], number=entry["number"])
+    erasure.record_table, erasure.record_id = entry["table"], entry["id"]
+    ended = entry["accounts_ended_on"]
+    erasure.accounts_ended_on = date.fromisoformat(ended) if ended else None
+    erasure.confirmed_on = datetime.fromisoformat(entry["confirmed_on"])
+    erasure.state, erasure.counts, erasure.kept, erasure.next_on = "running", {}, [], now
+    erasure.stamp(Stamp(None, now))
+    erasing.prepare(session, erasure, Stamp(None, now))
+    return erasure
+
+
+def _request_of(session: Session, entry: Entry) -> int | None:
+    """The id of the request, if the restored database has it and it is about this record."""
+    key = entry["request"].removeprefix("DR-")
+    column = DataRequest.customer_id if entry["table"] == "customer" else DataRequest.lead_id
+    same = (DataRequest.id == (int(key) if key.isdigit() else 0), column == entry["id"])
+    return session.scalars(select(DataRequest.id).where(*same, DataRequest.kind == "erasure")).first()

@@ -1,0 +1,174 @@
+"""The erasure of a person for a request: what would go and stay, its confirmation, and what can be told the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from flask import current_app
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain.base import RuleBroken
+from app.domain.data_requests import DataRequest
+from app.domain.erasure import duties, erasing
+from app.domain.erasure.erasing import Confirmation, ErasurePlan
+from app.domain.erasure.erasures import DataErasure
+from app.domain.erasure.parts import KINDS
+from app.domain.maintenance import retention
+from app.extensions import db
+from app.models import Customer, Lead
+from app.web.compliance.erasure_texts import KIND_WORDS, duty_sentence
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.day_and_month_names import format_local_date
+from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
+
+URL = "/data-requests"
+#: Days that a backup of each kind is kept for.
+_BACKUP_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
+#: Kinds of the retention that hold what can't be found by the person.
+_PASSING = ("provider requests", "rejected calls", "failed queue calls", "undo of actions", "answers")
+
+
+def confirm(row: DataRequest, number: str, given: Mapping[str, Any], viewer: Viewer) -> DataErasure:
+    """Begin the erasure, or note the end of the accounts of one that waits for it.
+
+    Raises RuleBroken, Conflict. `given`: may have accounts_ended_on.
+    """
+    ended = parse_day(given)
+    _refuse_unseen(row)
+    with request_transaction() as session:
+        request = session.get(DataRequest, row.id, with_for_update=True, populate_existing=True)
+        if request is None:
+            raise RuleBroken("This record doesn't exist.")
+        erasure = erasing.of_request(session, request)
+        if erasure is not None and ended is not None:
+            erasing.set_end(session, erasure, ended, viewer.stamp)
+            return erasure
+        return erasing.begin(session, request, Confirmation(number, ended), viewer.stamp)
+
+
+def parse_day(given: Mapping[str, Any]) -> date | None:
+    """The last day of the accounts. Raises RuleBroken."""
+    text = str(given.get("accounts_ended_on") or "").strip()
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise RuleBroken("Please enter a day such as 2026-03-31.", "accounts_ended_on") from None
+
+
+def _refuse_unseen(row: DataRequest) -> None:
+    """Raise RuleBroken for people who don't see the customer or lead: they would be told what there is."""
+    for model, key in ((Customer, row.customer_id), (Lead, row.lead_id)):
+        if key is not None and not access.sees_id(db.session(), model, key):
+            raise RuleBroken("You don't have access to this customer or lead, so you can't erase them.")
+
+
+# --- what is shown
+
+
+def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """What the page shows."""
+    found = state(row, given, viewer)
+    erasure = found["erasure"]
+    return found | {
+        "number": erasing.number_of(row),
+        "person": row.person,
+        "url": f"{URL}/show/{row.id}",
+        "action": f"{URL}/erasure/{row.id}",
+        "typed": str(given.get("confirm") or ""),
+        "day": str(given.get("accounts_ended_on") or ""),
+        "is_open": erasure is not None and erasure.state == "running",
+        "takes_end": erasure is not None and any(each["duty"] == "customer" and not each["until"] for each in erasure.kept),
+        "confirmed": moment_cell(erasure.confirmed_on, viewer) if erasure is not None else None,
+        "state": _state(erasure) if erasure is not None else "",
+    }
+
+
+def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """{erasure, hinders, lines, sentences}: what was or would be erased, what stays and why; or what hinders it."""
+    made: dict[str, Any] = {"erasure": None, "hinders": "", "lines": [], "sentences": []}
+    try:
+        _refuse_unseen(row)
+        with access.as_system(db.session()) as session:
+            made["erasure"] = erasing.of_request(session, row)
+            plan = _plan(session, row, made["erasure"], given, viewer)
+            days, general = duties.days_of(session), _general(session)
+    except RuleBroken as broken:
+        return made | {"hinders": translate_text(broken.message)}
+    made["lines"] = [_line(kind, plan, days) for kind in KINDS if kind in plan.goes or _stays(kind, plan)]
+    made["sentences"] = general
+    return made | {"hinders": translate_text(erasing.HELD) if plan.is_held else ""}
+
+
+def _plan(
+    session: Session, row: DataRequest, erasure: DataErasure | None, given: Mapping[str, Any], viewer: Viewer
+) -> ErasurePlan:
+    if erasure is not None and erasure.settled_on is not None:
+        return ErasurePlan(erasure.counts, erasure.kept)
+    if erasure is not None:
+        return ErasurePlan(erasure.counts, [])
+    return erasing.plan(session, row, parse_day(given), viewer.now)
+
+
+def _stays(kind: str, plan: ErasurePlan) -> list[dict[str, Any]]:
+    return [each for each in plan.stays if each["kind"] == kind]
+
+
+def _line(kind: str, plan: ErasurePlan, days: dict[str, int]) -> dict[str, Any]:
+    stays = _stays(kind, plan)
+    return {
+        "kind": kind,
+        "label": str(KIND_WORDS[kind]),
+        "goes": plan.goes.get(kind, 0),
+        "stays": sum(each["rows"] for each in stays),
+        "why": [duty_sentence(each["duty"], days[each["duty"]], _day(each["until"])) for each in stays],
+        "until": [each["until"] for each in stays],
+    }
+
+
+def _day(text: str | None) -> str | None:
+    return format_local_date(date.fromisoformat(text), "%-d %b %Y") if text else None
+
+
+def _state(erasure: DataErasure) -> str:
+    if erasure.state == "running":
+        return str(_("The data is being erased. Rows that are saved meanwhile are found, too."))
+    if erasure.state == "done":
+        return str(_("All was erased."))
+    return str(_("What no duty keeps was erased. The rest goes by itself when its time has come."))
+
+
+def _general(session: Session) -> list[str]:
+    """What holds for everybody: sentences for the person."""
+    days, keep = retention.days_of(session), current_app.config["CRM"].backup.keep
+    backups = max(timedelta(days=keep.get(name, 0) * each).days for name, each in _BACKUP_DAYS.items())
+    return [
+        _(
+            "Rows and their numbers stay, so that counts and the history are true; names, numbers, addresses, texts and "
+            "files in them don't. Files and recordings are removed from the storage within two days."
+        ),
+        _(
+            "If you have said that you don't want to be called or written to, that stays known by a fingerprint of the "
+            "number or address, from which it can't be read. If you write or call again, you are a new contact."
+        ),
+        _(
+            "The log of who did what names records by their numbers. It can't be changed, since each entry seals the one "
+            "before, and its entries are deleted after %(days)s days.",
+            days=days["audit"],
+        ),
+        _(
+            "What phones and providers reported, and files of exports and imports, go by themselves, after at most "
+            "%(days)s days.",
+            days=max(days[name] for name in _PASSING),
+        ),
+        _(
+            "Backups from before still hold the data until the last of them is deleted, after at most %(days)s days. "
+            "Nobody works with them, and if one has to be restored, you are erased again.",
+            days=backups,
+        ),
+    ]
