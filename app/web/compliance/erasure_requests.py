@@ -83,7 +83,8 @@ def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[
         "typed": str(given.get("confirm") or ""),
         "day": str(given.get("accounts_ended_on") or ""),
         "is_open": erasure is not None and erasure.state == "running",
-        "takes_end": erasure is not None and any(each["duty"] == "customer" and not each["until"] for each in erasure.kept),
+        "takes_end": erasure is not None
+        and any(each["duty"] == "customer" and not each["until"] for each in erasure.kept),
         "confirmed": moment_cell(erasure.confirmed_on, viewer) if erasure is not None else None,
         "state": _state(erasure) if erasure is not None else "",
     }
