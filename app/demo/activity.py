@@ -160,8 +160,8 @@ def make_messages(builder: DemoBuilder) -> None:
         lead = builder.choose(builder.rows_of(models.Lead))
         at = builder.office_time(lead["created_on"], builder.work_ended_on(lead))
         plans.append((at, n, lead, by_id.get(lead["customer_id"])))
-    for at, n, lead, customer in sorted(plans, key=lambda plan: plan[:2]):
-        _message(builder, at, n, lead, customer)
+    for at, _n, lead, customer in sorted(plans, key=lambda plan: plan[:2]):
+        _message(builder, at, lead, customer)
     for _ in range(builder.count("notes")):
         lead = builder.choose(builder.rows_of(models.Lead))
         record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
@@ -180,7 +180,7 @@ def _note_tickets(builder: DemoBuilder) -> None:
             builder.add_activity("note", at, ticket["assignee_id"], record_ids, text=builder.choose(TICKET_NOTES))
 
 
-def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Row | None) -> None:
+def _message(builder: DemoBuilder, at: datetime, lead: Row, customer: Row | None) -> None:
     person = customer or lead
     channel = builder.rng.choices(("whatsapp", "sms", "email"), (65, 20, 15))[0]
     channel = "whatsapp" if channel == "email" and not person["email"] else channel

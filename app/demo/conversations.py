@@ -32,13 +32,13 @@ def make_conversations(builder: DemoBuilder) -> None:
         channel, turns = CONVERSATIONS[n % len(CONVERSATIONS)]
         began = _last_said_on(builder, n)
         record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"], "ticket_id": None}
-        talk = _conversation(builder, account, channel, person["mobile_e164"], began)
+        talk = _conversation(builder, account, {"channel": channel, "peer": person["mobile_e164"]}, began)
         talk |= {**record_ids, "claimed_by_id": lead["assignee_id"], "claimed_on": began}
         _say(builder, talk, turns, lead["assignee_id"])
     _record_calls(builder, account)
     for n, (channel, text) in enumerate(STRANGERS):
         began = builder.now - timedelta(minutes=9 + n * 47)
-        talk = _conversation(builder, account, channel, builder.mobile()[1], began)
+        talk = _conversation(builder, account, {"channel": channel, "peer": builder.mobile()[1]}, began)
         talk["peer_name"] = builder.choose(FIRST)[0] if n % 2 else None
         _say(builder, talk, (("in", text),), None)
 
@@ -101,12 +101,11 @@ def _account(builder: DemoBuilder) -> Row:
     )
 
 
-def _conversation(builder: DemoBuilder, account: Row, channel: str, peer: str, began: datetime) -> Row:
+def _conversation(builder: DemoBuilder, account: Row, address: Row, began: datetime) -> Row:
     return builder.add(
         models.Conversation,
-        channel=channel,
+        **address,
         account_id=account["id"],
-        peer=peer,
         state="open",
         unread=0,
         last_message_id=None,
@@ -122,7 +121,7 @@ def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
     at = ended - timedelta(minutes=11 * (len(turns) - 1))
     for n, (direction, text, *files) in enumerate(turns):
         is_last = n == len(turns) - 1
-        message = _message(builder, talk, direction, text, at)
+        message = _message(builder, talk, (direction, text), at)
         _attach(builder, message, files, at)
         message |= stamps(by if direction == "out" else None, at)
         message["state"] = "delivered" if direction == "in" or is_last else "read"
@@ -153,7 +152,8 @@ def _attach(builder: DemoBuilder, message: Row, names: list[str], at: datetime) 
         )
 
 
-def _message(builder: DemoBuilder, talk: Row, direction: str, text: str, at: datetime) -> Row:
+def _message(builder: DemoBuilder, talk: Row, turn: tuple[str, str], at: datetime) -> Row:
+    direction, text = turn
     return builder.add(
         models.Message,
         channel=talk["channel"],

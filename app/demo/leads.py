@@ -10,7 +10,7 @@ from app.demo.assignments import Change, assign, maybe_reassign
 from app.demo.builder import DAYS, DemoBuilder, Row, id_of, labels, stamps
 from app.demo.people import add_account, new_customer
 from app.demo.sample_text import NOTES, REJECTIONS, STATUS_PATHS
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, Stamp
 
 #: The fields that move from a lead to its customer.
 CONTACT_FIELDS = (
@@ -45,8 +45,8 @@ def make_leads(builder: DemoBuilder) -> None:
             builder,
             at,
             n,
-            statuses,
             {
+                "status_id": id_of(statuses, "New"),
                 "source_id": builder.choose(sources) if sources else None,
                 "account_type_id": builder.choose(kinds) if kinds else None,
             },
@@ -68,7 +68,7 @@ def _created(builder: DemoBuilder, path: tuple[str, ...]) -> datetime:
     return builder.office_time(builder.now - timedelta(days=days), latest)
 
 
-def _lead(builder: DemoBuilder, at: datetime, n: int, statuses: dict[str, int], rest: Row) -> Row:
+def _lead(builder: DemoBuilder, at: datetime, n: int, chosen: Row) -> Row:
     assignee, decision = builder.next_in_turn("Sales User")
     by = builder.rng.choices((builder.manager_of[assignee], assignee), (55, 45))[0]
     reason = "created" if by == assignee else builder.choose(("round robin", "round robin", "direct"))
@@ -77,14 +77,13 @@ def _lead(builder: DemoBuilder, at: datetime, n: int, statuses: dict[str, int], 
         models.Lead,
         number=builder.number("LEAD", at),
         version=1,
-        status_id=id_of(statuses, "New"),
         status_on=at,
         category=builder.rng.choices(("Direct", "Indirect"), (80, 20))[0],
         assignee_id=assignee,
         owner_id=by,
         assigned_role="Sales User" if reason == "round robin" else None,
         **person,
-        **rest,
+        **chosen,
         **stamps(by, at),
         next_follow_up_on=None,
         customer_id=None,
@@ -124,7 +123,7 @@ def _follow_path(builder: DemoBuilder, lead: Row, path: tuple[str, ...], statuse
         if label not in statuses:
             continue
         by = None if label.startswith("Lead Expired") else lead["assignee_id"]
-        note = _set_required_fields(builder, lead, label, by, at)
+        note = _set_required_fields(builder, lead, label, Stamp(by, at))
         change = {"from": lead["status_id"], "to": statuses[label]}
         seconds = int((at - lead["status_on"]).total_seconds())
         builder.add(
@@ -155,42 +154,42 @@ def _status_times(builder: DemoBuilder, start: datetime, path: tuple[str, ...]) 
     return builder.step_times(start, len(path) - 1)
 
 
-def _set_required_fields(builder: DemoBuilder, lead: Row, label: str, by: int | None, at: datetime) -> str | None:
+def _set_required_fields(builder: DemoBuilder, lead: Row, label: str, stamp: Stamp) -> str | None:
     if label == "Sent to HO":
-        lead["pod_id"] = f"POD{at:%y%m}{builder.rng.randint(1, 60):03d}"
+        lead["pod_id"] = f"POD{stamp.now:%y%m}{builder.rng.randint(1, 60):03d}"
         return str(lead["pod_id"])
     if label.startswith("Rejected"):
         lead["rejection_reason"] = builder.choose(REJECTIONS)
         return str(lead["rejection_reason"])
     if label == "Account Opened":
-        _open(builder, lead, by, at)
+        _open(builder, lead, stamp)
     if label == "Account Activated":
-        lead["activated_on"] = at
+        lead["activated_on"] = stamp.now
         account = builder.rows_of(models.CustomerAccount)[-1]
-        account |= {"activated_on": at}
+        account |= {"activated_on": stamp.now}
         if builder.chance(0.6):
-            _convert(builder, lead, by, at)
+            _convert(builder, lead, stamp)
     return lead["client_id"] if label in ("Account Opened", "Account Activated") else None
 
 
-def _open(builder: DemoBuilder, lead: Row, by: int | None, at: datetime) -> None:
+def _open(builder: DemoBuilder, lead: Row, stamp: Stamp) -> None:
     """Convert the lead to a customer with an account, and move its contact fields there."""
-    lead |= {"client_id": f"ESH{20_000 + lead['id']}", "opened_on": at}
+    lead |= {"client_id": f"ESH{20_000 + lead['id']}", "opened_on": stamp.now}
     if lead["customer_id"] is None:
         person = {name: lead[name] for name in CONTACT_FIELDS}
         text = f"Customer created from {lead['number']}"
-        customer = new_customer(builder, person, "Lead", lead["owner_id"], at, text)
+        customer = new_customer(builder, person, "Lead", lead["owner_id"], stamp.now, text)
         _link_customer(lead, customer)
     else:
         customer = next(row for row in builder.rows_of(models.Customer) if row["id"] == lead["customer_id"])
     account = {"client_id": lead["client_id"], "account_type_id": lead["account_type_id"], "lead_id": lead["id"]}
-    add_account(builder, customer, by, **account, opened_on=at, activated_on=None)
+    add_account(builder, customer, stamp.by, **account, opened_on=stamp.now, activated_on=None)
 
 
-def _convert(builder: DemoBuilder, lead: Row, by: int | None, at: datetime) -> None:
-    lead["converted_on"] = min(at + timedelta(minutes=30), builder.now)
+def _convert(builder: DemoBuilder, lead: Row, stamp: Stamp) -> None:
+    lead["converted_on"] = min(stamp.now + timedelta(minutes=30), builder.now)
     number = next(row["number"] for row in builder.rows_of(models.Customer) if row["id"] == lead["customer_id"])
     record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
     builder.add_activity(
-        "system", lead["converted_on"], by, record_ids, text=f"Converted to {number}", what="converted"
+        "system", lead["converted_on"], stamp.by, record_ids, text=f"Converted to {number}", what="converted"
     )

@@ -88,10 +88,21 @@ def is_in_force(row: Any, today: date) -> bool:
 # --- placing and releasing
 
 
-def place(session: Session, record: Any, reason: str, until: date | None, stamp: Stamp, today: date) -> LegalHold:
+@dataclass(frozen=True)
+class HoldInput:
+    """What somebody enters for a new hold."""
+
+    reason: str
+    #: Its last day; None = until it is released.
+    until: date | None
+    #: The day on which it is entered, which the last one can't precede.
+    today: date
+
+
+def place(session: Session, record: Any, entered: HoldInput, stamp: Stamp) -> LegalHold:
     """Put a customer, lead or ticket under a hold, with an audit entry. Raises RuleBroken."""
-    text = _reason(reason, "reason")
-    if until is not None and until < today:
+    text, until = _reason(entered.reason, "reason"), entered.until
+    if until is not None and until < entered.today:
         raise RuleBroken("Please choose a last day that is not over, or leave it empty.", "until")
     hold = LegalHold(reason=text, until=until, placed_on=stamp.now, placed_by_id=stamp.by)
     setattr(hold, HELD_COLUMNS[record.__tablename__], record.id)

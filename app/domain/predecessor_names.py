@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
 from flask_appbuilder import Model
 from sqlalchemy import BigInteger, Index, Integer, String, UniqueConstraint, delete, func, select
@@ -119,15 +118,12 @@ def assign_user(session: Session, email: str, user_id: int, limit: int = 1000) -
     for row in rows:
         places.setdefault((row.kind, row.column_name), []).append(row.record_id)
     for (kind, column), ids in places.items():
-        _fill(session, Model.metadata.tables[kind], column, ids, user_id)
+        table = Model.metadata.tables[kind]
+        is_empty = table.c[column].is_(None)
+        session.execute(table.update().where(table.c.id.in_(ids), is_empty).values({column: user_id}))
     gone = delete(PredecessorPerson).where(PredecessorPerson.id.in_([row.id for row in rows]))
     session.execute(gone, execution_options={"synchronize_session": False})
     return len(rows)
-
-
-def _fill(session: Session, table: Any, column: str, ids: list[int], user_id: int) -> None:
-    is_empty = table.c[column].is_(None)
-    session.execute(table.update().where(table.c.id.in_(ids), is_empty).values({column: user_id}))
 
 
 def remember_user(session: Session, email: str, user_id: int) -> None:

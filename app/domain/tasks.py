@@ -114,14 +114,9 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     return task
 
 
-def change(
-    session: Session, task: Task, values: dict[str, Any], context: ChangeContext, *, reason: str | None = None
-) -> None:
-    """Change fields of a task, and with them its reminders, reassignment and timeline. Raises RuleBroken.
-
-    `reason`: why it was changed by itself, for the timeline: "record closed" or "record reopened".
-    """
-    change_many(session, [(task, values)], context, reason=reason)
+def change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext) -> None:
+    """Change fields of a task, and with them its reminders, reassignment and timeline. Raises RuleBroken."""
+    change_many(session, [(task, values)], context)
 
 
 def change_many(
@@ -131,17 +126,24 @@ def change_many(
     *,
     reason: str | None = None,
 ) -> None:
-    """`change` for many tasks, each with its own values; their leads and tickets are cleared by one statement each."""
+    """`change` for many tasks, each with its own values; their leads and tickets are cleared by one statement each.
+
+    `reason`: why they were changed by themselves, for the timeline: "record closed" or "record reopened".
+    """
     cleared = []
     for task, values in changes:
         was_exhausted = task.exhausted
-        _change(session, task, values, context, reason)
+        changed = _change(task, values, context)
+        if changed:
+            payload = _change_payload(task, changed) | ({"reason": reason} if reason else {})
+            timeline.write(session, task, "task", context, **payload)
         if was_exhausted and not task.exhausted:
             cleared.append(task)
     _clear_exhausted_tasks(session, cleared)
 
 
-def _change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext, reason: str | None) -> None:
+def _change(task: Task, values: dict[str, Any], context: ChangeContext) -> list[list[Any]]:
+    """Set the values. Returns what has changed: [[field, old, new]]."""
     _refuse_invalid(values)
     if "title" in values:
         _refuse_no_title(values)
@@ -162,8 +164,7 @@ def _change(session: Session, task: Task, values: dict[str, Any], context: Chang
         task.done_on = context.now if task.status == "Done" else None
     if changes:
         task.stamp(context)
-        payload = _change_payload(task, changes) | ({"reason": reason} if reason else {})
-        timeline.write(session, task, "task", context, **payload)
+    return changes
 
 
 def _due_again(task: Task, values: dict[str, Any], now: datetime) -> dict[str, Any]:

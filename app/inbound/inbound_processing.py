@@ -43,7 +43,8 @@ log = logging.getLogger("crm.hooks")
 
 def store(session: Session, account: ChannelAccount, request: Inbound, now: datetime) -> int | None:
     """Store a verified request until it is processed. Returns its id, or None if it is stored already."""
-    event_id = inbound_queue.store(session, account.id, digest_of(request), _sealed(request), now)
+    sealed = inbound_queue.SealedRequest(digest_of(request), _sealed(request))
+    event_id = inbound_queue.store(session, account.id, sealed, now)
     if event_id is not None:
         transaction_state(session).inbound_events.append(event_id)
     return event_id

@@ -239,7 +239,8 @@ def _on_settled(session: Session, row: Message, result: DeliveryResult, now: dat
     if result.state in messages.SENT:
         messages.note_first_reply(session, row, now)
     if isinstance(result, MessageResult) and result.unwanted:
-        provider_events.note_unwanted(session, row, result.unwanted, result.error or "", Stamp(None, now))
+        unwanted = provider_events.Unwanted(result.unwanted, result.error or "")
+        provider_events.note_unwanted(session, row, unwanted, Stamp(None, now))
     messages.mark_changed(session, row)
 
 

@@ -14,6 +14,7 @@ from app.domain.automation import compliance_clocks
 from app.domain.base import RuleBroken, Stamp
 from app.domain.business_settings import BusinessSetting
 from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import NewExport
 from app.models import DataBreach, DataRequest, ModulePermission, Notification, Role
 from tests import factories
 from tests.factories import HOUR, NOW
@@ -131,7 +132,7 @@ def test_what_a_breach_must_be(session: Session, wrong: dict[str, Any], field: s
 
 def test_of_two_downloads_of_a_copy_one_gets_it(session: Session) -> None:
     row = request(session, TODAY)
-    run = export_and_import_runs.new_export(session, "person", "zip", {}, Stamp(None, NOW))
+    run = export_and_import_runs.new_export(session, NewExport("person", "zip", {}), Stamp(None, NOW))
     data_requests.note_copy(session, row, run.id, Stamp(None, NOW))
     session.refresh(row)
     assert [data_requests.take_copy(session, row, Stamp(None, NOW)) for _twice in range(2)] == [True, False]

@@ -17,6 +17,7 @@ from app.domain.audit_log import audit_keys
 from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.legal_holds import HoldInput
 from app.domain.maintenance import retention
 from app.domain.merging import merge_undo, record_merge
 from app.domain.persistence import file_references, history_rows
@@ -47,7 +48,7 @@ def stamp(session: Session) -> Stamp:
 
 
 def hold(session: Session, record: Any, stamp: Stamp, until: date | None = None) -> LegalHold:
-    return legal_holds.place(session, record, "SCORES 2026/77", until, stamp, TODAY)
+    return legal_holds.place(session, record, HoldInput("SCORES 2026/77", until, TODAY), stamp)
 
 
 def customer(session: Session) -> Customer:
@@ -120,9 +121,9 @@ def test_a_hold_ends_with_its_last_day(session: Session, stamp: Stamp) -> None:
     with pytest.raises(RuleBroken, match="not over"):
         hold(session, lead, stamp, TODAY - timedelta(days=1))
     with pytest.raises(RuleBroken, match="say why"):
-        legal_holds.place(session, lead, " ", None, stamp, TODAY)
+        legal_holds.place(session, lead, HoldInput(" ", None, TODAY), stamp)
     with pytest.raises(RuleBroken, match="at most 500"):
-        legal_holds.place(session, lead, "x" * 501, None, stamp, TODAY)
+        legal_holds.place(session, lead, HoldInput("x" * 501, None, TODAY), stamp)
     held = hold(session, lead, stamp)
     legal_holds.release(session, held, "over", stamp, lead.number)
     with pytest.raises(Conflict):
@@ -292,7 +293,7 @@ def test_the_undo_of_a_merge_puts_both_under_the_hold_that_came_after_it(session
         session, record_merge.MergeRequest(type(kept), (kept.id, gone.id)), ChangeContext(stamp.by, NOW)
     )
     since = Stamp(stamp.by, NOW + timedelta(minutes=1))
-    legal_holds.place(session, kept, "SCORES 2026/78", None, since, TODAY)
+    legal_holds.place(session, kept, HoldInput("SCORES 2026/78", None, TODAY), since)
     merge_undo.undo(session, made.id, ChangeContext(stamp.by, NOW + timedelta(minutes=2)))
     rows = session.scalars(select(LegalHold).order_by(LegalHold.id))
     found = [(row.lead_id, row.reason) for row in rows]

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.domain import dashboard_boards, report_schedules, reports, saved_views
 from app.domain.base import RuleBroken, Stamp
 from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import NewExport
 from app.domain.report_schedules import ScheduleInput, ScheduleTimes
 from app.models import Board, ExportRun, Report, ReportSchedule, SavedView
 from tests.app_fixtures import Crm
@@ -38,7 +39,7 @@ def save_report(session: Session, stamp: Stamp, label: str) -> Any:
 
 
 def save_export(session: Session, stamp: Stamp, label: str) -> Any:
-    return export_and_import_runs.new_export(session, "lead", "csv", {"columns": [], "query": label}, stamp)
+    return export_and_import_runs.new_export(session, NewExport("lead", "csv", {"columns": [], "query": label}), stamp)
 
 
 def at_once(crm: Crm, act: Act, label: Callable[[int], str]) -> Counter[str]:

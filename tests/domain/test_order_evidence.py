@@ -15,6 +15,7 @@ from app.domain import data_requests
 from app.domain.automation import order_notices
 from app.domain.base import RuleBroken, Stamp
 from app.domain.files import export_and_import_runs
+from app.domain.files.export_and_import_runs import NewExport
 from app.domain.maintenance import order_retention, retention
 from app.domain.maintenance.retention_kinds import ORDERS
 from app.domain.telephony import calls, order_evidence, recordings
@@ -176,7 +177,7 @@ def _request_with_copy(session: Session) -> int:
     row = DataRequest(person="Meera", kind="access", received_on=NOW.date(), due_on=NOW.date(), state="open")
     row.stamp(Stamp(None, NOW))
     session.add(row)
-    run = export_and_import_runs.new_export(session, "person", "zip", {}, Stamp(None, NOW))
+    run = export_and_import_runs.new_export(session, NewExport("person", "zip", {}), Stamp(None, NOW))
     session.flush()
     data_requests.note_copy(session, row, run.id, Stamp(None, NOW))
     session.commit()

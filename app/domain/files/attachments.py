@@ -31,7 +31,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import timeline
 from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.files import file_quotas
-from app.domain.files.file_quotas import Quotas
+from app.domain.files.file_quotas import UploadStamp
 from app.domain.persistence.file_references import STORED_FILE
 from app.domain.timeline import Activity
 
@@ -104,7 +104,7 @@ class NewFile:
 _KEYS = ("lead_id", "ticket_id", "customer_id", "task_id", "activity_id")
 
 
-def attach(session: Session, record: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
+def attach(session: Session, record: Any, file: NewFile, stamp: UploadStamp) -> Attachment:
     """Attach a file to a lead, ticket, customer or task. Locks the rows of the quotas, so the caller commits soon.
 
     Raises RuleBroken above a quota, for a version of another record's file, or for too many versions.
@@ -120,7 +120,7 @@ def attach(session: Session, record: Any, file: NewFile, stamp: Stamp, quotas: Q
         timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
     else:
         timeline.write(session, record, "file", stamp, **_entry(row, "attached" if row.number == 1 else "version"))
-    file_quotas.reserve(session, stamp.by, file.size, quotas)
+    file_quotas.reserve(session, stamp.by, file.size, stamp.quotas)
     return row
 
 

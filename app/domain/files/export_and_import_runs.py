@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_appbuilder import Model
 from sqlalchemy import (
@@ -177,18 +176,26 @@ class TransferPart(Model):  # type: ignore[misc]
 # --- exports
 
 
-def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any], stamp: Stamp) -> ExportRun:
+class NewExport(NamedTuple):
+    """An export that somebody asks for."""
+
+    kind: str
+    format: str
+    payload: dict[str, Any]
+
+
+def new_export(session: Session, wanted: NewExport, stamp: Stamp) -> ExportRun:
     """Add an export for a worker. Raises RuleBroken if the person has too many."""
     hold_name(session, f"exports of {stamp.by}")
     open_ = [ExportRun.created_by_id == stamp.by, ExportRun.outcome.in_(OPEN_EXPORTS)]
     most = MAX_OPEN
-    if kind == "all":
+    if wanted.kind == "all":
         open_, most = [*open_, ExportRun.kind == "all"], MAX_OPEN_OF_ALL
     if (session.scalar(select(func.count(ExportRun.id)).where(*open_)) or 0) >= most:
         raise RuleBroken(
             "Exports of yours are still being written. Please wait until one of them is finished, or cancel it."
         )
-    run = ExportRun(kind=kind, outcome="waiting", rows=0, size=0, format=format_, payload=payload)
+    run = ExportRun(outcome="waiting", rows=0, size=0, **wanted._asdict())
     run.stamp(stamp)
     session.add(run)
     session.flush()
@@ -265,12 +272,13 @@ def expire(session: Session, key: int) -> list[str]:
 
 def stalled_exports(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of exports without a worker that are due for another attempt."""
-    return _abandoned(session, ExportRun, OPEN_EXPORTS, now, limit)
+    return _abandoned(session, ExportRun, now, limit)
 
 
-def _abandoned(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int) -> list[int]:
+def _abandoned(session: Session, run: Any, now: datetime, limit: int) -> list[int]:
     """Imports or exports without a worker that are due."""
-    is_open = (run.outcome.in_(tuple(open_)), _is_lost(run, now), _may_be_tried(run, now))
+    states = OPEN_EXPORTS if run is ExportRun else OPEN_IMPORTS
+    is_open = (run.outcome.in_(tuple(states)), _is_lost(run, now), _may_be_tried(run, now))
     return list(session.scalars(select(run.id).where(*is_open).order_by(run.id).limit(limit)))
 
 
@@ -287,7 +295,7 @@ def _is_silent(run: Any, since: datetime) -> Any:
 
 def lost_imports(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of imports without a worker that are due for another attempt."""
-    return _abandoned(session, ImportRun, OPEN_IMPORTS, now, limit)
+    return _abandoned(session, ImportRun, now, limit)
 
 
 def silent_imports(session: Session, since: datetime, limit: int, key: int | None = None) -> list[int]:

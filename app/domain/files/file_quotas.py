@@ -12,7 +12,7 @@ from flask_appbuilder import Model
 from sqlalchemy import BigInteger, Integer, case, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import RuleBroken, translatable
+from app.domain.base import RuleBroken, Stamp, translatable
 from app.lib.digit_grouping import grouped
 
 #: The row for the whole installation; other rows have the id of a user.
@@ -36,6 +36,13 @@ class Quotas:
 
     person: int
     installation: int
+
+
+@dataclass(frozen=True)
+class UploadStamp(Stamp):
+    """Who attaches a file and when, and the quotas that apply."""
+
+    quotas: Quotas
 
 
 _FIRST = "INSERT INTO file_usage (user_id, bytes) VALUES (:key, 0) ON DUPLICATE KEY UPDATE bytes = bytes"

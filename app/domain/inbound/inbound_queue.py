@@ -5,7 +5,7 @@ understood.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_appbuilder import Model
 from sqlalchemy import (
@@ -64,9 +64,16 @@ class InboundEvent(Model):  # type: ignore[misc]
     done_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-def store(session: Session, account_id: int, digest: str, sealed: str, now: datetime) -> int | None:
+class SealedRequest(NamedTuple):
+    """A request of a provider as it is stored: a digest of its content, and all of it, encrypted."""
+
+    digest: str
+    sealed: str
+
+
+def store(session: Session, account_id: int, request: SealedRequest, now: datetime) -> int | None:
     """Store a request. Returns its id, or None if it is stored already."""
-    values = {"account_id": account_id, "digest": digest, "request_sealed": sealed, "received_on": now}
+    values = {"account_id": account_id, "digest": request.digest, "request_sealed": request.sealed, "received_on": now}
     values |= {"state": "new", "tries": 0, "next_try_on": now}
     try:
         with session.begin_nested():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, true
 from sqlalchemy.exc import IntegrityError
@@ -67,7 +67,7 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
     if event.state != "queued" and failed_replies.advance(session, message, event.state, at):
         message.reason, message.code = event.reason[:300] or None, event.code[:40] or None
     if event.unwanted:
-        note_unwanted(session, message, event.unwanted, event.reason, Stamp(None, now))
+        note_unwanted(session, message, Unwanted(event.unwanted, event.reason), Stamp(None, now))
     return "state"
 
 
@@ -82,13 +82,20 @@ def _ours(session: Session, account: ChannelAccount, event: StatusUpdate) -> Mes
     return row
 
 
-def note_unwanted(session: Session, message: Any, kind: str, words: str, stamp: Stamp) -> None:
+class Unwanted(NamedTuple):
+    """What a provider says of a recipient: "opted_out" or "do_not_disturb", and its words."""
+
+    kind: str
+    words: str
+
+
+def note_unwanted(session: Session, message: Any, unwanted: Unwanted, stamp: Stamp) -> None:
     """Record that the recipient must get no promotional messages, according to the provider.
 
     opted_out goes into the consent ledger, for the message's channel; do_not_disturb says nothing about what the person
     agreed to, so it is stored as a check of the do-not-disturb list.
     """
-    if kind == "do_not_disturb":
+    if unwanted.kind == "do_not_disturb":
         dnd_uploads.store(session, [DndLine(message.peer, "blocked", stamp.now)], "provider", stamp.now)
         return
     newest = consents.latest(session, message.channel, message.peer)
@@ -96,7 +103,7 @@ def note_unwanted(session: Session, message: Any, kind: str, words: str, stamp: 
         return
     entry: dict[str, Any] = {"channel": message.channel, "address": message.peer, "action": "withdrawn"}
     entry["how"] = "provider"
-    entry |= {"words": words or None, "message_id": message.id, "customer_id": message.customer_id}
+    entry |= {"words": unwanted.words or None, "message_id": message.id, "customer_id": message.customer_id}
     consents.record(session, entry | {"lead_id": message.lead_id}, stamp)
 
 

@@ -295,19 +295,19 @@ def _begin(campaign: Campaign, now: datetime) -> None:
 
 def unschedule(session: Session, campaign: Campaign, stamp: Stamp) -> None:
     """Make a scheduled campaign a draft again. Raises Conflict."""
-    _move(session, campaign, ("scheduled",), "draft", stamp)
+    _move(session, campaign, "draft", stamp)
     campaign.start_on = None
 
 
 def pause(session: Session, campaign: Campaign, stamp: Stamp, reason: str | None = None) -> None:
     """Send nothing more until it is resumed. Raises Conflict if it isn't running."""
-    _move(session, campaign, ("running",), "paused", stamp)
+    _move(session, campaign, "paused", stamp)
     campaign.reason = reason
 
 
 def resume(session: Session, campaign: Campaign, stamp: Stamp) -> None:
     """Continue; from now on the rights of this person apply. Raises Conflict if it isn't paused."""
-    _move(session, campaign, ("paused",), "running", stamp)
+    _move(session, campaign, "running", stamp)
     campaign.sender_id = stamp.by
     _begin(campaign, stamp.now)
     transaction_state(session).campaigns.append(campaign.id)
@@ -316,7 +316,7 @@ def resume(session: Session, campaign: Campaign, stamp: Stamp) -> None:
 
 def stop(session: Session, campaign: Campaign, stamp: Stamp) -> None:
     """End it permanently: messages not sent yet are canceled. Raises Conflict if it has ended, or is a draft."""
-    _move(session, campaign, ("scheduled", "running", "paused"), "stopped", stamp)
+    _move(session, campaign, "stopped", stamp)
     campaign.ended_on = stamp.now
     waiting = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "waiting")
     step = update(CampaignRecipient).where(*waiting).values(state="canceled", changed_on=stamp.now)
@@ -345,6 +345,13 @@ def _change_queued(session: Session, campaign: Campaign, values: dict[str, Any])
         transaction_state(session).messages.extend(ids if values.get("due_on") else [])
 
 
+#: State -> the states from which a campaign gets it by hand.
+_MOVES = {
+    "draft": ("scheduled",),
+    "paused": ("running",),
+    "running": ("paused",),
+    "stopped": ("scheduled", "running", "paused"),
+}
 _LATE = {
     "draft": "This campaign isn't scheduled any more. Please reload the page.",
     "paused": "This campaign isn't running, so it can't be paused. Please reload the page.",
@@ -353,9 +360,9 @@ _LATE = {
 }
 
 
-def _move(session: Session, campaign: Campaign, states: tuple[str, ...], state: str, stamp: Stamp) -> None:
+def _move(session: Session, campaign: Campaign, state: str, stamp: Stamp) -> None:
     lock(session, campaign)
-    if campaign.state not in states:
+    if campaign.state not in _MOVES[state]:
         raise Conflict(_LATE[state])
     campaign.state = state
     campaign.stamp(stamp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_appbuilder import Model
 from sqlalchemy import ForeignKey, Index, Integer, String, func, insert, select
@@ -95,9 +95,17 @@ class DndLine:
     checked_on: datetime
 
 
-def add(session: Session, name: str, kept: tuple[str, int], checked_on: datetime, stamp: Stamp) -> DndUpload:
-    """Add a file to be read; `kept` is its digest and its uncompressed size."""
-    digest, size = kept
+class KeptList(NamedTuple):
+    """The file of a list in the storage: as it was called, its digest, and its uncompressed size."""
+
+    name: str
+    digest: str
+    size: int
+
+
+def add(session: Session, kept: KeptList, checked_on: datetime, stamp: Stamp) -> DndUpload:
+    """Add a file to be read."""
+    name, digest, size = kept
     upload = DndUpload(name=name[:140] or "list.csv", state="reading", digest=digest, size=size, checked_on=checked_on)
     upload.position = upload.lines = upload.stored = upload.wrong = 0
     upload.stamp(stamp)

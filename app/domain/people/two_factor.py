@@ -134,15 +134,15 @@ def state(session: Session, user_id: int) -> tuple[bool, bool]:
 # --- on, off -----------------------------------------------------------------------------------------------------
 
 
-def turn_on(session: Session, user_id: int, sealed_key: str, step: int, now: datetime) -> list[str]:
-    """Store the key, confirmed by the code of `step`, and return the recovery codes, known only now.
+def turn_on(session: Session, factor: TwoFactor) -> list[str]:
+    """Store the key, confirmed by the code of `last_step`, and return the recovery codes, known only now.
 
     Begun sign-ins end. Raises IntegrityError if it is on already.
     """
-    session.add(TwoFactor(user_id=user_id, key_sealed=sealed_key, last_step=step, confirmed_on=now))
+    session.add(factor)
     session.flush()
-    forget(session, user_id)
-    return new_recovery_codes(session, user_id)
+    forget(session, factor.user_id)
+    return new_recovery_codes(session, factor.user_id)
 
 
 def turn_off(session: Session, user_id: int) -> bool:

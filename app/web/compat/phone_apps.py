@@ -97,7 +97,7 @@ def list_user_calls(arguments: Arguments) -> dict[str, Any]:
         query = query.outerjoin(record, record.id == key)  # null for a record that is not visible to the person
     query = query.where(CallLog.employee_id == viewer.person.id, *_date_conditions(arguments, viewer))
     rows = db.session.execute(query.order_by(CallLog.started_on.desc(), CallLog.id.desc()).limit(limit).offset(offset))
-    data = [_call_document(*row, viewer=viewer) for row in rows]
+    data = [_call_document(row, viewer) for row in rows]
     return {"success": True, "message": _("Retrieved %(n)s call logs", n=len(data)), "data": data}
 
 
@@ -111,8 +111,9 @@ def _date_conditions(arguments: Arguments, viewer: Viewer) -> list[Any]:
     return conditions
 
 
-def _call_document(call: CallLog, lead: str | None, ticket: str | None, *names: str | None, viewer: Viewer) -> Any:
+def _call_document(row: Any, viewer: Viewer) -> Any:
     """A call with the numbers of its lead and ticket and its customer's names; phone numbers are masked."""
+    call, lead, ticket, *names = row
     native = call.native or {}
     doctype = LEAD.name if lead else TICKET.name if ticket else None
     return {

@@ -76,7 +76,7 @@ class Section:
     #: Its key in the JSON, and its heading.
     name: str
     title: str
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
     #: Whether there are more rows.
     is_cut: bool = False
     #: Column -> its label.
@@ -164,46 +164,47 @@ def _sections(customer_id: int, viewer: Viewer) -> Iterator[Section]:
         parts = [getattr(model, name).in_(ids) for name, ids in (("lead_id", leads), ("ticket_id", tickets))]
         return or_(*parts, *([model.customer_id == customer_id] if hasattr(model, "customer_id") else []))
 
-    yield _records("customer", _("Customer"), Customer, Customer.id == customer_id, viewer)
-    yield _plain("accounts", _("Accounts"), CustomerAccount, CustomerAccount.customer_id == customer_id, viewer)
-    yield _records("leads", _("Leads"), Lead, Lead.id.in_(leads), viewer)
-    yield _records("tickets", _("Tickets"), Ticket, Ticket.id.in_(tickets), viewer)
-    yield _records("complaints", _("Complaints"), Complaint, Complaint.ticket_id.in_(tickets), viewer)
+    yield _records(Section("customer", _("Customer")), Customer, Customer.id == customer_id, viewer)
+    is_of_them = CustomerAccount.customer_id == customer_id
+    yield _plain(Section("accounts", _("Accounts")), CustomerAccount, is_of_them, viewer)
+    yield _records(Section("leads", _("Leads")), Lead, Lead.id.in_(leads), viewer)
+    yield _records(Section("tickets", _("Tickets")), Ticket, Ticket.id.in_(tickets), viewer)
+    yield _records(Section("complaints", _("Complaints")), Complaint, Complaint.ticket_id.in_(tickets), viewer)
     for name, title, model in (
         ("tasks", _("Tasks"), Task),
         ("calls", _("Calls"), CallLog),
         ("messages", _("Messages"), Message),
         ("files", _("Files"), Attachment),
     ):
-        yield _records(name, title, model, of(model), viewer)
+        yield _records(Section(name, title), model, of(model), viewer)
     yield _notes(of(Activity), viewer)
     is_theirs = or_(Consent.customer_id == customer_id, Consent.lead_id.in_(leads))
-    yield _records("consents", _("Consents"), Consent, is_theirs, viewer)
-    yield _plain("assignments", _("Assignments"), Assignment, of(Assignment), viewer)
+    yield _records(Section("consents", _("Consents")), Consent, is_theirs, viewer)
+    yield _plain(Section("assignments", _("Assignments")), Assignment, of(Assignment), viewer)
     yield _disclosures(customer, viewer)
 
 
-def _records(name: str, title: str, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
+def _records(section: Section, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
     """The rows as the record's own page shows them to the viewer; none for people who may not read the module."""
     view = views_of(model)[0]
     if not viewer.person.may(view.module, "read"):
-        return Section(name, title, [])
+        return section
     table = view.service.record_table
     names = tuple(name for name in table.declared.show if name not in _LEFT_OUT)
-    labels = {name: str(table.by_name[name].label or name) for name in names}
-    made, session = Section(name, title, [], False, labels), db.session()
+    section.labels = {name: str(table.by_name[name].label or name) for name in names}
+    session = db.session()
     last, left = 0, MAX_TEXT
     while True:
         raw = table.rows(session, ListQuery([rule, model.id > last], [model.id], PAGE), names)
         rows = table.serialize_rows(session, raw, names, viewer)
-        made.rows += [_without_id(row) for row in rows]
+        section.rows += [_without_id(row) for row in rows]
         if len(rows) < PAGE:
             break
         last, left = rows[-1]["id"], left - sum(map(_length, rows))
-        if left < 0 or len(made.rows) >= MAX_ROWS:
-            made.is_cut = _has_more(session, model, rule, last)
+        if left < 0 or len(section.rows) >= MAX_ROWS:
+            section.is_cut = _has_more(session, model, rule, last)
             break
-    return made
+    return section
 
 
 def _has_more(session: Session, model: Any, rule: ColumnElement[bool], last: int) -> bool:
@@ -218,12 +219,13 @@ def _without_id(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in _LEFT_OUT}
 
 
-def _plain(name: str, title: str, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
+def _plain(section: Section, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
     """The columns of rows that have no page of their own, with names of people in place of their ids."""
     found = db.session.scalars(select(model).where(rule).order_by(model.id).limit(MAX_ROWS + 1)).unique().all()
     columns = [name for name in inspect(model).columns.keys() if name not in _LEFT_OUT]  # noqa: SIM118
-    rows = [{column: _value(row, column, viewer) for column in columns} for row in found[:MAX_ROWS]]
-    return Section(name, title, rows, len(found) > MAX_ROWS)
+    section.rows = [{column: _value(row, column, viewer) for column in columns} for row in found[:MAX_ROWS]]
+    section.is_cut = len(found) > MAX_ROWS
+    return section
 
 
 def _value(row: Any, column: str, viewer: Viewer) -> Any:

@@ -14,7 +14,7 @@ from app.domain import data_requests, who_has_seen
 from app.domain.base import Conflict, Gone, RuleBroken
 from app.domain.data_requests import DataRequest
 from app.domain.files import export_and_import_runs
-from app.domain.files.export_and_import_runs import OPEN_EXPORTS, ExportRun
+from app.domain.files.export_and_import_runs import OPEN_EXPORTS, ExportRun, NewExport
 from app.extensions import db
 from app.models import Customer
 from app.ops.redis.rate_counter import Rate
@@ -51,7 +51,7 @@ def start(row: DataRequest, viewer: Viewer, reason: str = "") -> None:
         run = _run_of(held) if held is not None else None
         if held is None or (run is not None and run.outcome in OPEN_EXPORTS):
             raise Conflict("The copy is being made already.")
-        key = export_and_import_runs.new_export(session, person_copy.KIND, "zip", payload, viewer.stamp).id
+        key = export_and_import_runs.new_export(session, NewExport(person_copy.KIND, "zip", payload), viewer.stamp).id
         data_requests.note_copy(session, held, key, viewer.stamp, reason)
     export_worker.enqueue(key)
 

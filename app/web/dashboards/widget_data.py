@@ -58,6 +58,18 @@ class WidgetData:
         """All widgets without data."""
         return self.waiting | self.too_many
 
+    def measure_charts(self, session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> None:
+        """One statement per breakdown, trend and table."""
+        for name, each in widgets.items():
+            if isinstance(each, Breakdown):
+                self.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)
+            elif isinstance(each, TrendWidget):
+                self.series |= figure_counts.series(session, trend_names(each, viewer), scope)
+            elif isinstance(each, HeatMap):
+                self.slots[name] = figure_counts.by_slot(session, each.name, scope)
+            elif isinstance(each, ReferralTable):
+                self.referrals = figure_tables.referrals(session, scope)
+
 
 #: Records on which figures are based.
 RECORDS = (Lead, Ticket, Task, CallLog, Message, Customer)
@@ -98,7 +110,7 @@ def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewe
         widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
     found.too_many = frozenset(name for name, each in widgets.items() if not set(each.figures) <= found.counts.keys())
-    _measure_charts(session, widgets, scope, viewer, found)
+    found.measure_charts(session, widgets, scope, viewer)
     kinds = _kinds_counted(widgets, viewer)
     if kinds:
         within = _within_reach(scope, viewer)
@@ -106,19 +118,6 @@ def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewe
             within = _with_rollups(session, widgets, within, viewer)
         found.people = figure_tables.by_person(session, within, kinds)
     return found
-
-
-def _measure_charts(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer, found: WidgetData) -> None:
-    """One statement per breakdown, trend and table."""
-    for name, each in widgets.items():
-        if isinstance(each, Breakdown):
-            found.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)
-        elif isinstance(each, TrendWidget):
-            found.series |= figure_counts.series(session, trend_names(each, viewer), scope)
-        elif isinstance(each, HeatMap):
-            found.slots[name] = figure_counts.by_slot(session, each.name, scope)
-        elif isinstance(each, ReferralTable):
-            found.referrals = figure_tables.referrals(session, scope)
 
 
 def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:

@@ -16,6 +16,7 @@ from app.channels.provider import Abilities
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import conversations
 from app.domain.messaging.messages import DEAD
+from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, ChannelAccount, Conversation, Message
 from app.web.core.fields.reference_fields import person_card
@@ -240,9 +241,9 @@ def find(session: Session, pk: Any) -> Any:
 # --- a new conversation
 
 
-def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Viewer, **more: Any) -> dict[str, Any]:
+def empty_thread(kind: str, row: Any, channel: str, viewer: Viewer, **more: Any) -> dict[str, Any]:
     """The context of inbox/_thread.html before the first message to the person of a record."""
-    typed = more.get("typed") or {}
+    typed, session = more.get("typed") or {}, db.session()
     window = reply_form.not_written_yet() if channel in conversations.WINDOWED else None
     hidden = [reply_form.form_key(typed), ("kind", kind), ("record", row.id), ("channel", channel)]
     is_call = isinstance(row, CallLog)

@@ -301,7 +301,7 @@ class ConversationResource(Resource):
         table = record_from_conversation.RESOURCES[kind].service.record_table
         viewer.person.refuse_unless(record_from_conversation.RESOURCES[kind].module, "create")
         values = table.parse(record_from_conversation.contact_of(row) | named | raw, "add", viewer)
-        made = record_from_conversation.create(db.session(), row, kind, values, viewer)
+        made = record_from_conversation.create(row, kind, values, viewer)
         db.session.commit()
         return json_answer(201, {"id": made.id, "conversation": row.id})
 

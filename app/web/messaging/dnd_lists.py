@@ -112,7 +112,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
         except OSError as error:
             raise RuleBroken(storage_sentence(error), "file") from error
     with request_transaction() as session:
-        return dnd_uploads.add(session, file.filename, kept, checked_on, stamp).id
+        return dnd_uploads.add(session, dnd_uploads.KeptList(file.filename, *kept), checked_on, stamp).id
 
 
 def _row(upload: DndUpload, viewer: Viewer) -> dict[str, Any]:

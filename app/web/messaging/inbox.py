@@ -128,8 +128,7 @@ class InboxView(
         if channel == "email":
             return redirect(f"/mail/compose?record={kind}:{parse_id(pk)}")
         row = record_composer.record(kind, pk)
-        peer = record_composer.peer_of(row, channel)
-        found = record_composer.conversation_with(kind, row, channel, peer, current_viewer())
+        found = record_composer.conversation_with(kind, row, channel, current_viewer())
         return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
 
     @page_route("/start", methods=["POST"])
@@ -160,7 +159,7 @@ class InboxView(
         return redirect(f"/inbox/{message.conversation_id}?sent=1")
 
     def _begin(self, kind: str, row: Any, channel: str, status: int = 200, **more: Any) -> Any:
-        context = conversation_page.empty_thread(db.session(), kind, row, channel, current_viewer(), **more)
+        context = conversation_page.empty_thread(kind, row, channel, current_viewer(), **more)
         return self.render_template("inbox/inbox.html", inbox=_list(None), thread=context), status
 
     # --- claiming ---
@@ -225,7 +224,7 @@ class InboxView(
         if kind not in ("lead", "ticket"):
             raise RuleBroken(_("A conversation can become a lead or a ticket."))
         try:
-            made = record_from_conversation.create(db.session(), row, kind, _values_of(kind, viewer), viewer)
+            made = record_from_conversation.create(row, kind, _values_of(kind, viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -50,6 +50,8 @@ class ComposerInput:
     status: str = ""
     key: str = ""
     files: list[File] = field(default_factory=list)
+    #: Why the form is shown again; None = it wasn't sent yet.
+    refused: ComposerRefusal | None = None
 
 
 #: The inputs that show their errors.
@@ -164,7 +166,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
         )
     if typed.status:
         text = mail_reply_text.of_text(body) if body else mail_reply_text.of_html(html)
-        ticket_status_with_reply.set_status(session, mail_context.ticket_id, typed.status, text, viewer)
+        ticket_status_with_reply.set_status(mail_context.ticket_id, typed.status, text, viewer)
     is_nobodys = mail_context.conversation is not None and mail_context.conversation.claimed_by_id is None
     if is_nobodys and viewer.person.may("Messages", "write"):
         conversations.claim(session, mail_context.conversation, viewer.stamp)
@@ -236,14 +238,9 @@ def _account_id(session: Session, mail_context: MailContext) -> int | None:
 # --- the form
 
 
-def context(
-    session: Session,
-    mail_context: MailContext,
-    typed: ComposerInput,
-    viewer: Viewer,
-    refused: ComposerRefusal | None = None,
-) -> Any:
+def context(session: Session, mail_context: MailContext, typed: ComposerInput, viewer: Viewer) -> Any:
     """The context of mail/_composer.html."""
+    refused = typed.refused
     with access.as_system(session):
         accounts = [(each.id, each.name) for each in channel_accounts.active(session, "email", "service")]
     quote = mail_quotes.quote_of(mail_context, viewer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, flash, make_response, redirect, render_template, request
@@ -68,7 +69,8 @@ class MailView(ModulePermissions, BaseView):
             return json_answer(status, {"message": sentence, "errors": errors})
         session, viewer = db.session(), current_viewer()
         about = mail_context.find(session, request.form)
-        made = mail_composer.context(session, about, typed, viewer, ComposerRefusal(sentence, errors))
+        typed = replace(typed, refused=ComposerRefusal(sentence, errors))
+        made = mail_composer.context(session, about, typed, viewer)
         return self.render_template("mail/compose.html", mail=made), status
 
     @page_route("/file", methods=["POST"])

@@ -49,12 +49,12 @@ class WriteRoutes:
         row, viewer, session = record(kind, pk), current_viewer(), db.session()
         channel = _channel()
         peer = peer_of(row, channel)
-        found = conversation_with(kind, row, channel, peer, viewer)
+        found = conversation_with(kind, row, channel, viewer)
         files = message_uploads.posted_files(viewer, channel, _ability(found, channel))
         try:
             message = send(_target(kind, row, (channel, peer), found), files, viewer)
             if kind == "ticket" and (status_typed := request.form.get("status")):
-                ticket_status_with_reply.set_status(session, row.id, status_typed, message.body or "", viewer)
+                ticket_status_with_reply.set_status(row.id, status_typed, message.body or "", viewer)
             if found is not None and found.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(session, found, viewer.stamp)
             session.commit()
@@ -98,9 +98,9 @@ def _target(kind: str, row: Any, to: tuple[str, str], found: Any) -> dict[str, A
 def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     """The form on the record's page."""
     session, viewer = db.session(), current_viewer()
-    found = conversation_with(kind, row, channel, peer_of(row, channel), viewer)
+    found = conversation_with(kind, row, channel, viewer)
     if found is None:
-        made = conversation_page.empty_thread(session, kind, row, channel, viewer, **more)["composer"]
+        made = conversation_page.empty_thread(kind, row, channel, viewer, **more)["composer"]
         peer = ""
     else:
         made = reply_form.form_of(session, found, viewer, {"typed": {}} | more)
@@ -173,9 +173,9 @@ def peer_of(row: Any, channel: str) -> str:
     return peer
 
 
-def conversation_with(kind: str, row: Any, channel: str, peer: str, viewer: Viewer) -> Any:
+def conversation_with(kind: str, row: Any, channel: str, viewer: Viewer) -> Any:
     """The viewer's latest conversation with the person of a record; None before the first message."""
-    mine = [Conversation.channel == channel, Conversation.peer == peer]
+    mine = [Conversation.channel == channel, Conversation.peer == peer_of(row, channel)]
     if viewer.person.mask("email" if channel == "email" else "mobile") != "full":
         mine.append(of_record(kind, row))  # others would confirm a guessed number
     return db.session.query(Conversation).filter(*mine).order_by(Conversation.last_message_on.desc()).first()

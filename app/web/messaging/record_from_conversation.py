@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from app import access
 from app.domain.messaging import conversations
 from app.domain.messaging.conversations import Conversation
+from app.extensions import db
 from app.web.core.viewer import Viewer
 from app.web.records.leads import LeadResource
 from app.web.records.tickets import TicketResource
@@ -22,12 +21,12 @@ def contact_of(conversation: Conversation) -> dict[str, str]:
     return {"email" if conversation.channel == "email" else "mobile": conversation.peer}
 
 
-def create(session: Session, conversation: Conversation, kind: str, values: dict[str, Any], viewer: Viewer) -> Any:
+def create(conversation: Conversation, kind: str, values: dict[str, Any], viewer: Viewer) -> Any:
     """Create the record, and link the conversation to it. Raises RuleBroken, Denied.
 
     `values` are fields of the record; the conversation's number or address is used if it isn't among them.
     """
-    resource = RESOURCES[kind]
+    resource, session = RESOURCES[kind], db.session()
     viewer.person.refuse_unless(resource.module, "create")
     made = resource.service.create(session, contact_of(conversation) | values, viewer)
     session.flush()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.base import RuleBroken
 from app.domain.tickets import ENDED, Ticket
+from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
@@ -29,11 +30,12 @@ def offered(session: Session, ticket_id: int | None, viewer: Viewer) -> list[tup
     ]
 
 
-def set_status(session: Session, ticket_id: int | None, status: str, text: str, viewer: Viewer) -> None:
+def set_status(ticket_id: int | None, status: str, text: str, viewer: Viewer) -> None:
     """Set the status of the ticket. The text of a closing reply becomes its resolution, if it has none.
 
     Raises RuleBroken, and Denied for people who may reply but not change it.
     """
+    session = db.session()
     row = access.get_visible(session, Ticket, ticket_id) if ticket_id else None
     key = parse_id(status)
     if row is None or key not in viewer.lookups.offered["ticket_status"]:

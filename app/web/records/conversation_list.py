@@ -85,7 +85,11 @@ def inbox(session: Session, args: Any, viewer: Viewer, here: Any = None) -> dict
             }
             for name, (label, _rule) in folders.items()
         ],
-        "rows": [_row(each, names, viewer, here, chosen) for each, names in _named(session, rows[:PAGE], viewer)],
+        "rows": [
+            _row(each, name, viewer)
+            | {"url": f"/inbox/{each[0].id}?{urlencode(chosen)}", "active": here is not None and here.id == each[0].id}
+            for each, name in _named(session, rows[:PAGE], viewer)
+        ],
         "older_url": f"{url}&{urlencode({'before': _place(rows[PAGE - 1][0])})}" if len(rows) > PAGE else None,
         "empty": _EMPTY[folder](),
     }
@@ -210,13 +214,12 @@ def records_of(session: Session, conversation: Any) -> list[dict[str, Any]]:
 # --- rows
 
 
-def _row(row: Any, name: str, viewer: Viewer, here: Any, chosen: dict[str, str]) -> dict[str, Any]:
+def _row(row: Any, name: str, viewer: Viewer) -> dict[str, Any]:
     conversation, message = row
     card = viewer.lookups.person(conversation.claimed_by_id)
     unread = conversation.unread
     return {
         "id": conversation.id,
-        "url": f"/inbox/{conversation.id}?{urlencode(chosen)}",
         "name": name,
         "initials": initials(name) if any(sign.isalpha() for sign in name) else "#",
         "icon": CHANNEL_ICONS.get(conversation.channel, "message"),
@@ -227,7 +230,6 @@ def _row(row: Any, name: str, viewer: Viewer, here: Any, chosen: dict[str, str])
         "unread": unread,
         "unread_title": ngettext("%(num)s unread message", "%(num)s unread messages", GroupedInt(unread)),
         "claimed": person_card(card) if card else None,
-        "active": here is not None and here.id == conversation.id,
     }
 
 

@@ -20,6 +20,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.notifications import notices
 from app.domain.people import two_factor
 from app.domain.people.authentication import note_sign_in_ended
+from app.domain.people.two_factor import TwoFactor
 from app.extensions import db
 from app.lib.field_encryption import Vault
 from app.models import SignIn
@@ -144,7 +145,8 @@ def remember(user_id: int, now: datetime) -> str:
 def turn_on(user_id: int, key: str, step: int, now: datetime) -> list[str]:
     """Turn the factor on, and end the user's sign-ins, which were made without it. Returns the recovery codes."""
     with request_transaction() as session:
-        codes = two_factor.turn_on(session, user_id, vault().seal(key), step, now)
+        factor = TwoFactor(user_id=user_id, key_sealed=vault().seal(key), last_step=step, confirmed_on=now)
+        codes = two_factor.turn_on(session, factor)
         _end_sign_ins(session, user_id, now)
         record(session, user_id, "turned on", now)
     return codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import request
@@ -87,11 +88,11 @@ class ComplaintSettingsView(SettingsFormPage):
     def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         stored = business_settings.values_of(db.session(), *OF_COMPLAINTS)
         days, sources = {**DEFAULT_CLOCKS, **stored[CLOCKS]}, DEFAULT_SOURCES | stored[SOURCES]
-        sections = []
+        sections, inputs = [], _Inputs(posted, refused)
         for title, names in _SECTIONS:
-            fields = [each for name in names for each in _inputs(name, days[name], sources[name], posted, refused)]
+            fields = [each for name in names for each in inputs.of_clock(name, days[name], sources[name])]
             sections.append({"title": title, "fields": fields})
-        people = [_person_input(role, stored[PEOPLE].get(role), posted, refused) for role in MATRIX]
+        people = [inputs.of_person(role, stored[PEOPLE].get(role)) for role in MATRIX]
         sections.append({"title": _("People to whom complaints are escalated"), "fields": people})
         form = settings_form(_("Complaints"), f"{self.route_base}/", sections, content_hash(stored))
         form["error"] = refused.sentence if not refused.errors else ""
@@ -134,24 +135,29 @@ def _person(text: str) -> int | None:
     return key
 
 
-def _inputs(name: str, days: Any, source: str, posted: Mapping[str, str], refused: Refusal) -> list[dict[str, Any]]:
-    """The days of a clock, and beside them their source."""
-    is_list = isinstance(days, list)
-    shown = ", ".join(map(str, days)) if is_list else days
-    number = _field(f"days.{name}", LABELS[name], shown, posted, refused)
-    number |= {"kind": "text" if is_list else "number", "help": _("As set by your compliance officer.")}
-    return [number, _field(f"source.{name}", _("Source"), source, posted, refused) | {"maxlength": MAX_SOURCE}]
+@dataclass(frozen=True)
+class _Inputs:
+    """The inputs of the form, with what was posted and why it was refused."""
 
+    posted: Mapping[str, str]
+    refused: Refusal
 
-def _field(name: str, label: Any, value: Any, posted: Mapping[str, str], refused: Refusal) -> dict[str, Any]:
-    errors = refused.errors.get(name, [])
-    shown = {"name": name, "label": label, "value": posted.get(name, value), "errors": errors, "required": True}
-    return shown | {"kind": "text", "maxlength": 40}
+    def of_clock(self, name: str, days: Any, source: str) -> list[dict[str, Any]]:
+        """The days of a clock, and beside them their source."""
+        is_list = isinstance(days, list)
+        number = self._text(f"days.{name}", LABELS[name], ", ".join(map(str, days)) if is_list else days)
+        number |= {"kind": "text" if is_list else "number", "help": _("As set by your compliance officer.")}
+        return [number, self._text(f"source.{name}", _("Source"), source) | {"maxlength": MAX_SOURCE}]
 
+    def _text(self, name: str, label: Any, value: Any) -> dict[str, Any]:
+        errors = self.refused.errors.get(name, [])
+        shown = {"name": name, "label": label, "value": self.posted.get(name, value), "errors": errors}
+        return shown | {"required": True, "kind": "text", "maxlength": 40}
 
-def _person_input(role: str, key: int | None, posted: Mapping[str, str], refused: Refusal) -> dict[str, Any]:
-    viewer: Viewer = current_viewer()
-    name = f"people.{role}"
-    typed = posted.get(name)
-    raw = key if typed is None else parse_id(typed) or typed
-    return PersonField(name, PEOPLE_LABELS[role]).form_input(raw, refused.errors.get(name, []), viewer)
+    def of_person(self, role: str, key: int | None) -> dict[str, Any]:
+        """Whoever has a role of the escalation."""
+        viewer: Viewer = current_viewer()
+        name = f"people.{role}"
+        typed = self.posted.get(name)
+        raw = key if typed is None else parse_id(typed) or typed
+        return PersonField(name, PEOPLE_LABELS[role]).form_input(raw, self.refused.errors.get(name, []), viewer)

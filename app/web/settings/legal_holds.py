@@ -63,8 +63,8 @@ class LegalHoldsView(SettingsPage):
                 row = session.get(type(record), record.id)
                 if row is None:
                     raise NotFound("This record doesn't exist.")
-                reason = request.form.get("reason", "")
-                legal_holds.place(session, row, reason, until, viewer.stamp, viewer.today)
+                entered = legal_holds.HoldInput(request.form.get("reason", ""), until, viewer.today)
+                legal_holds.place(session, row, entered, viewer.stamp)
                 number = row.number
         except RuleBroken as broken:
             return self._form(

@@ -47,7 +47,7 @@ class NoticeChannelsView(SettingsFormPage):
         sections = [
             {
                 "title": str(CHANNEL_WORDS[channel]),
-                "fields": _fields(session, channel, stored.get(channel, {}), posted, refused.errors),
+                "fields": _fields(session, channel, {**_shown(stored), **posted}, refused.errors),
             }
             for channel in notices.TEXT_CHANNELS
         ]
@@ -61,8 +61,12 @@ def _stored(session: Session) -> Ways:
     return {channel: dict(way) for channel, way in notices.set_up_channels(session).items()}
 
 
+def _shown(stored: Ways) -> dict[str, Any]:
+    return {f"{channel}_{part}": key for channel, way in stored.items() for part, key in way.items()}
+
+
 def _fields(
-    session: Session, channel: str, way: Mapping[str, int], posted: Mapping[str, str], errors: Mapping[str, list[str]]
+    session: Session, channel: str, shown: Mapping[str, Any], errors: Mapping[str, list[str]]
 ) -> list[dict[str, Any]]:
     accounts = [(each.id, each.name) for each in channel_accounts.active(session, channel, "service")]
     templates = select(MessageTemplate).where(MessageTemplate.is_active.is_(True)).order_by(MessageTemplate.label)
@@ -71,7 +75,7 @@ def _fields(
         {
             "name": f"{channel}_{part}",
             "label": label,
-            "value": posted.get(f"{channel}_{part}", way.get(part, "")),
+            "value": shown.get(f"{channel}_{part}", ""),
             "kind": "choice",
             "options": options,
             "help": about,

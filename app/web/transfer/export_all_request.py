@@ -15,7 +15,7 @@ from app import access
 from app.domain.audit_log import audit
 from app.domain.base import Stamp, translatable
 from app.domain.files import export_and_import_runs
-from app.domain.files.export_and_import_runs import ExportRun, TransferPart
+from app.domain.files.export_and_import_runs import ExportRun, NewExport, TransferPart
 from app.extensions import db
 from app.ops.storage.file_store import FileStore
 from app.web.core.viewer import Viewer
@@ -40,7 +40,7 @@ def refuse_others(viewer: Viewer) -> None:
 def request_export(session: Session, stamp: Stamp) -> int:
     """Add an export of everything. Returns its id."""
     audit.write(session, "export", stamp.by, stamp.now, "everything", what="asked for")
-    return export_and_import_runs.new_export(session, "all", "zip", {"columns": [], "query": ""}, stamp).id
+    return export_and_import_runs.new_export(session, NewExport("all", "zip", {"columns": [], "query": ""}), stamp).id
 
 
 def write_archive(run: ExportRun) -> None:

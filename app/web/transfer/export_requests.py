@@ -12,7 +12,7 @@ from sqlalchemy import update
 from app import access
 from app.domain.base import Gone, NotFound, RuleBroken
 from app.domain.files import export_and_import_runs
-from app.domain.files.export_and_import_runs import OPEN_EXPORTS, ExportRun
+from app.domain.files.export_and_import_runs import OPEN_EXPORTS, ExportRun, NewExport
 from app.extensions import db
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
@@ -32,7 +32,7 @@ def queue_export(kind: str, format_: str, payload: dict[str, Any], viewer: Viewe
     """Add an export of this kind and queue it; `payload` has columns and query. Returns its id."""
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with request_transaction() as session:
-        key = export_and_import_runs.new_export(session, kind, format_, payload, viewer.stamp).id
+        key = export_and_import_runs.new_export(session, NewExport(kind, format_, payload), viewer.stamp).id
     export_worker.enqueue(key)
     return key
 

@@ -190,7 +190,7 @@ class _Kind:
         base, session, names = table.base_conditions(), db.session(), _names(table, _title(self.screen))
         is_plain = not self.is_common or access.reads_all(self.viewer.person, table.record)
         if kept is not None and not base and is_plain:
-            return rows_found(table, session, FoundRows(kept, self.text, self.order), MAX_HITS, names)
+            return rows_found(table, session, FoundRows(kept, self.text, self.order, MAX_HITS), names)
         order = self.order() if self.is_common else exact_first(table, self.text)
         query = ListQuery([*base, self.lookup.rule()], order, MAX_HITS)
         rows: list[Any] = table.rows(session, query, names)

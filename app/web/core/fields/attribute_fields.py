@@ -48,8 +48,9 @@ class AttributeField(Field):
 class DottedField(AttributeField):
     """A column of a related row, named `relation.column`, read only."""
 
-    def __init__(self, name: str, label: Any, model: Any, relation: str, column: str) -> None:
+    def __init__(self, name: str, label: Any, model: Any) -> None:
         super().__init__(name, label, model)
+        relation, _dot, column = name.partition(".")
         self.relation, self.column = relation, column
         self.target = inspect(model).relationships[relation].mapper.class_
         refuse_secret(self.target, column)

@@ -238,15 +238,17 @@ class FoundRows:
     typed: str
     #: Returns the ORDER BY, in which the parameter "typed" is what was typed; follows from the kind of rule.
     order: Callable[[], list[Any]]
+    #: The most rows that are read.
+    size: int
 
 
-def rows_found(table: RecordColumns, session: Any, found: FoundRows, size: int, names: Names) -> list[Any]:
+def rows_found(table: RecordColumns, session: Any, found: FoundRows, names: Names) -> list[Any]:
     """The first of these rows, of those that the person sees."""
 
     def statement() -> Select[Any]:
-        return table.first_rows(found.rule.make(), found.order(), size, names)
+        return table.first_rows(found.rule.make(), found.order(), found.size, names)
 
-    key = (table, "found", names, size, found.rule.key)
+    key = (table, "found", names, found.size, found.rule.key)
     question = access.CachedStatement(key, statement, guarded(table) | found.rule.tables)
     return access.answer(session, question, found.rule.open_values | {"typed": found.typed})
 

@@ -179,7 +179,7 @@ def _model_field(declared: Declaration, name: str) -> Field | None:
     if "." in name:
         relation, _dot, column = name.partition(".")
         known = relation in mapper.relationships and hasattr(mapper.relationships[relation].mapper.class_, column)
-        return DottedField(name, declared.label(name), declared.model, relation, column) if known else None
+        return DottedField(name, declared.label(name), declared.model) if known else None
     if hasattr(declared.model, name):
         return AttributeField(name, declared.label(name), declared.model)
     return None

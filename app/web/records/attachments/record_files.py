@@ -14,7 +14,7 @@ from app import access
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.files import attachments
 from app.domain.files.attachments import NewFile
-from app.domain.files.file_quotas import Quotas
+from app.domain.files.file_quotas import Quotas, UploadStamp
 from app.extensions import db
 from app.file_store_and_vault import file_store
 from app.lib import file_kinds
@@ -137,7 +137,8 @@ def attach(
     same = attachments.same_content(session, owner.about, new) if replaces is None else None
     if same is not None:
         return same, False
-    row = attachments.attach(session, owner.about, new, viewer.stamp, quotas_of(viewer))
+    stamp = UploadStamp(viewer.person.id, viewer.now, quotas_of(viewer))
+    row = attachments.attach(session, owner.about, new, stamp)
     session.commit()
     return row, True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -68,12 +68,15 @@ class _Entry(NamedTuple):
 def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> CalendarItems:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
     found = CalendarItems(MOST[calendar_range.span])
-    rows, due = _tasks(screen, list_query, calendar_range, viewer, found.most + 1), _place(screen, NAMES, "due_on")
+    query = replace(list_query, size=found.most + 1)
+    rows, due = _tasks(screen, query, calendar_range, viewer), _place(screen, NAMES, "due_on")
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
         found.until = rows[-1][due]
     entries = [_entry("task", row, row[due], viewer) for row in rows]
-    entries += _follow_ups(screen, calendar_range, viewer, found, _leads_with_tasks(screen, entries))
+    taken = _leads_with_tasks(screen, entries)
+    leads = _follow_ups(screen, calendar_range, viewer, found)
+    entries += [each for each in leads if (each.id, each.day) not in taken]
     found.count = len(entries)
     shown = sorted(entries, key=lambda entry: entry[:3])
     if calendar_range.span == "month":
@@ -131,8 +134,8 @@ def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
     return list(table.order_by(name, "asc", viewer)[-2:])
 
 
-def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
-    table, end = screen.record_table, calendar_range.end
+def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> list[Any]:
+    table, end, size = screen.record_table, calendar_range.end, list_query.size
     within = _within(table, "due_on", (calendar_range.start, end), viewer)
     if _filtered_by(screen) <= _FOUND_BY_INDEX:
         end = _end_of_first(viewer, [*list_query.conditions, *within], size) or end
@@ -204,10 +207,8 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _follow_ups(
-    screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: CalendarItems, taken: set[tuple[int, str]]
-) -> list[_Entry]:
-    """Next follow-ups of open leads, unless the lead has a task on that day here (`taken`)."""
+def _follow_ups(screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: CalendarItems) -> list[_Entry]:
+    """Next follow-ups of open leads."""
     leads = registered("screens").get(Lead)
     if leads is None or not viewer.person.may("Leads", "read"):
         return []
@@ -227,8 +228,7 @@ def _follow_ups(
     rows = list(table.rows(db.session(), query, _LEAD_NAMES))
     found.leads_cut = len(rows) > found.most
     due = _place(leads, _LEAD_NAMES, "next_follow_up_on")
-    entries = [_entry("lead", row, row[due], viewer) for row in rows[: found.most]]
-    return [each for each in entries if (each.id, each.day) not in taken]
+    return [_entry("lead", row, row[due], viewer) for row in rows[: found.most]]
 
 
 def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:

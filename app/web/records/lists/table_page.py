@@ -129,7 +129,7 @@ def _from_kept(table: _Table, context: Any, query: str) -> str:
     key = _key(table, request, address, frame)
     page = kept.get(key)
     if page is None or not page.sources.are(sources):
-        page = _rendered(table, context, address, sources, frame)
+        page = _KeptPage(sources, *_rendered(table, context, address, frame))
         kept.keep(key, page)
     places = {
         "count": escape(table.extent.count_text),
@@ -159,8 +159,8 @@ def _hashable(entries: Rows) -> tuple[tuple[tuple[str, str], ...], ...]:
     return tuple(tuple((name, str(value)) for name, value in entry.items()) for entry in entries)
 
 
-def _rendered(table: _Table, context: Any, address: str, sources: _Sources, frame: Frame | None) -> _KeptPage:
-    """Render the page with placeholders, as if the one for the typed text had been typed."""
+def _rendered(table: _Table, context: Any, address: str, frame: Frame | None) -> tuple[tuple[str, ...], RowDrawing]:
+    """The page with placeholders, as if the one for the typed text had been typed, in parts; how its rows are drawn."""
     asked = context.request
     context.request = _asking(asked, address)
     try:
@@ -174,7 +174,7 @@ def _rendered(table: _Table, context: Any, address: str, sources: _Sources, fram
         )
     finally:
         context.request = asked
-    return _KeptPage(sources, split_once(html), drawing)
+    return split_once(html), drawing
 
 
 def _asking(asked: Any, address: str) -> Any:

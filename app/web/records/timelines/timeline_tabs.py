@@ -212,7 +212,9 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
         "composes": tab.composes,
         "counts": {each: counts.get(each, "") for each in tabs},
         "tabs": _shown(location, tabs, name, counts),
-        "filters": _filters(location, name, timeline_query, page, viewer) if location.has_tabs else None,
+        "filters": _filters(location, name, timeline_query, _people(timeline_query, page, viewer))
+        if location.has_tabs
+        else None,
         "parts": _parts(location, name, timeline_query),
         "empty_text": _("Nothing fits the filters.") if timeline_query.is_filtered else str(_empty_text(tab, viewer)),
     }
@@ -282,10 +284,8 @@ def _parts(location: TimelineLocation, name: str, timeline_query: TimelineQuery)
 # --- filters
 
 
-def _filters(
-    location: TimelineLocation, name: str, timeline_query: TimelineQuery, page: TimelinePage, viewer: Viewer
-) -> dict[str, Any]:
-    """The filter form; the people offered initially are the viewer and those on this page."""
+def _filters(location: TimelineLocation, name: str, timeline_query: TimelineQuery, people: Any) -> dict[str, Any]:
+    """The filter form with these people to choose from."""
     clear = TimelineQuery(location.records, part=timeline_query.part).query(name)
     return {
         "action": location.page_url,
@@ -295,7 +295,7 @@ def _filters(
         if name == "activity"
         else [],
         "kind": timeline_query.kind,
-        "options": _options(_people(timeline_query, page, viewer), timeline_query.who),
+        "options": _options(people, timeline_query.who),
         "who": timeline_query.who,
         "first": timeline_query.first.isoformat() if timeline_query.first else "",
         "last": timeline_query.last.isoformat() if timeline_query.last else "",

@@ -11,7 +11,7 @@ from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, translatable
 from app.domain.messaging.messages import clean_peer
 from app.lib.digit_grouping import grouped
-from app.models import Message
+from app.models import Message, StatusChange
 from app.web.transfer.predecessor import doctypes, status_log, values
 from app.web.transfer.predecessor.import_context import NOBODY, ImportContext, RowDraft, RowSkipped
 
@@ -129,7 +129,8 @@ def _version(context: ImportContext, draft: RowDraft) -> None:
             picklist = status_log.PICKLISTS[table]
             pair = (context.entry_id(picklist, old), context.entry_id(picklist, new))
             if None not in pair and not status_log.is_known(context, (doctypes.COLUMNS[table], key), pair, at):
-                status_log.add(context, draft, pair, at, {"owner": given.get("owner")})
+                change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(None))
+                status_log.add(context, draft, change, given.get("owner"))
     changes = [made for name, old, new in changed if (made := _change(context, name, old, new))]
     if changes:
         context.line(draft, "field_change", at, given.get("owner"), changes=changes)

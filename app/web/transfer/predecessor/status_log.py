@@ -44,17 +44,16 @@ def apply_log(context: ImportContext, draft: RowDraft, picklist: str) -> datetim
             continue
         since = at
         pair = (context.entry_id(picklist, each.get("from")), context.entry_id(picklist, each.get("to")))
-        add(context, draft, pair, at, each)
+        change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(each.get("duration")))
+        add(context, draft, change, each.get("log_owner") or each.get("owner"))
     return since if log else max(record.created_on, record.changed_on)
 
 
-def add(context: ImportContext, draft: RowDraft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
-    """One change of a status, with its timeline entry."""
-    who = given.get("log_owner") or given.get("owner")
-    change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(given.get("duration")))
+def add(context: ImportContext, draft: RowDraft, change: StatusChange, who: Any) -> None:
+    """One change of a status by somebody, as the former system names them, with its timeline entry."""
     context.person(draft, change, "by_id", who)
     draft.lines.append(change)
-    context.line(draft, "status_change", at, who, **{"from": pair[0], "to": pair[1]})
+    context.line(draft, "status_change", change.at, who, **{"from": change.from_id, "to": change.to_id})
 
 
 def place(context: ImportContext, draft: RowDraft) -> None:
@@ -72,7 +71,8 @@ def place(context: ImportContext, draft: RowDraft) -> None:
         context.session.execute(update(StatusChange).where(*first).values(to_id=before), _QUIET)
     if at is None or after is None or is_known(context, (column, key), (before, after), at):
         return
-    add(context, draft, (before, after), at, given)
+    change = StatusChange(from_id=before, to_id=after, at=at, seconds=values.seconds(given.get("duration")))
+    add(context, draft, change, given.get("log_owner") or given.get("owner"))
     if not context.is_trial:
         record: Any = Lead if table == "leads" else Ticket
         since = (record.id == key, record.status_id == after, record.status_on < at)
