@@ -30,6 +30,7 @@ from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
 from tests import compiled_templates
+from tests.chromium import Browsers
 from tests.huge_pages import use_huge_pages
 from tests.servers import (
     ROOT,
@@ -37,7 +38,6 @@ from tests.servers import (
     LiveServer,
     MariaDB,
     Redis,
-    browser_program,
     end_shared_mariadb,
     shared_mariadb,
 )
@@ -81,18 +81,10 @@ gc.disable()
 FIXTURES = "tests.app_fixtures"
 pytest.register_assert_rewrite(FIXTURES)
 #: Which fixture sets which marker.
-MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server": "redis", "chromium": "browser"}
+MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server": "redis", "browsers": "browser"}
 
 #: From Linux' <sys/prctl.h>
 PR_SET_PDEATHSIG = 1
-
-BROWSER_OPTIONS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-    # A page that asks for anything outside this machine does not get it
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-)
-
 
 #: A file system in memory, and how much must be free there to keep the tests' databases and folders in it.
 MEMORY, NEEDED_BYTES = Path("/dev/shm"), 3 << 30
@@ -495,21 +487,21 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def browsers() -> Iterator[Browsers]:
     """The machine's own Chromium, driven by playwright."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_program(), args=BROWSER_OPTIONS)
-        yield browser
-        browser.close()
+        made = Browsers(playwright)
+        yield made
+        made.close()
 
 
 @pytest.fixture(autouse=True)
 def no_foreign_loop(request: pytest.FixtureRequest) -> Iterator[None]:
     """playwright leaves its event loop running between tests; hide it, or `asyncio.run` fails in the tests after."""
     loop = asyncio._get_running_loop()
-    if loop is None or "chromium" in request.fixturenames:
+    if loop is None or "browsers" in request.fixturenames:
         yield
         return
     asyncio._set_running_loop(None)
@@ -518,8 +510,8 @@ def no_foreign_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
+def page(browsers: Browsers) -> Iterator[Any]:
     """An empty page of a fresh profile: no cookies, nothing cached."""
-    context = chromium.new_context()
+    context = browsers.new_context()
     yield context.new_page()
-    context.close()
+    browsers.end(context)

@@ -16,6 +16,7 @@ from playwright.sync_api import Error, expect
 from tests import forked_programs
 from tests.app_fixtures import made_once
 from tests.app_pool import copy_folder
+from tests.chromium import Browsers
 from tests.servers import LiveServer
 
 #: Of all demo people and of the admin.
@@ -192,7 +193,7 @@ WINDOW = {"width": 1440, "height": 900}
 
 
 class Contexts:
-    """The browser's contexts with a page each, which keep what they have cached and compiled, and nothing else.
+    """Contexts with a page each, which keep what they have cached and compiled, and nothing else.
 
     The first document of a new page takes twice the CPU of the next one, and three times that of it in a new context. A
     page rests without scripts between two tests. One that a test has closed or altered for good is not used again.
@@ -204,8 +205,8 @@ class Contexts:
     #: What a page can store, in the words of Chromium's protocol.
     STORES = "local_storage,indexeddb,cache_storage,file_systems,websql"
 
-    def __init__(self, browser: Any, url: str) -> None:
-        self._browser, self.url = browser, url
+    def __init__(self, browsers: Browsers, url: str) -> None:
+        self._browsers, self.url = browsers, url
         #: Options -> contexts that nobody uses, each with its page if that can be used again.
         self._free: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
         self._lent: list[tuple[str, Any, Any]] = []
@@ -237,7 +238,7 @@ class Contexts:
             page.emulate_media(**media)
 
     def _new_context(self, init_script: str = "", **options: Any) -> Any:
-        made = self._browser.new_context(viewport=WINDOW, **options)
+        made = self._browsers.new_context(viewport=WINDOW, **options)
         if init_script:
             made.add_init_script(init_script)
         made.clock.install = self._noting(made.clock.install, made, self._altered)
@@ -263,8 +264,8 @@ class Contexts:
     def take_back(self) -> None:
         """Close what is not used again, and let the pages rest that are."""
         for key, context, page in self._lent:
-            if not is_kept(key) or context in self._altered:
-                context.close()
+            if not is_kept(key) or context in self._altered or not context.browser.is_connected():
+                self._browsers.end(context)
                 continue
             kept = page if self._rests(page) else None
             for each in context.pages:
@@ -301,9 +302,9 @@ def tokens() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
+def contexts(browsers: Browsers, crm_server: LiveServer) -> Contexts:
     """The contexts that the tests of this process share."""
-    return Contexts(chromium, crm_server.url)
+    return Contexts(browsers, crm_server.url)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from playwright.sync_api import expect
 from tests import forked_programs
 from tests.browser.conftest import UserBrowser
 from tests.browser.test_journeys import unopened_lead, watches, write_note
+from tests.chromium import Browsers
 from tests.servers import ROOT, LiveServer, eventually
 from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
 
@@ -149,19 +150,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def open_browser(chromium: Any, stack: Stack) -> Iterator[Any]:
+def open_browser(browsers: Browsers, stack: Stack) -> Iterator[Any]:
     contexts = []
     expect.set_options(timeout=45_000)
 
     def opened() -> UserBrowser:
-        contexts.append(chromium.new_context(viewport={"width": 1440, "height": 900}))
+        contexts.append(browsers.new_context(viewport={"width": 1440, "height": 900}))
         made = UserBrowser(contexts[-1].new_page(), stack.url)
         made.sign_in(LiveServer.ADMIN[0])
         return made
 
     yield opened
     for context in contexts:
-        context.close()
+        browsers.end(context)
 
 
 def test_people_work_behind_nginx_and_news_come_over_the_socket_process(stack: Stack, open_browser: Any) -> None:
