@@ -97,6 +97,8 @@ def test_rows_that_exist_get_the_named_columns_only(session: Session) -> None:
     bulk_statements.insert_rows(session, CallLog, new, InsertPlan(unique=KEY, update=("duration_seconds",)))
     query = select(CallLog.device_call_id, CallLog.duration_seconds, CallLog.cold).order_by(CallLog.id)
     assert [tuple(row) for row in session.execute(query)] == [("one", 10, False), ("two", 2, False), ("three", 3, True)]
+    bulk_statements.insert_rows(session, CallLog, new, InsertPlan(KEY, update=("cold",), add=("duration_seconds",)))
+    assert [tuple(row) for row in session.execute(query)] == [("one", 20, True), ("two", 2, False), ("three", 6, True)]
 
 
 def test_many_rows_are_sent_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import delete, select, update
 from werkzeug.security import generate_password_hash
 
@@ -25,7 +27,7 @@ from app.extensions import db
 from app.models import AuditEntry, Role, SignIn, User
 from app.web.core.request_transaction import request_transaction
 from app.web.security import api_keys, login_throttle
-from tests.app_fixtures import FIELD_KEY
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY
 from tests.app_pool import AppPool, copy_folder, dispose
 from tests.kept_database import KeptFolder
 
@@ -42,7 +44,7 @@ def settings_for(folder: Path, **environ: str) -> config.Settings:
     """The product's own settings on the database of this folder."""
     fixed = {
         "CRM_INSTANCE_DIR": str(folder),
-        "CRM_SECRET_KEY": "s" * 40,
+        "CRM_SECRET_KEY": SECRET_KEY,
         "CRM_FIELD_KEY": FIELD_KEY,  # that of the migrated database: the audit log is sealed with it
         "CRM_SCHEDULER": "off",
     }
@@ -119,7 +121,12 @@ def root(browser: Callable[[], FlaskClient]) -> FlaskClient:
 
 
 def token_of(client: FlaskClient, path: str = "/login/") -> str:
-    """The CSRF token in the page."""
+    """A CSRF token of the browser's session; of the page, if the session has none yet."""
+    app, cookie = client.application, client.get_cookie(client.application.config["SESSION_COOKIE_NAME"])
+    signed = cast(SecureCookieSessionInterface, app.session_interface).get_signing_serializer(app)
+    held = signed.loads(cookie.value) if cookie and signed else {}
+    if "csrf_token" in held:
+        return str(URLSafeTimedSerializer(SECRET_KEY, salt="wtf-csrf-token").dumps(held["csrf_token"]))
     found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get(path).text)
     assert found, f"{path} has no CSRF token"
     return found[1]

@@ -97,12 +97,7 @@ def _add_to_sums(session: Session, deltas: Sums) -> None:
         for (cube, day, key), sums in sorted(deltas.items())
         if any(sums)
     ]
-    if rows:
-        table = RecordSum.__table__.c
-        step = bulk_statements.upsert(
-            session, RecordSum, ("cube", "day", "key"), lambda new: {name: table[name] + new[name] for name in SUMS}
-        )
-        session.execute(step, rows)
+    bulk_statements.insert_rows(session, RecordSum, rows, InsertPlan(unique=("cube", "day", "key"), add=SUMS))
 
 
 # --- passes

@@ -90,6 +90,8 @@ class InsertPlan:
     #: Columns of a unique key. A row whose key exists already is skipped, or updates the `update` columns.
     unique: Sequence[str] = ()
     update: Sequence[str] = ()
+    #: Columns of numbers that are added to those of the existing row.
+    add: Sequence[str] = ()
     #: Columns of the rows as stored then.
     returning: Sequence[str] = ()
     #: Rows of one statement.
@@ -224,17 +226,18 @@ def _insert_text(
 
 def _on_existing(dialect: str, values: _Values, plan: InsertPlan) -> tuple[str, str]:
     """The verb and the end of an INSERT, by how it treats existing rows."""
-    columns = [values.columns[name] for name in plan.update]
     if not plan.unique:
         return "INSERT", ""
+    own, new = (f"{values.table_name}.{{0}}", "excluded.{0}") if dialect == "sqlite" else ("{0}", "VALUES({0})")
+    steps = [("{0} = " + new).format(values.columns[name]) for name in plan.update]
+    steps += [("{0} = " + own + " + " + new).format(values.columns[name]) for name in plan.add]
     if dialect == "sqlite":
         key = ", ".join(values.columns[name] for name in plan.unique)
-        step = f"UPDATE SET {', '.join(f'{each} = excluded.{each}' for each in columns)}" if columns else "NOTHING"
-        return "INSERT", f" ON CONFLICT ({key}) DO {step}"
-    if not columns:
+        return "INSERT", f" ON CONFLICT ({key}) DO " + (f"UPDATE SET {', '.join(steps)}" if steps else "NOTHING")
+    if not steps:
         # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE also returns 1 for an existing row.
         return "INSERT IGNORE", ""
-    return "INSERT", f" ON DUPLICATE KEY UPDATE {', '.join(f'{each} = VALUES({each})' for each in columns)}"
+    return "INSERT", f" ON DUPLICATE KEY UPDATE {', '.join(steps)}"
 
 
 @lru_cache(maxsize=100)
