@@ -358,7 +358,8 @@ def serve(app: Flask, settings: Settings) -> None:
         _run_apart(app, schedule)
         return
 
-    is_apart = "web" not in settings.roles
+    has_queue = bool(settings.run_workers and settings.redis_url)
+    is_apart = has_queue or "web" not in settings.roles
     own_schedule = None if is_apart else schedule
 
     def on_start() -> None:
@@ -376,8 +377,7 @@ def serve(app: Flask, settings: Settings) -> None:
 
     place = f"{settings.public_url} (listening on {settings.host}:{settings.port})"
     _say(f"{settings.brand} is running at {place}", sys.stdout, settings)
-    has_queue = bool(settings.run_workers and settings.redis_url)
-    beside = (lambda: _run_apart(app, schedule if is_apart else None)) if has_queue or (is_apart and schedule) else None
+    beside = (lambda: _run_apart(app, schedule)) if has_queue or (is_apart and schedule) else None
     every_second = process_metrics.ticker(app)
     hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside, every_second)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
