@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 
 from flask import Flask
 
 from app.cli import end_child, worker_group
 from app.job_scheduler import Scheduler
 from app.ops.database import connections
+from app.ops.monitoring import machine_resources
 from app.ops.queues.worker_group import ChildFunction, WorkerGroup
+
+#: A process of the schedule that has grown by so many bytes is replaced, once it has run for so long. The jobs of every
+#: minute make it grow by 8 MB, those of a first start or of a night by 30 and more.
+GROWTH_BYTES, REPLACED_AFTER_SECONDS = 16_000_000, 120.0
+#: How often it looks whether it has grown.
+MEMORY_CHECK_SECONDS = 5.0
 
 
 def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
@@ -26,10 +34,18 @@ def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
 
 
 def _run_schedule(schedule: Scheduler) -> None:
-    """Run the jobs, whenever this process is the leader, until SIGTERM."""
+    """Run the jobs, whenever this process is the leader, until SIGTERM, or until it is to be replaced.
+
+    A job that runs once a day leaves behind what it has loaded, so this process ends some time after it has grown, when
+    no job runs. Its parent starts another one, which leads from its first look on.
+    """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    before, earliest = machine_resources.own_memory(), time.monotonic() + REPLACED_AFTER_SECONDS
     schedule.start()
-    stopped.wait()
+    while not stopped.wait(MEMORY_CHECK_SECONDS):
+        has_grown = machine_resources.own_memory() - before > GROWTH_BYTES
+        if has_grown and time.monotonic() >= earliest and not schedule.is_busy:
+            break
     schedule.stop()

@@ -13,8 +13,22 @@ from flask_sqlalchemy.session import Session
 from app import import_stubs
 from app.csrf import MaskedCSRFProtect
 
+
+def _compact(mapper: Any, _mapped: type) -> None:
+    """Keep what a mapped class's columns consist of in dicts of half the size, before copies are made of them: 2 MB.
+
+    Python makes room for 85 attributes when an object gets more than 30, as columns do: they have 28 to 38.
+    """
+    for column in mapper.local_table.columns:
+        column.__dict__ = {**column.__dict__}
+
+
 with import_stubs.in_place():
     import sqlalchemy.dialects.sqlite  # noqa: F401  # with the others, it would bring its parts for asyncio
+    from sqlalchemy import event
+    from sqlalchemy.orm import Mapper
+
+    event.listen(Mapper, "after_mapper_constructed", _compact)
     from flask_appbuilder.models.sqla import Model
     from flask_appbuilder.models.sqla.base import SQLA
     from flask_socketio import SocketIO

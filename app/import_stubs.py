@@ -28,9 +28,12 @@ EMPTY = (
     *(f"socketio.async_{name}" for name in ("client", "simple_client", "server", "manager", "namespace")),
     *("socketio.async_redis_manager", "socketio.async_aiopika_manager", "engineio.async_client"),
     *("engineio.async_server", "redis.cluster", "redis.commands.cluster", "redis.keyspace_notifications"),
+    *("limits.storage.mongodb", "limits.storage.memcached", "limits.storage.redis_cluster"),
+    *("socketio.kafka_manager", "socketio.kombu_manager", "socketio.zmq_manager", "socketio.tornado", "socketio.asgi"),
+    *("engineio.async_drivers.asgi",),
 )
 #: Imported when they are first used: FAB checks requests and describes its API with them, which the CRM does itself.
-DEFERRED = ("jsonschema", "yaml", "dateutil.parser")
+DEFERRED = ("jsonschema", "yaml", "dateutil.parser", "pdb")
 #: Packages whose __init__ is not run: only a module deep inside is needed, not what they import themselves.
 WITHOUT_INIT = ("sqlalchemy_utils", "sqlalchemy_utils.types")
 #: Where libraries hold None for what was absent, although it may be installed, and an add-on may use it through them.

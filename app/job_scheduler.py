@@ -84,6 +84,11 @@ class Scheduler:
         self.is_leader = False
         self.election.release()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs, or what starts and watches them."""
+        return bool(self._busy)
+
     def _running_timers(self) -> Any:
         """APScheduler, started on first use, because threads that begin before a fork are lost."""
         if self._timers is None:
@@ -92,7 +97,7 @@ class Scheduler:
 
             # A thread for each job, the check for leadership, the start of jobs and the check of delays: none can block
             # another.
-            self._timers = MonotonicScheduler(len(self.schedule) + 3, self.look_seconds)
+            self._timers = MonotonicScheduler(self.look_seconds)
             self._timers.start()
         return self._timers
 

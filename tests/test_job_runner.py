@@ -633,7 +633,7 @@ def test_a_call_that_follows_its_own_end_at_once_is_never_dropped(runner) -> Non
 
 
 def test_a_schedule_that_is_stopped_while_a_call_begins_ends_without_an_error(monkeypatch) -> None:
-    timers = MonotonicScheduler(1, 2.0)
+    timers = MonotonicScheduler(2.0)
     timers.start(paused=True)
     timers.add_job(lambda: None, next_run_time=datetime.now(UTC))
 
@@ -644,3 +644,23 @@ def test_a_schedule_that_is_stopped_while_a_call_begins_ends_without_an_error(mo
     monkeypatch.setattr(timers, "_lookup_executor", lambda alias: Stopping())
     timers.state = STATE_RUNNING
     assert timers._process_jobs() == 2.0
+
+
+def test_no_thread_stays_for_the_next_call_and_a_machine_without_room_for_one_still_runs_them(monkeypatch) -> None:
+    timers, ran = MonotonicScheduler(2.0), []
+    timers.start()
+    try:
+        for number in range(5):
+            timers.add_job(lambda number=number: ran.append(number), name=f"n{number}")
+        eventually(lambda: len(ran) == 5, "not all calls run")
+        eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith("job n")], "a thread stays")
+
+        def start(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+        timers.add_job(lambda: ran.append("here"), name="n5")
+        eventually(lambda: ran[-1] == "here", "the call was dropped")
+    finally:
+        monkeypatch.undo()
+        timers.shutdown(wait=False)

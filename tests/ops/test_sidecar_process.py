@@ -12,15 +12,15 @@ import pytest
 
 from tests.servers import LiveServer, OperatorsServer, Redis, eventually
 
-#: Megabytes of memory without files, of all processes of the server together, some seconds after the start: 220
-#: to 250, by which jobs have run. Memory of files depends on what else runs.
-MAX_MB = 275
+#: Megabytes of memory without files, of all processes of the server together, some seconds after the start: 215
+#: to 240, by which jobs have run. Memory of files depends on what else runs.
+MAX_MB = 265
 #: The time without growth after which memory is at rest, in seconds; and the growth that doesn't count.
 REST_SECONDS, SLACK_MB = 5, 2
 #: CRM_WORKERS, and one process beside them.
 CHILDREN = 3
-#: Two, two and one worker, and the scheduler of delayed calls.
-QUEUE_PROCESSES = 6
+#: Two, two and one worker, the scheduler of delayed calls, and the one of jobs.
+QUEUE_PROCESSES = 7
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect as python_inspect
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from app.extensions import Model
 from app.ops.statements import fast_statements
 from app.ops.statements import sqlalchemy_internals as internals
 
@@ -355,3 +357,9 @@ def test_who_asks_for_the_columns_of_an_alias_while_another_does_gets_the_same()
     mine = alias.c.id
     other.join()
     assert mine is alias.c.id and found[0] is mine
+
+
+def test_columns_take_no_more_memory_than_their_attributes_need() -> None:
+    columns = [column for table in Model.metadata.tables.values() for column in table.columns]
+    small = [column for column in columns if sys.getsizeof(vars(column)) < 1000]
+    assert len(columns) > 1000 and len(small) / len(columns) > 0.9

@@ -17,6 +17,15 @@ def bound(rule: LazyRule, converters: Any) -> Rule:
     return plain
 
 
+def test_rules_share_equal_parts(app: Flask) -> None:
+    rules = [rule for rule in app.url_map.iter_rules() if isinstance(rule, LazyRule)]
+    for rule in rules:
+        plain = _undisturbed(lambda rule=rule: bound(rule, app.url_map.converters))
+        assert rule._parts == plain._parts, rule
+    parts = [part for rule in rules for part in rule._parts]
+    assert len({id(part) for part in parts}) < len(parts) / 10
+
+
 def test_every_address_is_built_as_by_an_ordinary_rule(app: Flask) -> None:
     rules = [rule for rule in app.url_map.iter_rules() if isinstance(rule, LazyRule)]
     assert len(rules) > 300

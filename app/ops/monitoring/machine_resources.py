@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+_OWN_STATUS = Path("/proc/self/status")
 #: Versions 2 and 1: where a container finds its own, its limit, what it uses, and how much of that is reclaimable.
 #: No limit is "max" in version 2, and more than the machine has in version 1.
 _CGROUPS = (
@@ -40,6 +41,13 @@ def memory_percent(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | No
                 return min(100, round(100 * used / limit))
     available = machine.get("MemAvailable:")
     return None if available is None or not total else round(100 * (1 - available / total))
+
+
+def own_memory(status: Path = _OWN_STATUS) -> int:
+    """The bytes of this process that are not those of files, shared ones included. 0 if Linux does not report them."""
+    lines = status.read_text().splitlines() if status.exists() else ()
+    found = next((line.split()[1] for line in lines if line.startswith("RssAnon:")), "0")
+    return 1024 * int(found)
 
 
 def _memory_of_container(folder: Path, files: tuple[str, str, str]) -> tuple[int, int]:

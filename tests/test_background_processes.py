@@ -1,0 +1,80 @@
+"""The process of the schedule is replaced after it has grown, between two jobs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from app import background_processes
+from app.job_scheduler import Scheduler
+from app.ops.monitoring import machine_resources
+
+
+class Schedule:
+    """A schedule that runs no jobs, and is busy for the first looks."""
+
+    def __init__(self, busy: int) -> None:
+        self.busy, self.calls = busy, cast("list[str]", [])
+
+    @property
+    def is_busy(self) -> bool:
+        self.busy -= 1
+        self.calls.append("looked")
+        return self.busy >= 0
+
+    def start(self) -> None:
+        self.calls.append("started")
+
+    def stop(self) -> None:
+        self.calls.append("stopped")
+
+
+@pytest.fixture(autouse=True)
+def _signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Handlers are as before, and it looks at its memory often."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(background_processes, "MEMORY_CHECK_SECONDS", 0.001)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, sizes: list[int], schedule: Schedule, after: float = 0.0) -> None:
+    """Run the schedule with these sizes of memory, in bytes; after the last one it is told to stop."""
+
+    def own_memory() -> int:
+        if len(sizes) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return sizes.pop(0) if len(sizes) > 1 else sizes[0]
+
+    monkeypatch.setattr(machine_resources, "own_memory", own_memory)
+    monkeypatch.setattr(background_processes, "REPLACED_AFTER_SECONDS", after)
+    background_processes._run_schedule(cast(Scheduler, schedule))
+
+
+GROWN = background_processes.GROWTH_BYTES + 1
+
+
+def test_it_ends_when_it_has_grown_and_no_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, sizes = Schedule(busy=2), [0, 0, GROWN, GROWN, GROWN, GROWN, 7]
+    run(monkeypatch, sizes, schedule)
+    assert schedule.calls == ["started", "looked", "looked", "looked", "stopped"] and sizes == [GROWN, 7]
+
+
+@pytest.mark.parametrize(("size", "after"), [(GROWN - 1, 0.0), (GROWN, 3600.0)])
+def test_it_runs_on_while_it_is_small_or_young(monkeypatch: pytest.MonkeyPatch, size: int, after: float) -> None:
+    schedule, sizes = Schedule(busy=0), [0, size, size, size]
+    run(monkeypatch, sizes, schedule, after)
+    assert schedule.calls == ["started", "stopped"] and len(sizes) == 1
+
+
+def test_the_memory_of_this_process_is_read_and_0_where_linux_does_not_tell(tmp_path: Path) -> None:
+    status: Any = tmp_path / "status"
+    assert machine_resources.own_memory(status) == 0
+    status.write_text("Name:\tpython\nRssAnon:\t     120 kB\nRssFile:\t 7 kB\n")
+    assert machine_resources.own_memory(status) == 122_880
+    assert machine_resources.own_memory() > 10_000_000
