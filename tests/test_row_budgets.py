@@ -115,6 +115,13 @@ def test_a_month_of_everybodys_tasks_reads_those_that_are_seen(dataset: Dataset,
     assert found.total <= 1_500, found.dearest
 
 
+def test_who_sees_all_tasks_finds_those_of_a_person_and_a_search_by_themselves(dataset: Dataset) -> None:
+    month = f"/tasks/?layout=calendar&span=month&_flt_eq_assignee=@me&from={datetime.now(UTC):%Y-%m-%d}"
+    for path in (month, "/tasks/?q=unheard"):
+        found = dataset.cost("manager", path)
+        assert found.total <= 300, (path, found.dearest)
+
+
 @pytest.mark.parametrize("who", ["sales", "support"])
 def test_a_board_of_tasks_reads_each_column_up_to_its_cards(dataset: Dataset, who: str) -> None:
     found = dataset.cost(who, "/tasks/?layout=board")
@@ -184,10 +191,19 @@ def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: s
     assert found.total <= most, found.dearest
 
 
-def test_calls_by_number_read_the_calls_of_today_alone(counted: Dataset) -> None:
+def test_calls_by_number_read_the_calls_of_the_running_quarter_alone(counted: Dataset) -> None:
     """In 30 days there were 2,900 outgoing calls."""
     found = counted.cost("root", "/settings/caller-ids/")
-    assert found.total <= 700, found.dearest
+    assert found.total <= 300, found.dearest
+
+
+def test_calls_of_today_are_read_from_the_sums_of_their_quarters(counted: Dataset) -> None:
+    client, path = counted.client("manager"), "/dashboard/calls?period=today"
+    client.screen(path)
+    widget_data.forget()
+    with counted.counting() as found:
+        assert client.screen(path).status_code == 200
+    assert found.total <= 1_200, found.dearest
 
 
 @pytest.mark.parametrize("who, most", [("sales", 1_600), ("support", 1_600)])

@@ -31,7 +31,7 @@ from app.access.paging.fast_paging import (
 )
 from app.access.paging.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
 from app.access.paging.holder_pages import first as first_by_holders
-from app.access.paging.index_branches import PageQuery, index_of
+from app.access.paging.index_branches import PageQuery, index_of, one_holder
 from app.access.paging.value_pages import first_of_holder
 from app.access.person import ADMIN, Denied, Person
 from app.access.read_only_sessions import set_read_only
@@ -120,6 +120,7 @@ __all__ = [
     "may_view_as",
     "newest_entries",
     "notes_among_many",
+    "one_holder",
     "outer_nodes",
     "padded",
     "page_by_person",

@@ -17,8 +17,8 @@ def upgrade() -> None:
     op.add_column("call_rollup_state", sa.Column("quarter_until", sa.Integer()))
     computed = sa.Computed("disposed_on < received_on", persisted=False)
     op.add_column("complaint", sa.Column("has_reversed_dates", sa.Boolean(), computed))
-    # small: complaints are as many as a house gets in its years; writes of these wait for seconds
     op.create_index("ix_complaint_reversed", "complaint", ["has_reversed_dates"])
+    # small: a row for each complaint that a house gets in its years; writes of these wait for seconds
     op.create_index("ix_complaint_words", "complaint", ["title"], mysql_prefix="FULLTEXT")
 
 

@@ -47,6 +47,7 @@ from app.access.paging.index_branches import (
     one_value_index,
     ordered,
     page_of,
+    page_of_all,
     value_index,
 )
 from app.access.paging.reach_branches import (
@@ -113,8 +114,7 @@ def is_scanned(record: Any) -> bool:
 def page_of_union(person: Person, record: Any, page_query: PageQuery) -> Select[Any] | None:
     """The ids of the page as a SELECT to join; None if there is none or `page_by_person` finds them."""
     if reads_all(person, record):
-        parts = by_value(record, page_query)
-        return page_of(parts, page_query) if parts else None
+        return page_of_all(record, page_query)
     if is_scanned(record) or not _has_shape(person, record) or is_of_few(record, page_query):
         return None
     branches = own_branches(person, record, _order_of(page_query))

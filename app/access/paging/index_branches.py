@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -94,6 +94,8 @@ def page_of(parts: list[Select[Any]], page_query: PageQuery) -> Select[Any]:
     return select(rows.c.id).group_by(*columns).order_by(*order).limit(page_query.size).offset(page_query.offset)
 
 
+#: Columns of whoever holds a row, with which indexes begin that then have a status and a time.
+_OF_A_USER = ("assignee_id",)
 #: The most values of an IN condition whose rows are each read in index order.
 MAX_VALUES = 8
 
@@ -122,6 +124,16 @@ def by_value(
         newest(branch, record, replace(page_query, conditions=[condition.left == value, *others]))
         for value in _values_of(record, condition) or ()
     ]
+
+
+def page_of_all(record: Any, page_query: PageQuery) -> Select[Any] | None:
+    """The ids of the page for who reads all rows; None if no index has them in order, or a search has found them."""
+    if any(names_ids(record, condition) for condition in page_query.conditions):
+        return None
+    holder = one_holder(record, page_query.conditions)
+    held = by_value(record, page_query, held_by=holder) if holder else []
+    parts = held or by_value(record, page_query)
+    return page_of(parts, page_query) if parts else None
 
 
 def value_index(record: Any, page_query: PageQuery, held_by: str = "") -> tuple[int, str] | None:
@@ -188,6 +200,16 @@ def one_value_index(record: Any, page_query: PageQuery) -> tuple[int, str] | Non
             if is_own and isinstance(given, BindParameter) and (index := index_of(record, column.name, *order)):
                 return place, index
     return None
+
+
+def one_holder(record: Any, conditions: Sequence[Any]) -> str:
+    """The column of a condition "column = a user", such as the assignee of tasks; "" if there is none."""
+    for condition in conditions:
+        if isinstance(condition, BinaryExpression) and condition.operator is eq:
+            column = condition.left
+            if isinstance(column, Column) and column.table is record.__table__ and column.name in _OF_A_USER:
+                return str(column.name)
+    return ""
 
 
 def names_ids(record: Any, condition: Any) -> bool:

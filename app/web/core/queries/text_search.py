@@ -22,7 +22,7 @@ from app.extensions import db
 from app.lib.identity_numbers import is_aadhaar, is_pan
 from app.lib.lru_cache import LruCache
 from app.lib.text_normalization import fold_apostrophes
-from app.models import Customer, Lead, Message, Ticket
+from app.models import Complaint, Customer, Lead, Message, Ticket
 from app.web.core.fields.base import Field, TextField, clean_text
 from app.web.core.fields.contact_field_types import EmailField, NameField, PhoneField, SecretField
 from app.web.core.fields.filter_operators import begins, compare
@@ -45,7 +45,9 @@ _MOST_WORDS_IN_REST = 3
 #: The searches of a person that are kept taken apart: where, and how many.
 _PLANS, _MAX_PLANS = "search plans", 32
 #: Records whose numbers contain a year, and the first possible year.
-_KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
+_KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET", Complaint: "COMPLAINT"}, 2000
+#: Those that the predecessor had, too.
+_FORMER = (Lead, Customer, Ticket)
 
 
 def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = COUNT_CAP) -> Any:
@@ -246,7 +248,7 @@ def _by_number(each: Field, typed: TypedText, viewer: Viewer) -> list[Any]:
 
 def _by_predecessor_name(record: Any, text: str) -> list[Any]:
     """By the record's name in the predecessor, if its number here is different."""
-    if record not in _KINDS or kind_of_number(text) != _KINDS[record]:
+    if record not in _FORMER or kind_of_number(text) != _KINDS[record]:
         return []
     with access.as_system(db.session()) as session:  # the list's own rule decides which of them are visible
         ids = predecessor_names.ids_of(session, record.__tablename__, text)

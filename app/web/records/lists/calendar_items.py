@@ -158,8 +158,9 @@ def _end_of_first(viewer: Viewer, conditions: list[Any], size: int) -> datetime 
     """
     if not access.sees_own(viewer.person, Task):
         return None
-    names = () if access.reads_all(viewer.person, Task) else ("assignee_id",)
-    rules = [Task.assignee_id == viewer.person.id for _name in names]
+    is_own = not access.reads_all(viewer.person, Task)
+    rules = [Task.assignee_id == viewer.person.id] if is_own else []
+    names = ["assignee_id"] if is_own else [name for name in [access.one_holder(Task, conditions)] if name]
     index = f"FORCE INDEX ({access.index_of(Task, *names, 'status', 'due_on')})"
     query = select(Task.due_on).where(*rules, Task.status == "Todo", *conditions).with_hint(Task, index, "mysql")
     with access.as_system(db.session()) as session:
