@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from config import ROLES, Settings
 
-#: Seconds that a request waits for a database connection of its process, and for a lock of another transaction.
+#: Seconds that a request waits for a database connection of its process, and for a lock of another transaction or of a
+#: schema change: by default, MariaDB would wait a day for the latter, until all connections of the process do.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
 #: A transaction that is idle for this long belongs to a frozen process: MariaDB rolls it back and releases its locks.
 IDLE_TRANSACTION_SECONDS = 20
@@ -31,7 +32,7 @@ def engine_options(settings: Settings) -> dict[str, object]:
         return shared | {"pool_size": min(settings.threads, 20), "max_overflow": 10, "connect_args": {"timeout": 10}}
     kept, most = pool_of(settings)
     init_command = (
-        f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
+        f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
         f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
         f"optimizer_switch = '{OPTIMIZER_SWITCH}'"
     )

@@ -15,6 +15,7 @@ from app.ops.database import migration_guard, schema_changes, schema_journal
 from tests.servers import Databases, eventually
 
 PATIENCE = 60
+ALTERING = text("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SET STATEMENT%ALTER TABLE lead%'")
 
 
 @pytest.fixture
@@ -57,6 +58,27 @@ def test_others_write_while_a_change_waits_for_a_reader(engine: Engine, caplog: 
         adding.result(PATIENCE)
     assert "city" in {column["name"] for column in inspect(engine).get_columns("lead_like")}
     assert "waiting for transactions that use the table" in caplog.text
+
+
+def test_a_change_lets_a_save_go_on_that_has_written_to_a_table_that_refers_to_its_table(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The save has a lock that the change needs, and then waits for the change: nobody but a time limit sees that."""
+    caplog.set_level(logging.WARNING, "crm.schema")
+    reference = "lead_id INTEGER, FOREIGN KEY (lead_id) REFERENCES lead_like (id)"
+    with ThreadPoolExecutor(1) as beside, engine.connect() as writer:
+        writer.execute(text(f"CREATE TABLE task_like (id INTEGER PRIMARY KEY, {reference})"))
+        writer.execute(text("INSERT INTO task_like VALUES (1, NULL)"))
+        adding = beside.submit(change, engine, "ALTER TABLE lead_like ADD COLUMN city VARCHAR(20)")
+        try:
+            eventually(lambda: writer.execute(ALTERING).scalar(), "the change waits")
+            writer.execute(text("SET SESSION lock_wait_timeout = 20"))
+            writer.execute(text("INSERT INTO lead_like (name) VALUES ('Ravi')"))
+            eventually(lambda: caplog.messages, "the change lets others go on")
+        finally:
+            writer.rollback()
+        adding.result(PATIENCE)
+    assert "city" in {column["name"] for column in inspect(engine).get_columns("lead_like")}
 
 
 def test_a_change_gives_up_and_says_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """Schema changes of MariaDB that nobody else has to wait for.
 
 A change waits for each transaction that has read its table, such as a backup of some minutes, and everybody who wants
-to use the table then waits behind the change. So it waits shortly, lets the others go on, and tries again.
+to use the table then waits behind the change. So it waits shortly, lets the others go on, and tries again. The same
+holds for InnoDB's own locks: a change locks the tables that refer to its table, too, and whoever has written to one of
+them and now wants the table would wait for the change as long as the change waits for them.
 """
 
 from __future__ import annotations
@@ -59,9 +61,10 @@ def letting_others_go_on(connection: Connection) -> Iterator[None]:
 
 def _until_done(cursor: Any, statement: str, parameters: Any) -> None:
     began, tries = time.monotonic(), 0
+    waits = f"lock_wait_timeout = {WAIT}, innodb_lock_wait_timeout = {WAIT}"
     while True:
         try:
-            cursor.execute(f"SET STATEMENT lock_wait_timeout = {WAIT} FOR {statement}", parameters)
+            cursor.execute(f"SET STATEMENT {waits} FOR {statement}", parameters)
             return
         except pymysql.err.OperationalError as error:
             is_in_use = cause_of_number(error.args[0]) is Cause.LOCKED
