@@ -82,7 +82,7 @@ BUSINESS = (
     ),
     MenuEntry("settings-complaints", _("Complaints"), ComplaintSettingsView, "scale", "/settings/complaints/"),
     MenuEntry(
-        "settings-disclosure", _("Monthly disclosure"), DisclosureSettingsView, "file-text", "/settings/disclosure/"
+        "settings-disclosure", _("Disclosure"), DisclosureSettingsView, "file-text", "/settings/disclosure/"
     ),
     MenuEntry(
         "settings-personal-data",
