@@ -48,7 +48,9 @@ def take_long(file: str, seconds: int) -> None:
 
 def await_sign(file: str) -> None:
     """Write for how many seconds the call is held, and whether it is held for longer after a sign of life."""
-    registry = get_current_job().started_job_registry
+    job = get_current_job()
+    assert job is not None
+    registry = job.started_job_registry
     held_until = first = _held_until(registry)
     ends = time.monotonic() + 20
     while held_until == first and time.monotonic() < ends:

@@ -98,7 +98,7 @@ class _Merge:
         differences = self._differences()
         keys = self._held_keys()
         self._note_holders(keys)
-        status_id = new["status_id"][0] if "status_id" in new else self.before[self.kept.id].get("status_id")
+        status_id: Any = new["status_id"][0] if "status_id" in new else self.before[self.kept.id].get("status_id")
         superfluous = merged_tasks.superfluous(self.session, self.rows, status_id, self.context)
         self._move_rows()
         self._set(new)

@@ -8,7 +8,7 @@ from typing import Any
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from flask_babel import ngettext
-from sqlalchemy import select
+from sqlalchemy import Integer, cast, select
 
 from app.domain.complaints.clocks import SOON_DAYS, ComplaintStamp, ComplaintTerms, terms_of
 from app.domain.complaints.complaint import (
@@ -212,7 +212,7 @@ class CategoryField(PicklistField):
 
 
 _END = (Complaint.outcome, Complaint.joined_to_id)
-_DAYS_TAKEN = seconds_between(Complaint.received_on, Complaint.disposed_on) // DAY_SECONDS
+_DAYS_TAKEN = cast(seconds_between(Complaint.received_on, Complaint.disposed_on) // DAY_SECONDS, Integer)
 SPECIAL_FIELDS: tuple[Field, ...] = (
     TextField("title", max_length=200, help=_("What the investor complains of, in one line.")),
     ChoiceField("source", options=SOURCES, colors=SOURCE_COLORS, required=True),

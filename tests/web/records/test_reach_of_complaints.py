@@ -99,6 +99,20 @@ def test_an_amount_is_checked_as_it_is_stored(crm: Any, make: Make) -> None:
     assert made.status_code == 201 and made.get_json()["result"]["amount_in_dispute"] == 999999999999.99
 
 
+def test_the_days_that_a_complaint_took_are_a_number_to_filter_by(crm: Any, make: Make) -> None:
+    cleo = crm.client("cleo")
+    key = register(crm, "cleo", make.ticket("cleo"), received_on="2026-11-01").get_json()["id"]
+    done = {"outcome": "Resolved", "report_actions": "Credited.", "disposed_on": "2026-11-08"}
+    assert cleo.rest("GET", f"complaint/{key}").get_json()["result"]["days_taken"] is None
+    assert cleo.rest("PUT", f"complaint/{key}", done).status_code == 200
+    assert repr(cleo.rest("GET", f"complaint/{key}").get_json()["result"]["days_taken"]) == "7"
+    found = [
+        cleo.rest("GET", "complaint/", q={"filters": [{"col": "days_taken", "opr": opr, "value": 7}]}).get_json()["ids"]
+        for opr in ("le", "gt")
+    ]
+    assert found == [[key], []]
+
+
 def test_what_is_not_seen_is_no_report(crm: Any, make: Make) -> None:
     key = register(crm, "cleo", make.ticket("cleo")).get_json()["id"]
     change = {"outcome": "Resolved", "report_actions": "\u202e\u200b \ufeff"}
