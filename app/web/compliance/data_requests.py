@@ -135,7 +135,10 @@ class DataRequestScreen(Screen):
     order_columns = DataRequestResource.order_columns
     show_columns = DataRequestResource.show_columns
     show_fieldsets = [
-        (_l("Request"), {"fields": ["customer", "lead", "contact", "kind", "received_on", "due_on", "state", "details"]}),
+        (
+            _l("Request"),
+            {"fields": ["customer", "lead", "contact", "kind", "received_on", "due_on", "state", "details"]},
+        ),
         (_l("Identity"), {"fields": ["identity_how", "identity_checked_on", "identity_checked_by"]}),
         (_l("Answer"), {"fields": ["answered_on", "proof", "answer"]}),
         (_l("Record"), {"fields": ["created_on", "changed_on"]}),
