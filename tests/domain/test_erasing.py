@@ -71,7 +71,12 @@ def rhea(session: Session) -> Any:
 def ravi(session: Session, rhea: Any) -> Customer:
     """A customer without an account."""
     context = ChangeContext(rhea.id, NOW, vault=Vault(b"k" * 32), customer_rights=ALL_RIGHTS)
-    values: dict[str, Any] = {"first_name": "Ravi", "last_name": "Kumar", "mobile": "98200 12345", "email": "ravi@example.in"}
+    values: dict[str, Any] = {
+        "first_name": "Ravi",
+        "last_name": "Kumar",
+        "mobile": "98200 12345",
+        "email": "ravi@example.in",
+    }
     values |= {"pan": "ABCDE1234F", "address": "Carter Road", "no_sms": True}
     return customers.create(session, values, context)
 
