@@ -62,6 +62,7 @@ NO_CALLS = {
     "app/web/realtime/socket_message_limits.py": "serves",
     "app/lib/process_name.py": "asks for the name of this machine",
     "app/backups/after_restore.py": "an operator's command, on the database that it was given",
+    "app/backups/erasures.py": "an operator's command, on the database that it was given",
     "app/backups/encryption.py": "runs age and gpg on this machine",
     "app/backups/mariadb.py": "runs mariadb-dump; it shows a sign of life, and a silent run is begun again",
     "app/self_test.py": "asks through app/ops/redis/redis_client.py",

@@ -57,8 +57,8 @@ def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
         erased = erasures.known(installation, erasures.of_database(target.url) if had else ())
         _load(installation, backup, target)
         done.lines.append(f"Restored {backup.name} into {_shown(target)}.")
-        done.lines += after_restore.settle(installation, backup, target.url, counters)
-        done.lines += _erase_again(installation, backup, target, erased)
+        again = _erase_again(installation, backup, target, erased)
+        done.lines += [*after_restore.settle(installation, backup, target.url, counters), *again]
         done.lines += _put_files_back(installation, backup, order, is_own)
         target.mark(is_restoring=False)
         if is_own:

@@ -58,7 +58,7 @@ def parse_day(given: Mapping[str, Any]) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise RuleBroken("Please enter a day such as 2026-03-31.", "accounts_ended_on") from None
+        raise RuleBroken("Please enter a day such as 2027-03-31, or leave it empty.", "accounts_ended_on") from None
 
 
 def _refuse_unseen(row: DataRequest) -> None:
@@ -88,6 +88,11 @@ def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[
         "confirmed": moment_cell(erasure.confirmed_on, viewer) if erasure is not None else None,
         "state": _state(erasure) if erasure is not None else "",
     }
+
+
+def _waits_for_end(kept: Mapping[str, Any]) -> bool:
+    """Whether a row stays because nobody knows when the accounts end."""
+    return kept["duty"] == "customer" and kept["until"] is None
 
 
 def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
@@ -150,16 +155,16 @@ def _general(session: Session) -> list[str]:
     backups = max(timedelta(days=keep.get(name, 0) * each).days for name, each in _BACKUP_DAYS.items())
     return [
         _(
-            "Rows and their numbers stay, so that counts and the history are true; names, numbers, addresses, texts and "
-            "files in them don't. Files and recordings are removed from the storage within two days."
+            "Rows and their numbers stay, so that counts and the history are true; names, phone numbers, addresses, "
+            "texts and files in them don't. Files and recordings are removed from the storage within two days."
         ),
         _(
             "If you have said that you don't want to be called or written to, that stays known by a fingerprint of the "
             "number or address, from which it can't be read. If you write or call again, you are a new contact."
         ),
         _(
-            "The log of who did what names records by their numbers. It can't be changed, since each entry seals the one "
-            "before, and its entries are deleted after %(days)s days.",
+            "The log of who did what names records by their numbers. It can't be changed, since each entry seals the "
+            "one before, and its entries are deleted after %(days)s days.",
             days=days["audit"],
         ),
         _(

@@ -14,13 +14,13 @@ from app.domain.data_requests import DataRequest
 from app.domain.erasure import erasing
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
-from app.web.api.schemas import INTEGER, STRING, shape
+from app.web.api.schemas import ID, STRING, shape
 from app.web.compliance import erasure_requests
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 
 _LIST_OF_TEXTS = {"type": "array", "items": STRING}
 _DAYS = {"type": "array", "items": STRING | {"nullable": True}}
-_LINE = shape({"kind": STRING, "goes": INTEGER, "stays": INTEGER, "why": _LIST_OF_TEXTS, "until": _DAYS})
+_LINE = shape({"kind": STRING, "goes": ID, "stays": ID, "why": _LIST_OF_TEXTS, "until": _DAYS})
 _ONE = shape(
     {
         "result": shape(
