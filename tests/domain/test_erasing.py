@@ -20,6 +20,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.erasure import erasing
 from app.domain.erasure.erasing import CHUNK, SETTLES_AFTER, Confirmation
+from app.domain.legal_holds import HoldInput
 from app.domain.messaging import consents, messages
 from app.domain.telephony import calls
 from app.lib.field_encryption import Vault
@@ -278,7 +279,7 @@ def test_complaints_and_orders_stay_as_long_as_they_have_to(session: Session, ra
 def test_a_hold_refuses_it_and_one_that_comes_later_halts_it(session: Session, ravi: Customer, rhea: Any) -> None:
     stamp, request = Stamp(rhea.id, NOW), requested(session, ravi)
     ticket = factories.ticket(session, rhea, customer_id=ravi.id)
-    hold = legal_holds.place(session, ticket, "SCORES 2026/77", None, stamp, NOW.date())
+    hold = legal_holds.place(session, ticket, HoldInput("SCORES 2026/77", None, NOW.date()), stamp)
     session.commit()
     assert erasing.plan(session, request, None, NOW).is_held
     with pytest.raises(RuleBroken, match="legal hold"):
@@ -286,7 +287,7 @@ def test_a_hold_refuses_it_and_one_that_comes_later_halts_it(session: Session, r
     session.rollback()
     legal_holds.release(session, hold, "settled", stamp, ticket.number)
     made = begun(session, request)
-    legal_holds.place(session, ravi, "Police", None, stamp, NOW.date())
+    legal_holds.place(session, ravi, HoldInput("Police", None, NOW.date()), stamp)
     session.commit()
     work(session)
     session.refresh(ravi)
