@@ -76,9 +76,9 @@ def page_faults(browser: UserBrowser, path: str, known: set[str] | None = None) 
     found = page.evaluate(FAULTS) + page.evaluate(CUT)
     page.set_viewport_size(PHONE)
     found += page.evaluate(SIDEWAYS)
-    page.set_viewport_size(DESKTOP)
     if known is not None:
         thin(page, known)
+    page.set_viewport_size(DESKTOP)
     return faults(page, stays=False) + [f"{path}: {each}" for each in (*found, *browser.complaints)]
 
 
