@@ -1,6 +1,6 @@
 """Workers tell the main process once of a test that passes, in place of three times: of its set-up, itself and its end.
 
-Each report is written, sent, read and counted, which takes a third of a millisecond of CPU.
+To read and count a report takes the main process a tenth of a millisecond of CPU, and to send it the worker as much.
 """
 
 from __future__ import annotations
