@@ -13,7 +13,8 @@ import pytest
 
 def report_briefly(config: pytest.Config) -> None:
     """Let this worker send the set-up of a test that passes with the test itself, and nothing of its end."""
-    for each in config.hook.pytest_runtest_logreport.get_hookimpls():
+    hooks: list[Any] = config.hook.pytest_runtest_logreport.get_hookimpls()  # pluggy calls their functions final
+    for each in hooks:
         if type(each.plugin).__name__ == "WorkerInteractor":
             each.function = brief(each.function)
 
