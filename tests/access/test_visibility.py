@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.access import users_who_see, visibility
-from app.models import Group, ModulePermission, Role
+from app.access import load_person, users_who_see, visibility
+from app.models import FieldMask, Group, ModulePermission, Role
 from tests.factories import DAY, MINUTE, NOW, lead, user
 
 
@@ -79,3 +79,25 @@ def test_only_the_first_users_count_each_of_them_once(
     about, ana, mia, other = lead(db, people["ana"]), people["ana"].id, people["mia"].id, people["max"].id
     assert users_who_see(db, [ana, ana, mia, other], about, NOW) == {ana, mia}
     assert users_who_see(db, [], about, NOW) == users_who_see(db, [-1], about, NOW) == frozenset()
+
+
+def test_a_person_has_the_rights_of_their_roles_and_groups_and_the_reach_of_whom_they_replace(
+    db: Session, people: dict[str, Any]
+) -> None:
+    role = Role(name="Desk")
+    db.add_all((role, Group(name="desk", label="Desk", description="", roles=[role], users=[people["ben"]])))
+    db.flush()
+    db.add(ModulePermission(role_id=role.id, module="Leads", verb="assign", level="all"))
+    db.add_all(
+        FieldMask(role_id=role.id, field=field, level=level) for field, level in (("pan", "last4"), ("x", "full"))
+    )
+    people["ana"].leave_from, people["ana"].leave_to = NOW, NOW + DAY
+    ana, mia, ben = people["ana"].id, people["mia"].id, people["ben"].id
+    who = load_person(db, ben, NOW)
+    assert who.roles == {"Sales User", "Desk"}
+    assert (who.levels["Leads", "read"], who.levels["Leads", "assign"]) == ("team", "all")
+    assert who.masks == {"pan": "last4", "x": "full"}
+    assert (who.own_ids, who.team_ids) == ({ana, ben}, {ana, ben})
+    assert load_person(db, ben, NOW + 2 * DAY).own_ids == {ben}
+    assert load_person(db, mia, NOW).team_ids == {mia, ana}
+    assert load_person(db, people["max"].id, NOW).levels["Leads", "assign"] == "own"
