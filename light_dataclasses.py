@@ -39,7 +39,7 @@ def _repr_fn(fields: Sequence[Any], _globals: Any) -> Method:
     return __repr__
 
 
-def _frozen_get_del_attr(cls: type, fields: Sequence[Any], _globals: Any) -> tuple[Method, Method]:
+def _frozen_get_del_attr(cls: Any, fields: Sequence[Any], _globals: Any) -> tuple[Method, Method]:
     names = tuple(each.name for each in fields)
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
