@@ -403,6 +403,24 @@ def test_a_search_of_words_in_notes(dataset: Dataset, who: str, text: str, most:
 
 
 @pytest.fixture
+def long_timeline(dataset: Dataset) -> Iterator[Dataset]:
+    """A customer has a timeline of 20,000 calls meanwhile."""
+    calls = """INSERT INTO activity (kind, at, customer_id, payload)
+        SELECT 'call', at, 1, '{"of": "long"}' FROM activity ORDER BY id LIMIT 20000"""
+    with dataset.crm.engine.begin() as connection:
+        newest = connection.scalar(text("SELECT MAX(id) FROM activity"))
+        connection.execute(text(calls.replace(":", r"\:")))
+    yield dataset
+    with dataset.crm.engine.begin() as connection:
+        connection.execute(text("DELETE FROM activity WHERE id > :newest"), {"newest": newest})
+
+
+def test_a_customer_with_a_long_timeline_has_some_of_it_read(long_timeline: Dataset) -> None:
+    found = long_timeline.cost("manager", "/customers/show/1")
+    assert found.total <= 4_500, found.dearest
+
+
+@pytest.fixture
 def kumars(dataset: Dataset) -> Iterator[Dataset]:
     """Every twentieth lead and customer has the second name Kumar meanwhile."""
     named = "UPDATE {} SET first_name = {} WHERE id % 20 = 3 AND first_name > ''"
