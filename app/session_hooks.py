@@ -37,6 +37,7 @@ from app.domain.persistence import (
     recount_marks,
     row_effects,
     stored_text,
+    transaction_state,
 )
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
@@ -247,14 +248,7 @@ HOOKS = (
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
     Hook("after_rollback", recount_marks.forget, "Rows whose change was rolled back stay as they are counted."),
     Hook("after_rollback", parent_holders.forget, "Holders whose change was rolled back stay as they are in tasks."),
-    Hook("after_rollback", notice_delivery.forget, "Notices of a rolled-back change are dropped."),
-    Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
-    Hook("after_rollback", message_file_fetch.forget, "Files of a rolled-back change are not fetched."),
-    Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
-    Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialed."),
-    Hook("after_rollback", recording_fetch.forget, "Recordings that nobody reported are not fetched."),
-    Hook("after_rollback", campaign_sending.forget, "A campaign that was not planned is not looked at."),
-    Hook("after_rollback", inbound_processing.forget, "What was not stored is not processed."),
+    Hook("after_rollback", transaction_state.forget_queued, "Nothing of a rolled-back change is sent or fetched."),
     Hook(
         "after_rollback",
         webhook_capture.restore_savepoint,

@@ -168,11 +168,6 @@ def enqueue_committed(session: Session) -> None:
         enqueue(key)
 
 
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to queue."""
-    pop_committed(session, "inbound_events")
-
-
 def answer_of(provider: Provider, request: Inbound) -> tuple[int, str, str]:
     """The response that the provider expects: status, content type, body; an empty 200 if it can't be created."""
     try:

@@ -147,11 +147,6 @@ def enqueue_committed(session: Session) -> None:
         delivery_engine.enqueue(FILES, key)
 
 
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to queue."""
-    pop_committed(session, "message_files")
-
-
 # --- unused files
 
 

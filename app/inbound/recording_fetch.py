@@ -104,8 +104,3 @@ def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its recordings."""
     for key in pop_committed(session, "recordings"):
         delivery_engine.enqueue(RECORDINGS, key)
-
-
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to fetch."""
-    pop_committed(session, "recordings")

@@ -154,8 +154,3 @@ def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its calls."""
     for key in pop_committed(session, "call_requests"):
         delivery_engine.enqueue(CALLS, key)
-
-
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: forget its calls."""
-    pop_committed(session, "call_requests")

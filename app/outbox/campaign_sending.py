@@ -154,11 +154,6 @@ def enqueue_committed(session: Session) -> None:
         enqueue(key)
 
 
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: forget its campaigns."""
-    pop_committed(session, "campaigns")
-
-
 def enqueue(campaign_id: int) -> str:
     """Have a worker check a campaign soon."""
     return "queued" if queue.enqueue(QUEUE, advance, campaign_id) else SKIPPED

@@ -392,8 +392,3 @@ def enqueue_committed(session: Session) -> None:
     if committed and session.get_bind() is _engine:
         for key in committed[:MAX_AT_ONCE]:
             delivery_engine.enqueue(MESSAGES, key)
-
-
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to queue."""
-    pop_committed(session, "messages")

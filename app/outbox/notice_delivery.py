@@ -137,8 +137,3 @@ def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its deliveries."""
     for key in pop_committed(session, "notice_deliveries"):
         delivery_engine.enqueue(NOTICES, key)
-
-
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to queue."""
-    pop_committed(session, "notice_deliveries")

@@ -81,8 +81,3 @@ def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its reactions."""
     for key in pop_committed(session, "message_reactions"):
         delivery_engine.enqueue(REACTIONS, key)
-
-
-def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to queue."""
-    pop_committed(session, "message_reactions")

@@ -12,6 +12,11 @@ from sqlalchemy.orm import Session
 from app.domain.persistence.change_event import ChangeEvent, RecordKey
 
 _KEY = "pending"
+#: What is queued after the commit: the lists of ids in TransactionState.
+QUEUED = (
+    *("notice_deliveries", "messages", "message_files", "message_reactions"),
+    *("call_requests", "recordings", "inbound_events", "campaigns"),
+)
 Part = TypeVar("Part")
 
 
@@ -99,8 +104,7 @@ def part_of(session: Session, kind: type[Part]) -> Part:
 
 
 def pop_committed(session: Session, name: str) -> list[int]:
-    """Return the ids that the session has collected under this name, and empty it. For hooks after a commit or
-    rollback.
+    """Return the ids that the session has collected under this name, and empty it. For hooks after a commit.
 
     Nothing is returned within a savepoint: its rows may still be rolled back, or the outer transaction's still be
     stored.
@@ -111,3 +115,9 @@ def pop_committed(session: Session, name: str) -> list[int]:
     found: list[int] = getattr(gathered, name)
     setattr(gathered, name, [])
     return found
+
+
+def forget_queued(session: Session) -> None:
+    """Session hook, after a rollback: of what the transaction has collected, nothing is queued."""
+    for name in QUEUED:
+        pop_committed(session, name)

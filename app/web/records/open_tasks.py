@@ -18,7 +18,9 @@ OVER = {Lead: TERMINAL, Ticket: ENDED}
 MOST = 4
 
 
-def context(screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any] | None:
+def context(
+    screen: Any, serialized: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
+) -> dict[str, Any] | None:
     """{tasks, has_more, is_missing} for records/_open_tasks.html; None for records that have no open tasks.
 
     `is_missing`: whether an open record has none, and the viewer could add one.
@@ -27,7 +29,7 @@ def context(screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], vi
     over = OVER.get(screen.service.record)
     if part is None or over is None or not viewer.person.may("Tasks", "read"):
         return None
-    meaning = viewer.lookups.meanings[screen.status_picklist].get((wire.get("status") or {}).get("id", 0), "")
+    meaning = viewer.lookups.meanings[screen.status_picklist].get((serialized.get("status") or {}).get("id", 0), "")
     tasks = [_task(each, viewer) for each in part["open_tasks"]]
     may_plan = viewer.person.may("Tasks", "create") and meaning not in over
     return {"tasks": tasks[:MOST], "has_more": len(tasks) > MOST, "is_missing": may_plan and not tasks}

@@ -70,9 +70,9 @@ def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
         names = tuple(name for name in screen.edit_columns if record_table.by_name[name].columns)
     row = tuple(record_table.one(db.session(), key, names))
     typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(names)[1]}
-    wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0] if record_table.many else {}
-    if "subjects" in wire:
-        typed["subjects"] = [card["id"] for card in wire["subjects"]]
+    serialized = record_table.serialize_rows(db.session(), [row], None, viewer)[0] if record_table.many else {}
+    if "subjects" in serialized:
+        typed["subjects"] = [card["id"] for card in serialized["subjects"]]
     return typed
 
 

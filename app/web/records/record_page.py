@@ -40,22 +40,22 @@ KINDS = composer.KINDS
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
     """The context of records/_record.html for a row of the screen's RecordTable."""
-    wire = screen.record_table.serialize_rows(db.session(), [row], None, viewer)[0]
-    cells = _cells(screen, row, wire["id"], viewer)
-    related = screen.related_parts(wire, viewer)
-    location = timeline_tabs.TimelineLocation.of(screen, wire["id"], wire.get("number"), viewer)
+    serialized = screen.record_table.serialize_rows(db.session(), [row], None, viewer)[0]
+    cells = _cells(screen, row, serialized["id"], viewer)
+    related = screen.related_parts(serialized, viewer)
+    location = timeline_tabs.TimelineLocation.of(screen, serialized["id"], serialized.get("number"), viewer)
     return (
-        _head(screen, wire, cells, viewer)
-        | _body(screen, wire, cells, related, viewer)
-        | _addresses(screen, wire, cells, viewer)
+        _head(screen, serialized, cells, viewer)
+        | _body(screen, serialized, cells, related, viewer)
+        | _addresses(screen, serialized, cells, viewer)
         | {
-            "moves": _other_statuses(screen, wire, related, viewer)
-            if _may_edit(screen, viewer) and screen.status_picklist and _may_leave_status(screen, wire, viewer)
+            "moves": _other_statuses(screen, serialized, related, viewer)
+            if _may_edit(screen, viewer) and screen.status_picklist and _may_leave_status(screen, serialized, viewer)
             else [],
             "conflict": None,
         }
         | timeline_tabs.context(location, args, viewer)
-        | screen.context_overrides(wire, viewer)
+        | screen.context_overrides(serialized, viewer)
     )
 
 
@@ -89,34 +89,34 @@ def _cells(screen: Any, row: Any, key: int, viewer: Viewer) -> dict[str, dict[st
     return cells
 
 
-def _head(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+def _head(screen: Any, serialized: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """What names the record, its status, and the buttons."""
     record, named = screen.record_table.record, cells.get(screen.title_column, {})
     return {
-        "id": wire["id"],
-        "title": title_of(screen.title_column, cells) or wire.get("number") or str(screen.record_name),
+        "id": serialized["id"],
+        "title": title_of(screen.title_column, cells) or serialized.get("number") or str(screen.record_name),
         "face": named.get("picture"),
         "face_initials": named.get("initials"),
-        "number": wire.get("number"),
+        "number": serialized.get("number"),
         "module": KINDS.get(record, record.__tablename__),
         "list_label": screen.list_title,
-        "version": wire.get("version"),
-        "status": _shown_status(wire["status"]) if screen.status_picklist else None,
-        "assignees": _assignees(wire),
-        "assignee_id": _assignee_id(screen, wire, viewer),
-        "primary": screen.main_action(wire, viewer),
-        "more": _more(screen, wire, viewer),
+        "version": serialized.get("version"),
+        "status": _shown_status(serialized["status"]) if screen.status_picklist else None,
+        "assignees": _assignees(serialized),
+        "assignee_id": _assignee_id(screen, serialized, viewer),
+        "primary": screen.main_action(serialized, viewer),
+        "more": _more(screen, serialized, viewer),
     }
 
 
 def _body(
-    screen: Any, wire: dict[str, Any], cells: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
+    screen: Any, serialized: dict[str, Any], cells: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> dict[str, Any]:
     """The values, the next steps, the related rows and the composer."""
     labels = _labels_of(screen.record_table)
-    steps = open_tasks.context(screen, wire, related, viewer)
-    editable_names = inline_edit_fields.names_on_page(screen, wire["id"], viewer)
-    if screen.status_picklist and not _may_leave_status(screen, wire, viewer):
+    steps = open_tasks.context(screen, serialized, related, viewer)
+    editable_names = inline_edit_fields.names_on_page(screen, serialized["id"], viewer)
+    if screen.status_picklist and not _may_leave_status(screen, serialized, viewer):
         editable_names -= {"status"}
     sections = _sections(screen, cells, editable_names)
     return {
@@ -125,7 +125,7 @@ def _body(
         "sections": sections,
         "open_tasks": steps,
         "related": [part for part in related if steps is None or "open_tasks" not in part],
-        "composer": composer.context(screen, wire, viewer),
+        "composer": composer.context(screen, serialized, viewer),
     }
 
 
@@ -135,16 +135,16 @@ def _strip_names(screen: Any, cells: dict[str, dict[str, Any]]) -> list[str]:
     return [name for name in (*screen.summary_columns, *more) if name in cells]
 
 
-def _addresses(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, str | None]:
+def _addresses(screen: Any, serialized: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, str | None]:
     """Where the buttons and links of the page lead; None for what the viewer isn't offered."""
-    record, base, key = screen.record_table.record, screen.route_base, wire["id"]
-    may_write_to = record in KINDS and viewer.person.may("Messages", "create") and wire.get("mobile")
+    record, base, key = screen.record_table.record, screen.route_base, serialized["id"]
+    may_write_to = record in KINDS and viewer.person.may("Messages", "create") and serialized.get("mobile")
     return {
         "base_url": f"{base}/",
         "hold_url": legal_hold_action.mark_url(record, key, viewer),
         "move_url": f"{base}/move/{key}",
         "whatsapp_url": f"/inbox/to/{KINDS[record]}/{key}?channel=whatsapp" if may_write_to else None,
-        "call_url": _call_url(screen, wire, cells, viewer),
+        "call_url": _call_url(screen, serialized, cells, viewer),
         "edit_url": f"{base}/edit/{key}" if _may_edit(screen, viewer) else None,
         "delete_url": f"{base}/delete/{key}" if viewer.person.may(screen.module, "delete") else None,
         "duplicates_url": _duplicates_url(screen, key, viewer),
@@ -155,11 +155,11 @@ def _addresses(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer:
     }
 
 
-def _more(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+def _more(screen: Any, serialized: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """The entries of the record's menu."""
     may = viewer.person.may(screen.module, screen.more_actions_verb)
-    offered = screen.more_actions(wire, viewer) if may else []
-    return [*offered, *legal_hold_action.action(screen.record_table.record, wire, viewer)]
+    offered = screen.more_actions(serialized, viewer) if may else []
+    return [*offered, *legal_hold_action.action(screen.record_table.record, serialized, viewer)]
 
 
 def _files_url(record: Any, key: int, viewer: Viewer) -> str | None:
@@ -175,27 +175,27 @@ def _duplicates_url(screen: Any, key: int, viewer: Viewer) -> str | None:
     return f"/duplicates/of/{kind}/{key}" if kind and may else None
 
 
-def _call_url(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:
+def _call_url(screen: Any, serialized: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:
     """The URL of a click on Call, if the record has a number, visible to the viewer or not.
 
     None = the CRM can't call.
     """
     kind = (KINDS | {CallLog: "call"}).get(screen.service.record)
     shown = cells.get("other_number" if kind == "call" else "mobile") or {"kind": "missing"}
-    return dial_targets.url_of(kind, wire["id"], viewer) if kind and shown["kind"] != "missing" else None
+    return dial_targets.url_of(kind, serialized["id"], viewer) if kind and shown["kind"] != "missing" else None
 
 
-def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
+def _assignees(serialized: dict[str, Any]) -> list[dict[str, Any]]:
     """The cards of the record's assignees; an add-on's columns of these names may contain anything."""
-    people = wire.get("assignees") or [wire.get("assignee")]
+    people = serialized.get("assignees") or [serialized.get("assignee")]
     return [person_card(card) for card in people if isinstance(card, dict) and {"full_name", "username"} <= card.keys()]
 
 
-def _assignee_id(screen: Any, wire: dict[str, Any], viewer: Viewer) -> int | str | None:
+def _assignee_id(screen: Any, serialized: dict[str, Any], viewer: Viewer) -> int | str | None:
     """The id of the assignee, empty for nobody; None for people who may not assign these records."""
     if not hasattr(screen, "assign") or not viewer.person.may(screen.module, "assign"):
         return None
-    card = wire.get("assignee")
+    card = serialized.get("assignee")
     return card.get("id", "") if isinstance(card, dict) else ""
 
 
@@ -204,11 +204,11 @@ def _shown_status(card: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _other_statuses(
-    screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
+    screen: Any, serialized: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> list[dict[str, Any]]:
     """The other statuses; `needs`: whether one has required inputs, see `inputs_for_status`."""
     cards, meanings = viewer.lookups.cards[screen.status_picklist], viewer.lookups.meanings[screen.status_picklist]
-    now = (wire.get("status") or {}).get("id")
+    now = (serialized.get("status") or {}).get("id")
     offered = [key for key in viewer.lookups.offered[screen.status_picklist] if key != now]
     tasks: list[Any] = next((part["open_tasks"] for part in related if part.get("open_tasks")), [])
     return [
@@ -221,9 +221,9 @@ def _other_statuses(
     ]
 
 
-def _may_leave_status(screen: Any, wire: dict[str, Any], viewer: Viewer) -> bool:
+def _may_leave_status(screen: Any, serialized: dict[str, Any], viewer: Viewer) -> bool:
     """Whether the viewer may change the record's status, as far as that depends on what it is now."""
-    now = (wire.get("status") or {}).get("id") or 0
+    now = (serialized.get("status") or {}).get("id") or 0
     return bool(screen.may_leave_status(viewer.lookups.meanings[screen.status_picklist].get(now, ""), viewer))
 
 
@@ -245,18 +245,17 @@ def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer)
     is_closing = _is_closing(screen, meaning)
     if not (_has_required_inputs(screen, meaning) or is_closing):
         return []
-    wire = screen.record_table.serialize_rows(db.session(), [screen.record_table.one(db.session(), key)], None, viewer)[
-        0
-    ]
+    table, session = screen.record_table, db.session()
+    serialized = table.serialize_rows(session, [table.one(session, key)], None, viewer)[0]
     kind = KINDS.get(screen.service.record, "")
     tasks = related_lists.open_tasks(kind, key, viewer).get("open_tasks") or [] if is_closing else []
-    return [*_required_inputs(screen, meaning, wire, viewer), *_closing_inputs(screen, meaning, tasks, viewer)]
+    return [*_required_inputs(screen, meaning, serialized, viewer), *_closing_inputs(screen, meaning, tasks, viewer)]
 
 
-def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+def _required_inputs(screen: Any, meaning: str, serialized: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     name = screen.status_requirements.get(meaning)
     if name:
-        return [screen.record_table.by_name[name].form_input(wire.get(name), [], viewer) | {"required": True}]
+        return [screen.record_table.by_name[name].form_input(serialized.get(name), [], viewer) | {"required": True}]
     if meaning == "scheduled":
         return _task_inputs(viewer)
     return []

@@ -93,10 +93,10 @@ def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+def of_customer(serialized: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """The other leads and tickets of the record's customer."""
-    customer = wire.get("customer")
-    return leads_and_tickets(customer["id"], viewer, wire.get("number")) if customer else []
+    customer = serialized.get("customer")
+    return leads_and_tickets(customer["id"], viewer, serialized.get("number")) if customer else []
 
 
 def leads_and_tickets(customer_id: int, viewer: Viewer, own: str | None = None) -> list[dict[str, Any]]:
@@ -189,10 +189,10 @@ def _day(moment: datetime, viewer: Viewer) -> str:
     return format_local_date(local, "%-d %b" if local.year == viewer.today.year else "%-d %b %Y")
 
 
-def accounts(wire: dict[str, Any]) -> dict[str, Any]:
+def accounts(serialized: dict[str, Any]) -> dict[str, Any]:
     """The accounts of a customer, which have no page of their own."""
     rows = []
-    for account in wire.get("accounts", []):
+    for account in serialized.get("accounts", []):
         label = (account["account_type"] or {}).get("label", "")
         kind = {"kind": "text", "text": shown_label(label)} if label else {"kind": "missing"}
         rows.append(_row(None, account["client_id"], [], kind))

@@ -25,7 +25,7 @@ MAX_WRITTEN = 4_000
 
 
 class IsoField(Field):
-    """A field whose values are ISO 8601 on the wire."""
+    """A field whose values are ISO 8601 in REST."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO 8601; of a moment in UTC."""

@@ -72,7 +72,7 @@ class _Offer:
         }
 
 
-def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+def context(screen: Any, serialized: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
     """What can be written on a record; None for records without notes, and for people who may write nothing."""
     kind = KINDS.get(screen.service.record)
     if kind is None:
@@ -80,7 +80,7 @@ def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any]
     offer = _Offer.of(kind, screen, viewer)
     if not (offer.notes or offer.tasks or offer.calls or offer.messages):
         return None
-    return offer.page_keys(wire["id"], (viewer.person.id, viewer.person.full_name))
+    return offer.page_keys(serialized["id"], (viewer.person.id, viewer.person.full_name))
 
 
 def composer_box(record: dict[str, Any]) -> Markup:
