@@ -22,10 +22,10 @@ from app.domain.base import Conflict, RuleBroken, Stamp, translatable
 from app.domain.customers import Customer
 from app.domain.data_requests import DataRequest
 from app.domain.erasure import duties
-from app.domain.erasure import scope as scopes
+from app.domain.erasure import erasure_scope as scopes
+from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.erasures import DataErasure
 from app.domain.erasure.parts import KINDS, PARTS
-from app.domain.erasure.scope import Scope
 from app.domain.leads import Lead
 from app.domain.messaging import consents
 from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress

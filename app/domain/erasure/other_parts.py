@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import address_hashes
 from app.domain.base import Stamp
-from app.domain.erasure.scope import Scope
+from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.table_parts import RecordPart, Stays, TablePart
 from app.domain.files.export_and_import_runs import ImportRun
 from app.domain.merging.merged_records import SECRET_COLUMNS, MergeChange, MergedRecord

@@ -13,6 +13,7 @@ from app.domain.complaints.complaint import Complaint, ComplaintEntry
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import Customer, CustomerAccount
 from app.domain.data_requests import DataRequest
+from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.other_parts import (
     ConsentPart,
     DoNotDisturbPart,
@@ -21,7 +22,6 @@ from app.domain.erasure.other_parts import (
     RejectedCallPart,
     RequestPart,
 )
-from app.domain.erasure.scope import Scope
 from app.domain.erasure.table_parts import MARKER, RecordPart, Stays, TablePart
 from app.domain.erasure.timeline_part import TimelinePart
 from app.domain.files import attachments

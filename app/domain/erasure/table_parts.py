@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.domain.base import RECORD_COLUMNS, Stamp
-from app.domain.erasure.scope import Scope
+from app.domain.erasure.erasure_scope import Scope
 
 
 class Marker:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import note_texts, timeline
 from app.domain.base import Stamp
-from app.domain.erasure.scope import Scope
+from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.table_parts import TablePart
 from app.domain.timeline import Activity
 
