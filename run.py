@@ -85,17 +85,15 @@ def _say(sentence: object, stream: TextIO, settings: Settings | None = None) -> 
 def _imports() -> Iterator[None]:
     """For what is imported, which stays: the garbage collector looks through it neither meanwhile nor later.
 
-    Libraries get no docstrings, and dataclasses light methods.
-
-    Else a start takes half as long again, for looking through modules that grow all the time.
+    Without this, a start takes half as long again, for looking through modules that grow all the time. Libraries get no
+    docstrings.
     """
     import library_docstrings
-    import light_dataclasses
 
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        with library_docstrings.left_out(), light_dataclasses.used():
+        with library_docstrings.left_out():
             yield
     finally:
         gc.collect()

@@ -23,9 +23,11 @@ fresh() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 venv_works() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
-find_python() {  # the first Python >= 3.11 that can make a virtual environment, else the first >= 3.11
+# The first Python >= 3.11 that can make a virtual environment, else the first >= 3.11. The distribution's comes first: it
+# is built with profiles and optimized when linked, and the tests take a fifth less time than with one that pyenv builds.
+find_python() {
     local each first=
-    for each in "${PYTHON:-python3}" python3.11 python3.12 python3.13 python3.14 /usr/bin/python3; do
+    for each in ${PYTHON:+"$PYTHON"} /usr/bin/python3 python3 python3.11 python3.12 python3.13 python3.14; do
         if have "$each" && new_enough "$each"; then
             if venv_works "$each"; then echo "$each"; return; fi
             first=${first:-$each}

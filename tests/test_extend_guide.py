@@ -22,7 +22,6 @@ COPIED = (
     "backup_settings.py",
     "key_files.py",
     "library_docstrings.py",
-    "light_dataclasses.py",
     "server_urls.py",
     "database_engine.py",
     "flask_config.py",
