@@ -97,7 +97,7 @@ def test_a_person_has_the_rights_of_their_roles_and_groups_and_the_reach_of_whom
     assert who.roles == {"Sales User", "Desk"}
     assert (who.levels["Leads", "read"], who.levels["Leads", "assign"]) == ("team", "all")
     assert who.masks == {"pan": "last4", "x": "full"}
-    assert (who.own_ids, who.team_ids) == ({ana, ben}, {ana, ben})
+    assert who.own_ids == who.team_ids == {ana, ben}
     assert load_person(db, ben, NOW + 2 * DAY).own_ids == {ben}
     assert load_person(db, mia, NOW).team_ids == {mia, ana}
     assert load_person(db, people["max"].id, NOW).levels["Leads", "assign"] == "own"
