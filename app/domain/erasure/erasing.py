@@ -23,9 +23,9 @@ from app.domain.customers import Customer
 from app.domain.data_requests import DataRequest
 from app.domain.erasure import duties
 from app.domain.erasure import erasure_scope as scopes
+from app.domain.erasure.erased_tables import KINDS, PARTS
 from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.erasures import DataErasure
-from app.domain.erasure.parts import KINDS, PARTS
 from app.domain.leads import Lead
 from app.domain.messaging import consents
 from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress

@@ -14,9 +14,9 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.data_requests import DataRequest
 from app.domain.erasure import duties, erasing
+from app.domain.erasure.erased_tables import KINDS
 from app.domain.erasure.erasing import Confirmation, ErasurePlan
 from app.domain.erasure.erasures import DataErasure
-from app.domain.erasure.parts import KINDS
 from app.domain.maintenance import retention
 from app.extensions import db
 from app.models import Customer, Lead
