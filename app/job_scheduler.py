@@ -34,11 +34,17 @@ CHECK_SECONDS = 60.0
 CLOCK_LOG_SECONDS = 600.0
 
 
+#: Called with the time when this process becomes the leader, before its first job, in a transaction of the caller's.
+AtElection = Callable[[Session, datetime], None]
+
+
 class Scheduler:
     """Checks every other second, by APScheduler, whether this process is the leader and which slots have begun."""
 
-    def __init__(self, runner: Runner, election: Election, schedule: Sequence[Job]) -> None:
-        self.runner, self.election, self.schedule = runner, election, schedule
+    def __init__(
+        self, runner: Runner, election: Election, schedule: Sequence[Job], at_election: AtElection | None = None
+    ) -> None:
+        self.runner, self.election, self.schedule, self.at_election = runner, election, schedule, at_election
         self.is_leader = False
         #: For what the look itself does: it waits for no job, or another process would take the lead.
         self._aside = replace(runner, turns=FairSemaphore(2))
@@ -115,23 +121,26 @@ class Scheduler:
             self._term = replace(self.runner, stopping=threading.Event())
             self._settled_slots, self._retry_at = {}, {}
             self._report_gap()
-            self._close_runs_of_former_leader()
+            self._take_over()
         elif was_leader and not self.is_leader:
             log.warning("this process no longer runs the schedule")
             self._term.stopping.set()
 
-    def _close_runs_of_former_leader(self) -> None:
-        """Close runs that still count as running but belong to a former leader; they are taken up again at once."""
+    def _take_over(self) -> None:
+        """Close what a former leader left running, to be taken up again at once, and do what precedes the first job."""
+        now = self.election.now()
         begun = (JobRun.outcome == "running", not_(JobRun.slot.startswith(MANUAL_PREFIX)))
         ours = JobRun.id.not_in(list(self.runner.active))
-        values = {"outcome": "cut", "ended_on": self.election.now(), "error": "The process running it ended."}
+        values = {"outcome": "cut", "ended_on": now, "error": "The process running it ended."}
         try:
             with writing(self._aside) as session:
                 step = update(JobRun).where(*begun, ours).values(**values)
                 session.execute(step, execution_options={"synchronize_session": False})
+                if self.at_election is not None:
+                    self.at_election(session, now)
                 session.commit()
         except Exception:
-            log.exception("could not close the runs of the former leader")
+            log.exception("could not take over from the former leader")
             self.is_leader = False  # the next look tries again
 
     def _say_clock(self) -> None:

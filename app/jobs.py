@@ -184,4 +184,5 @@ def schedule_of(app: Any) -> Scheduler | None:
         return None
     from app.ops.processes import monotonic_scheduler  # noqa: F401  # what it will need
 
-    return Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)
+    leader = election(chosen.database_url, chosen.instance_dir)
+    return Scheduler(_runner_of(app), leader, SCHEDULE, maintenance_job_work.note_holders_are_kept)

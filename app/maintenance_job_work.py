@@ -180,6 +180,15 @@ def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
     return JobWork(range(steps), copy)
 
 
+def note_holders_are_kept(session: Session, now: datetime) -> None:
+    """Note that the leader keeps the holders of tasks: each minute, and before the first job of a new leader.
+
+    After hours in which no server ran, the minute's other jobs would otherwise look like those of a former version.
+    """
+    if task_holders.note_leader(session, now):
+        log.warning("a version without the holders of tasks has run: all tasks are compared again")
+
+
 def check_holders(session: Session, job_pass: JobPass) -> JobWork:
     """Compare the next tasks with the holders of their leads and tickets; those that differ are put right."""
     turns = range(_in_a_row(job_pass, _STEPS_OF_HOLDERS))
@@ -187,8 +196,7 @@ def check_holders(session: Session, job_pass: JobPass) -> JobWork:
 
     def check(session: Session, name: str) -> str:
         if name == task_holders.LEADER:
-            if task_holders.note_leader(session, job_pass.now):
-                log.warning("a version without the holders of tasks has run: all tasks are compared again")
+            note_holders_are_kept(session, job_pass.now)
             return SKIPPED
         compared, differed = task_holders.check_next(session, name, job_pass.now)
         return f"{name}s put right" if differed else "rows" if compared else SKIPPED

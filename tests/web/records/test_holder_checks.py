@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from sqlalchemy import insert, select, text, update
 
-from app import access, jobs
+from app import access, jobs, maintenance_job_work
 from app.access.paging import holder_pages
 from app.domain import task_holders, tasks
 from app.domain.change_context import ChangeContext
+from app.job_scheduler import Scheduler
 from app.models import Assignment, HolderCheck, JobRun, Lead, Task, Ticket
+from app.ops.processes.leader import Election
 from tests.app_fixtures import Crm
 from tests.web.dashboards.test_rollups import NOW
 from tests.web.records.test_tasks_by_holders import Holders, wrong
@@ -107,6 +112,30 @@ def test_while_nothing_ran_nothing_has_to_be_compared(crm: Crm) -> None:
         jobs.run_now(crm.app, JOB, NOW + timedelta(days=days))
         run_every_minute(crm, NOW + timedelta(days=days), 1)
         assert are_settled(crm)
+
+
+def test_after_a_night_without_a_server_the_first_minute_is_nobody_elses(crm: Crm) -> None:
+    """The new leader says that it keeps them before any job of its first minute runs."""
+
+    class Morning(Election):
+        def now(self) -> datetime:
+            return NOW + timedelta(hours=33)
+
+    filled(crm)
+    jobs.run_now(crm.app, JOB, NOW)
+    jobs.run_now(crm.app, JOB, NOW + timedelta(hours=25))
+    scheduler = Scheduler(jobs._runner_of(crm.app), Morning(), (), maintenance_job_work.note_holders_are_kept)
+    scheduler._elect()
+    run_every_minute(crm, NOW + timedelta(hours=33), 1)  # "send due reminders" comes before "compare the holders"
+    jobs.run_now(crm.app, JOB, NOW + timedelta(hours=33, seconds=5))
+    assert are_settled(crm)
+
+
+def test_the_schedule_of_the_crm_says_so(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "Scheduler", lambda *given: given)
+    monkeypatch.setitem(crm.app.config, "CRM", replace(crm.app.config["CRM"], scheduler=True))
+    given: Any = jobs.schedule_of(crm.app)
+    assert given[2:] == (jobs.SCHEDULE, maintenance_job_work.note_holders_are_kept)
 
 
 def test_sql_by_hand_is_put_right_within_a_day_and_shows_nobody_anything(crm: Crm) -> None:
