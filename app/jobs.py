@@ -185,5 +185,9 @@ def schedule_of(app: Any) -> Scheduler | None:
         return None
     from app.ops.processes import monotonic_scheduler  # noqa: F401  # what it will need
 
-    leader = election(chosen.database_url, chosen.instance_dir)
-    return Scheduler(_runner_of(app), leader, SCHEDULE, maintenance_job_work.note_holders_are_kept)
+    return Scheduler(
+        _runner_of(app),
+        election(chosen.database_url, chosen.instance_dir),
+        SCHEDULE,
+        maintenance_job_work.note_holders_are_kept,
+    )

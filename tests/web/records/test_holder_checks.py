@@ -131,7 +131,7 @@ def test_after_a_night_without_a_server_the_first_minute_is_nobody_elses(crm: Cr
     assert are_settled(crm)
 
 
-def test_the_schedule_of_the_crm_says_so(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedule_notes_at_its_election_that_holders_are_kept(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "Scheduler", lambda *given: given)
     monkeypatch.setitem(crm.app.config, "CRM", replace(crm.app.config["CRM"], scheduler=True))
     given: Any = jobs.schedule_of(crm.app)
