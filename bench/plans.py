@@ -33,6 +33,9 @@ _SELECT = re.compile(r"\s*\(*\s*SELECT\b", re.IGNORECASE)
 _LOCKS = re.compile(r"\bFOR UPDATE\b|\bLOCK IN SHARE MODE\b", re.IGNORECASE)
 _PLANNED = re.compile(r"\s*(\(*\s*SELECT|UPDATE|DELETE)\b", re.IGNORECASE)
 _SHOWN = 400
+#: A backslash and what it escapes. MariaDB quotes conditions of SQL in its plans as they are, so \\' stands there, too,
+#: which isn't JSON.
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,11 @@ def plan_of(target: Target, statement: str) -> Plan:
         cursor.execute("SET SESSION optimizer_switch = %s", (OPTIMIZER_SWITCH,))
         cursor.execute(f"{verb} FORMAT=JSON {statement}")
         found = cursor.fetchall()
-    return Plan(statement, _in_order(json.loads(found[0][0])))
+    return Plan(statement, _in_order(json.loads(_ESCAPED.sub(_as_json, found[0][0]))))
+
+
+def _as_json(escaped: re.Match[str]) -> str:
+    return escaped[0] if escaped[1] in '"\\/bfnrtu' else f"\\{escaped[0]}"
 
 
 def _in_order(document: Any) -> list[Step]:
