@@ -33,7 +33,7 @@ _SELECT = re.compile(r"\s*\(*\s*SELECT\b", re.IGNORECASE)
 _LOCKS = re.compile(r"\bFOR UPDATE\b|\bLOCK IN SHARE MODE\b", re.IGNORECASE)
 _PLANNED = re.compile(r"\s*(\(*\s*SELECT|UPDATE|DELETE)\b", re.IGNORECASE)
 _SHOWN = 400
-#: A backslash and what it escapes. MariaDB quotes conditions of SQL in its plans as they are, so \\' stands there, too,
+#: A backslash and what it escapes. MariaDB quotes conditions of SQL in its plans as they are, so \' stands there, too,
 #: which isn't JSON.
 _ESCAPED = re.compile(r"\\(.)")
 
