@@ -116,7 +116,7 @@ class TablePart:
             ids = {"customer_id": scope.customer, "lead_id": scope.leads, "ticket_id": scope.tickets}
             keys = ids.get(own, scope.tasks)
             return [owner.c.id.in_(keys)] if keys else []
-        found: list[ColumnElement[bool]] = [owner.c[name].in_(ids) for name, ids in scope.parents(owner).items()]
+        found = scope.branches(owner)
         if self.address and scope.addresses:
             alone = (owner.c[name].is_(None) for name in RECORD_COLUMNS.values() if name in owner.c)
             found.append(and_(owner.c[self.address].in_(scope.addresses), *alone))
