@@ -13,15 +13,18 @@ from sqlalchemy.orm import Session
 from app.domain import legal_holds
 from app.domain.complaints.complaint import Complaint
 from app.domain.customers import Customer, CustomerAccount
+from app.domain.data_requests import DataRequest
 from app.domain.erasure import duties
 from app.domain.erasure.erasures import DataErasure, marker
 from app.domain.leads import Lead
+from app.domain.merging import merged_records
 from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.order_evidence import OrderEvidence
 from app.domain.tickets import Ticket
 
 _CALLS, _EVIDENCE, _COMPLAINTS = CallLog.__table__, OrderEvidence.__table__, Complaint.__table__
+_REQUESTS = DataRequest.__table__
 
 
 @dataclass
@@ -52,6 +55,10 @@ class Scope:
     leads: list[int] = field(default_factory=list)
     tickets: list[int] = field(default_factory=list)
     tasks: list[int] = field(default_factory=list)
+    #: Table -> ids of its records, and of those that were merged into these.
+    merged: dict[str, list[int]] = field(default_factory=dict)
+    #: The person's requests about their data.
+    requests: list[int] = field(default_factory=list)
     #: Numbers in E.164 and email addresses, for rows that belong to no record.
     addresses: list[str] = field(default_factory=list)
     #: Rows that are newer stay: they have come after the erasure; not those of complaints, which go as a whole.
@@ -101,6 +108,8 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
     scope = Scope(erasure.record_table, erasure.record_id, marker(erasure.request_number), erasure.request_number)
     scope.addresses = sorted(set(addresses))
     _find_records(session, scope)
+    _find_merged(session, scope)
+    scope.requests = [key for rule in scope.branches(_REQUESTS) for key in _ids(session, _REQUESTS, rule)]
     days = duties.days_of(session)
     _keep_customer(session, scope, erasure, days["customer"], now)
     _keep_complaints(session, scope, days["complaint"], now)
@@ -133,6 +142,13 @@ def _find_records(session: Session, scope: Scope) -> None:
     scope.tickets = _ids(session, tickets, _of_person(tickets, scope.customer, scope.leads))
     rules = [tasks.c[name].in_(ids) for name, ids in (("lead_id", scope.leads), ("ticket_id", scope.tickets)) if ids]
     scope.tasks = _ids(session, tasks, or_(*rules)) if rules else []
+
+
+def _find_merged(session: Session, scope: Scope) -> None:
+    kinds = {"customer": scope.customer, "leads": scope.leads, "ticket": scope.tickets}
+    for kind, ids in kinds.items():
+        if ids:
+            scope.merged[kind] = [*ids, *(key for key, _number in merged_records.merged_from(session, kind, ids))]
 
 
 def _of_person(tickets: Any, customer: list[int], leads: list[int]) -> Any:
