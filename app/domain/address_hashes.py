@@ -51,8 +51,13 @@ def hashed_id(session: Session, name: str) -> str:
 
 
 def ids_known_as(session: Session, names: Iterable[str]) -> dict[str, str]:
-    """Each of these ids, and each of their hashes by all keys that there were -> the id."""
-    keys, found = _all_keys(session), {name: name for name in names}
+    """Each of these ids, and each of their hashes by the keys that this process has -> the id.
+
+    Retired keys are not read for it: it would be one more statement of the first batch of calls. What is sent again
+    comes within days, and a former key is configured for longer.
+    """
+    known = audit_keys.keys_of(session)
+    keys, found = [known.key, *known.older.values(), *(known.earlier or ())], {name: name for name in names}
     return found | {_hash_id(key, name): name for name in list(found) for key in keys}
 
 
