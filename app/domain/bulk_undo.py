@@ -49,7 +49,9 @@ def forget_old(session: Session, now: datetime) -> int:
 
 def claim(session: Session, key: int, user_id: int, now: datetime) -> BulkChange:
     """The action, for this call alone to undo. Raises NotFound, and RuleBroken if it is too late."""
-    change = session.scalars(select(BulkChange).where(BulkChange.id == key, BulkChange.user_id == user_id)).first()
+    mine = select(BulkChange).where(BulkChange.id == key, BulkChange.user_id == user_id).with_for_update()
+    # Locked: an erasure takes out what belongs to an erased person.
+    change = session.scalars(mine, execution_options={"populate_existing": True}).first()
     if change is None:
         raise NotFound("There is nothing to undo here.")
     if now - change.at > UNDO_FOR:

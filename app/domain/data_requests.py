@@ -152,6 +152,11 @@ def refuse_copy(row: DataRequest) -> None:
         raise RuleBroken("Please check the person's identity first, and say how.", "identity_how")
 
 
+def number_of(row: DataRequest) -> str:
+    """The number of a request, by which people name it; notices hold it and not the person's name."""
+    return f"DR-{row.id}"
+
+
 def note_copy(session: Session, row: DataRequest, copy_id: int, stamp: Stamp, reason: str = "") -> None:
     """Record that a copy is being made; it takes the place of an earlier one.
 
@@ -165,7 +170,7 @@ def note_copy(session: Session, row: DataRequest, copy_id: int, stamp: Stamp, re
     audit.write(session, "data request", stamp.by, stamp.now, about, what="copy in full asked for", reason=reason)
     others = [*permission_holders.holders(session, MODULE, "write"), *active_admins(session)]
     told = tuple(dict.fromkeys(key for key in others if key != stamp.by))
-    payload = {"what": "request", "stage": "full copy", "row": row.id, "name": row.person}
+    payload = {"what": "request", "stage": "full copy", "row": row.id, "name": number_of(row)}
     notices.notify(session, NoticeEvent("compliance", f"full copy:{copy_id}", told, payload, None, stamp.by), stamp.now)
 
 

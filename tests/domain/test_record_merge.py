@@ -56,6 +56,7 @@ NO_REFERENCES = {
     "task.parent_assignee_id": "a colleague",
     "task.parent_owner_id": "a colleague",
     "assignment.beside_id": "a colleague",
+    "data_erasure.record_id": "whom an erasure meant; it goes by the number, too, and ends with a merged record",
 }
 #: Keys of which a column that moves is a part.
 #: A ticket in the register of complaints isn't merged into another one, so that only the kept one has a complaint.

@@ -29,7 +29,7 @@ class ClockNotice:
     row: int
     #: As in app/compliance_notice_texts.py: warning, late, cert_in warning …
     stage: str
-    #: The person or the title, for the text.
+    #: The number of the request, or the title of the breach, for the text.
     name: str
     #: The deadline, UTC; it is part of the key, so that a deadline that was moved warns again.
     due: datetime
@@ -70,7 +70,8 @@ def _requests(session: Session, now: datetime, zone: ZoneInfo) -> Iterator[Clock
     rules = (DataRequest.state == "open", DataRequest.due_on <= today + ahead)
     for row in session.scalars(select(DataRequest).where(*rules).order_by(DataRequest.due_on, DataRequest.id)):
         stage = "late" if row.due_on < today else "warning"
-        yield ClockNotice("request", row.id, stage, row.person, _midnight(row.due_on, zone), f"{row.due_on:%d %b %Y}")
+        name = data_requests.number_of(row)
+        yield ClockNotice("request", row.id, stage, name, _midnight(row.due_on, zone), f"{row.due_on:%d %b %Y}")
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

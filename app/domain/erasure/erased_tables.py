@@ -5,31 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, and_, case, delete, false, update
+from sqlalchemy import Table, and_, case, delete, false, not_, or_, update
 from sqlalchemy.orm import Session
 
+from app.domain.assignment_requests import AssignmentRequest
 from app.domain.base import Stamp
+from app.domain.bulk_undo import BulkChange
 from app.domain.complaints.complaint import Complaint, ComplaintEntry
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import Customer, CustomerAccount
 from app.domain.data_requests import DataRequest
+from app.domain.erasure.campaign_parts import CampaignPart, RecipientPart
 from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.other_parts import (
+    BulkPart,
     ConsentPart,
     DoNotDisturbPart,
     ImportPart,
+    MailAlonePart,
     MergePart,
+    NoticePart,
     RejectedCallPart,
     RequestPart,
 )
-from app.domain.erasure.table_parts import MARKER, RecordPart, Stays, TablePart
+from app.domain.erasure.table_parts import MARKER, RecordPart, Stays, TablePart, hash_ids, is_whole_id
 from app.domain.erasure.timeline_part import TimelinePart
 from app.domain.files import attachments
 from app.domain.files.attachments import Attachment
 from app.domain.files.export_and_import_runs import ImportRow
 from app.domain.leads import Lead
 from app.domain.merging.merged_records import RecordMerge
-from app.domain.messaging.campaigns import CampaignRecipient
+from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.domain.messaging.consents import Consent, DoNotDisturb
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.mails import Mail
@@ -37,6 +43,7 @@ from app.domain.messaging.message_files import MessageFile
 from app.domain.messaging.messages import Message
 from app.domain.notifications.notices import Notification
 from app.domain.tasks import Task
+from app.domain.telephony import calls
 from app.domain.telephony.call_cards import CallCard
 from app.domain.telephony.call_requests import CallRequest
 from app.domain.telephony.calls import CallLog
@@ -52,6 +59,11 @@ _CONTACT = dict.fromkeys(
         *("pan_sealed", "pan_blind", "aadhaar_sealed", "aadhaar_blind"),
     )
 )
+
+_MAIL: dict[str, Any] = {
+    **{"peer": None, "also_to": None, "cc": [], "participants": [], "html": None, "quoted": None},
+    **{"original": None, "header_id": None, "sentence": None},
+}
 
 
 def _customer_stays(scope: Scope, table: Table) -> list[Stays]:
@@ -125,7 +137,7 @@ class AccountPart(TablePart):
             session.connection().execute(update(self.table).where(chosen).values(client_id=f"ERASED-{key}"))
 
     def _is_left(self, scope: Scope) -> Any:
-        return self.table.c.client_id.not_like("ERASED-%")
+        return not_(self.table.c.client_id.regexp_match("^ERASED-[0-9]+$"))
 
 
 class CallPart(TablePart):
@@ -135,6 +147,11 @@ class CallPart(TablePart):
         """Erase these calls; what they count stays."""
         step = update(CallLog).where(CallLog.id.in_(list(ids))).values(self.values(scope))
         session.execute(step, execution_options={"synchronize_session": False})
+        hash_ids(session, self.table.c.device_call_id, ids)
+        hash_ids(session, self.table.c.provider_id, ids)
+
+    def _is_left(self, scope: Scope) -> Any:
+        return or_(super()._is_left(scope), *map(is_whole_id, (self.table.c.device_call_id, self.table.c.provider_id)))
 
 
 class MessagePart(TablePart):
@@ -145,6 +162,10 @@ class MessagePart(TablePart):
         state = case((self.table.c.state.in_(("queued", "sending")), "canceled"), else_=self.table.c.state)
         chosen = self.table.c.id.in_(list(ids))
         session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
+        hash_ids(session, self.table.c.provider_id, ids)
+
+    def _is_left(self, scope: Scope) -> Any:
+        return or_(super()._is_left(scope), is_whole_id(self.table.c.provider_id))
 
 
 class ConversationPart(TablePart):
@@ -157,7 +178,7 @@ class ConversationPart(TablePart):
             session.connection().execute(update(self.table).where(self.table.c.id == key).values(values))
 
     def _is_left(self, scope: Scope) -> Any:
-        return self.table.c.peer.not_like("erased:%")
+        return not_(self.table.c.peer.regexp_match("^erased:[0-9]+$"))
 
 
 class FilePart(TablePart):
@@ -226,7 +247,7 @@ PARTS: tuple[TablePart, ...] = (
     CallPart(
         "calls",
         CallLog,
-        {"from_number": None, "to_number": None, "other_e164": None, "outcome": None, "native": {}},
+        {"from_number": None, "to_number": None, "other_e164": None, "outcome": None, "native": calls.ERASED},
         "other_e164",
         stays=_call_stays,
     ),
@@ -234,10 +255,7 @@ PARTS: tuple[TablePart, ...] = (
     TablePart(
         "messages",
         Mail,
-        {
-            **{"peer": None, "also_to": None, "cc": [], "participants": [], "html": None, "quoted": None},
-            **{"original": None, "header_id": None, "sentence": None},
-        },
+        _MAIL,
         "peer",
         ("message_id", Message),
         time="received_on",
@@ -250,10 +268,21 @@ PARTS: tuple[TablePart, ...] = (
         "peer",
         stays=_message_stays,
     ),
-    TablePart("campaigns", CampaignRecipient, {"address": None, "variables": None, "reason": None}),
+    MailAlonePart(
+        "messages",
+        Mail,
+        _MAIL,
+        "peer",
+        time="received_on",
+        also={"state": "dismissed"},
+    ),
+    RecipientPart("campaigns", CampaignRecipient, {"address": None, "variables": None, "reason": None}, "address"),
+    CampaignPart("campaigns", Campaign, None, time=None),
     FilePart("files", Attachment, None, stays=_file_stays),
     TimelinePart("timeline", Activity, {"payload": {}}, time="at"),
-    TablePart("notices", Notification, None, time="at"),
+    TablePart("timeline", AssignmentRequest, {"reason": MARKER, "decision_note": None}),
+    BulkPart("timeline", BulkChange, None, time=None),
+    NoticePart("notices", Notification, None, time="at"),
     ConsentPart("consents", Consent, {"address": ""}, "address"),
     DoNotDisturbPart("consents", DoNotDisturb, {"number": ""}, time=None),
     MergePart("merges", RecordMerge, {"fields": {}}, time="at"),

@@ -7,21 +7,24 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Table, or_, select
+from sqlalchemy import ColumnElement, Table, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import legal_holds
 from app.domain.complaints.complaint import Complaint
 from app.domain.customers import Customer, CustomerAccount
+from app.domain.data_requests import DataRequest
 from app.domain.erasure import duties
 from app.domain.erasure.erasures import DataErasure, marker
 from app.domain.leads import Lead
+from app.domain.merging import merged_records
 from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.order_evidence import OrderEvidence
 from app.domain.tickets import Ticket
 
 _CALLS, _EVIDENCE, _COMPLAINTS = CallLog.__table__, OrderEvidence.__table__, Complaint.__table__
+_REQUESTS = DataRequest.__table__
 
 
 @dataclass
@@ -52,6 +55,10 @@ class Scope:
     leads: list[int] = field(default_factory=list)
     tickets: list[int] = field(default_factory=list)
     tasks: list[int] = field(default_factory=list)
+    #: Table -> ids of its records, and of those that were merged into these.
+    merged: dict[str, list[int]] = field(default_factory=dict)
+    #: The person's requests about their data.
+    requests: list[int] = field(default_factory=list)
     #: Numbers in E.164 and email addresses, for rows that belong to no record.
     addresses: list[str] = field(default_factory=list)
     #: Rows that are newer stay: they have come after the erasure; not those of complaints, which go as a whole.
@@ -79,10 +86,21 @@ class Scope:
         """The customer's id, if it is one."""
         return [self.key] if self.table == "customer" else []
 
-    def parents(self, table: Table) -> dict[str, list[int]]:
-        """Column of the table -> the ids of this person's records, for the columns that refer to one."""
-        ids = {"customer_id": self.customer, "lead_id": self.leads, "ticket_id": self.tickets, "task_id": self.tasks}
-        return {name: keys for name, keys in ids.items() if keys and name in table.c}
+    def branches(self, table: Table) -> list[ColumnElement[bool]]:
+        """The rows of this person in a table that refers to records: one condition per column, since no index serves
+        an OR of them.
+
+        A row belongs to the customer that it names, else to its ticket, its lead, its task: what is another person's
+        stays, though it names a lead or ticket of this one.
+        """
+        ids = {"customer_id": self.customer, "ticket_id": self.tickets, "lead_id": self.leads, "task_id": self.tasks}
+        names = [name for name in ids if name in table.c]
+        rules = []
+        for place, name in enumerate(names):
+            if ids[name]:
+                before = (table.c[each].is_(None) for each in names[:place])
+                rules.append(and_(table.c[name].in_(ids[name]), *before))
+        return rules
 
 
 def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterable[str]) -> Scope:
@@ -90,6 +108,8 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
     scope = Scope(erasure.record_table, erasure.record_id, marker(erasure.request_number), erasure.request_number)
     scope.addresses = sorted(set(addresses))
     _find_records(session, scope)
+    _find_merged(session, scope)
+    scope.requests = [key for rule in scope.branches(_REQUESTS) for key in _ids(session, _REQUESTS, rule)]
     days = duties.days_of(session)
     _keep_customer(session, scope, erasure, days["customer"], now)
     _keep_complaints(session, scope, days["complaint"], now)
@@ -106,28 +126,35 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
 
 def addresses_of(session: Session, table: str, key: int) -> list[str]:
     """The numbers (E.164) and email addresses of a customer or lead, and of what belongs to it."""
-    owners: tuple[tuple[Any, str], ...] = ((Customer, "id"), (Lead, "customer_id"), (Ticket, "customer_id"))
-    if table == "leads":
-        owners = ((Lead, "id"), (Ticket, "lead_id"))
+    scope = Scope(table, key, "", "")
+    _find_records(session, scope)
     found: set[str] = set()
-    for record, column in owners:
-        columns = record.__table__.c
-        query = select(columns.mobile_e164, columns.alternative_e164, columns.email).where(columns[column] == key)
+    for record, ids in ((Customer, scope.customer), (Lead, scope.leads), (Ticket, scope.tickets)):
+        columns: Any = record.__table__.c  # type: ignore[attr-defined]
+        query = select(columns.mobile_e164, columns.alternative_e164, columns.email).where(columns.id.in_(ids))
         found |= {str(value).lower() for row in session.execute(query) for value in row if value}
     return sorted(found)
 
 
 def _find_records(session: Session, scope: Scope) -> None:
     leads, tickets, tasks = Lead.__table__, Ticket.__table__, Task.__table__
-    if scope.table == "leads":
-        scope.leads = [scope.key]
-        rule = tickets.c.lead_id.in_(scope.leads) & tickets.c.customer_id.is_(None)
-    else:
-        scope.leads = _ids(session, leads, leads.c.customer_id == scope.key)
-        rule = or_(tickets.c.customer_id == scope.key, tickets.c.lead_id.in_(scope.leads))
-    scope.tickets = _ids(session, tickets, rule)
+    scope.leads = [scope.key] if scope.table == "leads" else _ids(session, leads, leads.c.customer_id == scope.key)
+    scope.tickets = _ids(session, tickets, _of_person(tickets, scope.customer, scope.leads))
     rules = [tasks.c[name].in_(ids) for name, ids in (("lead_id", scope.leads), ("ticket_id", scope.tickets)) if ids]
     scope.tasks = _ids(session, tasks, or_(*rules)) if rules else []
+
+
+def _find_merged(session: Session, scope: Scope) -> None:
+    kinds = {"customer": scope.customer, "leads": scope.leads, "ticket": scope.tickets}
+    for kind, ids in kinds.items():
+        if ids:
+            scope.merged[kind] = [*ids, *(key for key, _number in merged_records.merged_from(session, kind, ids))]
+
+
+def _of_person(tickets: Any, customer: list[int], leads: list[int]) -> Any:
+    """The customer's tickets, and those of the leads that are no customer's: one may name the lead of another."""
+    of_leads = tickets.c.lead_id.in_(leads) & tickets.c.customer_id.is_(None)
+    return or_(tickets.c.customer_id == customer[0], of_leads) if customer else of_leads
 
 
 def _ids(session: Session, table: Any, rule: Any) -> list[int]:
@@ -168,11 +195,9 @@ def _keep_orders(session: Session, scope: Scope, days: int, now: datetime) -> No
     tickets = Ticket.__table__
     query = select(tickets.c.id).where(tickets.c.id.in_(scope.tickets), tickets.c.resolved_on.is_(None))
     disputed = set(session.execute(query).scalars()) if scope.tickets else set()
-    for column, ids in scope.parents(_CALLS).items():
+    for rule in scope.branches(_CALLS):
         query = select(_CALLS.c.id, _CALLS.c.started_on, _CALLS.c.ticket_id)
-        for key, started, ticket in session.execute(
-            query.where(_CALLS.c[column].in_(ids), _CALLS.c.is_order.is_(True))
-        ):
+        for key, started, ticket in session.execute(query.where(rule, _CALLS.c.is_order.is_(True))):
             until = None if ticket in disputed else duties.end_of(started.date(), days)
             if not duties.is_over(until, now):
                 scope.kept_calls.add(key, until)

@@ -3,20 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, delete, or_, select, true, type_coerce, update
+from sqlalchemy import ColumnElement, Text, and_, delete, false, not_, or_, select, true, type_coerce, update
 from sqlalchemy.orm import Session
 
 from app.domain import address_hashes
 from app.domain.base import Stamp
 from app.domain.erasure.erasure_scope import Scope
-from app.domain.erasure.table_parts import RecordPart, Stays, TablePart
+from app.domain.erasure.table_parts import RecordPart, ScannedPart, Stays, TablePart
 from app.domain.files.export_and_import_runs import ImportRun
 from app.domain.merging.merged_records import SECRET_COLUMNS, MergeChange, MergedRecord
 
-_HASHED = f"{address_hashes.PREFIX}%"
 #: Digits at the end of a number by which it is found in what telephones sent.
 _LAST_DIGITS = 10
+#: What stands between the digits of a number that somebody typed; never quotation marks, which end a text in JSON.
+_SEPARATORS = "[-. ()/]*"
+#: The key of a list, by which bulk actions name it -> the column that refers to its records.
+_LISTS = {"customers": "customer_id", "tickets": "ticket_id", "leads": "lead_id", "tasks": "task_id"}
+
+
+def has_address(column: Any, scope: Scope) -> ColumnElement[bool]:
+    """Whether a text or JSON has one of the person's numbers, written with any separators, or addresses."""
+    text = type_coerce(column, Text)
+    rules = [text.contains(each, autoescape=True) for each in scope.addresses if "@" in each]
+    numbers = sorted({each[-_LAST_DIGITS:] for each in scope.addresses if each.startswith("+")})
+    rules += [text.regexp_match(_SEPARATORS.join(number)) for number in numbers]
+    return and_(column.is_not(None), or_(false(), *rules))
+
+
+class NoticePart(TablePart):
+    """Notices about the records, and those of an earlier version that name whoever made a request."""
+
+    def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
+        key, text = self.table.c.event_key, type_coerce(self.table.c.payload, Text)
+        names_person = (self.table.c.kind == "compliance", text.not_like('%"name": "DR-%'))
+        found = super()._branches(scope)
+        for request in scope.requests:
+            found.append(and_(key.like(f"request:{request}:%"), *names_person))
+            of_row = or_(text.like(f'%"row": {request},%'), text.like(f'%"row": {request}}}%'))
+            found.append(and_(key.like("full copy:%"), of_row, *names_person))
+        return found
+
+
+class BulkPart(ScannedPart):
+    """What would undo bulk actions, and deletions of notes."""
+
+    def found(self, session: Session, scope: Scope) -> list[int]:
+        """Ids of actions on what belongs to the person; they are kept for minutes, so there are few."""
+        query = select(self.table.c.id, self.table.c.module, self.table.c.rows).order_by(self.table.c.id)
+        rows = session.execute(query).all()
+        return [key for key, module, changed in rows if any(_is_of(scope, module, each) for each in changed)]
+
+    def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
+        """Take the person's rows out of these actions; one that is empty then goes."""
+        query = select(self.table).where(self.table.c.id.in_(list(ids))).with_for_update()
+        for row in session.execute(query).all():
+            left = [each for each in row.rows if not _is_of(scope, row.module, each)]
+            own = self.table.c.id == row.id
+            step = update(self.table).where(own).values(rows=left) if left else delete(self.table).where(own)
+            session.connection().execute(step)
+
+
+def _is_of(scope: Scope, module: str, changed: dict[str, Any]) -> bool:
+    """Whether a row of an action is, or belonged to, a record of the person."""
+    ids = {"customer_id": scope.customer, "ticket_id": scope.tickets, "lead_id": scope.leads, "task_id": scope.tasks}
+    if module in _LISTS:
+        return changed["id"] in ids[_LISTS[module]]
+    before = changed.get("before") or {}
+    first = next((name for name in ids if before.get(name) is not None), None)
+    return first is not None and before[first] in ids[first]
+
+
+class MailAlonePart(TablePart):
+    """Emails outside of conversations, which had no message."""
+
+    def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
+        alone = self.table.c.message_id.is_(None)
+        return [and_(self.table.c.peer.in_(scope.addresses), alone)] if scope.addresses else []
 
 
 class ConsentPart(TablePart):
@@ -30,7 +94,7 @@ class ConsentPart(TablePart):
             session.connection().execute(update(self.table).where(self.table.c.id == key).values(values))
 
     def _is_left(self, scope: Scope) -> ColumnElement[bool]:
-        return self.table.c.address.not_like(_HASHED)
+        return not_(address_hashes.is_hash_sql(self.table.c.address))
 
     def _stays(self, scope: Scope) -> list[Stays]:
         """Of a customer who is kept, the ledger stays as it is: it decides what they are sent."""
@@ -54,7 +118,7 @@ class DoNotDisturbPart(ConsentPart):
         return [self.table.c.number.in_(scope.addresses)] if scope.addresses else []
 
     def _is_left(self, scope: Scope) -> ColumnElement[bool]:
-        return self.table.c.number.not_like(_HASHED)
+        return not_(address_hashes.is_hash_sql(self.table.c.number))
 
 
 class ImportPart(TablePart):
@@ -63,17 +127,20 @@ class ImportPart(TablePart):
     def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
         runs = ImportRun.__table__
         ids = {"customer": scope.customer, "lead": scope.leads, "ticket": scope.tickets, "task": scope.tasks}
-        return [
+        found = [
             and_(
                 self.table.c.run_id.in_(select(runs.c.id).where(runs.c.kind == kind)), self.table.c.record_id.in_(keys)
             )
             for kind, keys in ids.items()
             if keys
         ]
+        if scope.addresses:  # rows that were wrong
+            found.append(and_(self.table.c.record_id.is_(None), has_address(self.table.c.cells, scope)))
+        return found
 
 
 class MergePart(TablePart):
-    """Merges into the records: with what would undo them, the values of the merged records go."""
+    """Merges of the records, of what was merged into these, and undone ones: what would undo them goes."""
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Delete what these merges replaced."""
@@ -88,8 +155,13 @@ class MergePart(TablePart):
             session.connection().execute(step)
 
     def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
-        ids = {"customer": scope.customer, "leads": scope.leads, "ticket": scope.tickets}
-        return [and_(self.table.c.kind == kind, self.table.c.kept_id.in_(keys)) for kind, keys in ids.items() if keys]
+        merged = MergedRecord.__table__
+        return [
+            self.table.c.id.in_(
+                select(merged.c.merge_id).where(merged.c.kind == kind, merged.c.record_id.in_(sorted(ids)))
+            )
+            for kind, ids in scope.merged.items()
+        ]
 
     def _is_left(self, scope: Scope) -> ColumnElement[bool]:
         return self.table.c.forgotten_on.is_(None)
@@ -102,9 +174,7 @@ class RejectedCallPart(TablePart):
     """What telephones sent and nobody could read, with the person's number in it."""
 
     def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
-        numbers = sorted({each[-_LAST_DIGITS:] for each in scope.addresses if each.startswith("+")})
-        text = type_coerce(self.table.c.raw, Text)
-        return [or_(*(text.like(f"%{number}%") for number in numbers))] if numbers else []
+        return [has_address(self.table.c.raw, scope)] if scope.addresses else []
 
 
 class RequestPart(RecordPart):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,9 +14,11 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     false,
     func,
+    not_,
     null,
     or_,
     select,
@@ -26,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from app.domain import address_hashes
 from app.domain.base import RECORD_COLUMNS, Stamp
 from app.domain.erasure.erasure_scope import Scope
 
@@ -116,7 +120,7 @@ class TablePart:
             ids = {"customer_id": scope.customer, "lead_id": scope.leads, "ticket_id": scope.tickets}
             keys = ids.get(own, scope.tasks)
             return [owner.c.id.in_(keys)] if keys else []
-        found: list[ColumnElement[bool]] = [owner.c[name].in_(ids) for name, ids in scope.parents(owner).items()]
+        found = scope.branches(owner)
         if self.address and scope.addresses:
             alone = (owner.c[name].is_(None) for name in RECORD_COLUMNS.values() if name in owner.c)
             found.append(and_(owner.c[self.address].in_(scope.addresses), *alone))
@@ -155,9 +159,7 @@ class TablePart:
     def _differs(self, name: str, blank: Any, scope: Scope) -> ColumnElement[bool]:
         column: Any = self.table.c[name]
         if isinstance(column.type, JSON):
-            text = type_coerce(column, Text)
-            empty = "null" if blank is None else "[]" if isinstance(blank, list) else "{}"
-            return and_(column.is_not(None), text != empty)
+            return and_(column.is_not(None), type_coerce(column, Text) != json.dumps(blank))
         if blank is None:
             return column.is_not(None)  # type: ignore[no-any-return]
         wanted = scope.marker if blank is MARKER else blank
@@ -183,6 +185,43 @@ class TablePart:
         if blank is None and isinstance(self.table.c[name].type, JSON):
             return null()
         return blank
+
+
+class ScannedPart(TablePart):
+    """A small table whose JSON has to be read to see whether a row belongs to the person."""
+
+    def find(self, session: Session, scope: Scope, limit: int) -> list[int]:
+        """Ids of rows that have to be erased, at most so many."""
+        return self.found(session, scope)[:limit]
+
+    def found(self, session: Session, scope: Scope) -> list[int]:
+        """Ids of all of them."""
+        raise NotImplementedError
+
+    def count(self, session: Session, scope: Scope) -> int:
+        """How many rows have to be erased."""
+        return len(self.found(session, scope))
+
+    def count_kept(self, session: Session, scope: Scope) -> list[tuple[str, date | None, int]]:
+        """No duty keeps any of it."""
+        return []
+
+
+def is_whole_id(column: Any) -> ColumnElement[bool]:
+    """Whether a column has an id of a provider or telephone, in which a number may be, and not its hash."""
+    return and_(column.is_not(None), not_(address_hashes.is_hash_sql(column)))
+
+
+def hash_ids(session: Session, column: Any, ids: Sequence[int]) -> None:
+    """Replace such ids by their hashes, by which they are known when they are sent again."""
+    own = column.table.c.id
+    query = select(own, column).where(own.in_(list(ids)), is_whole_id(column))
+    changes = [
+        {"key": key, "new": address_hashes.hashed_id(session, name)} for key, name in session.execute(query).all()
+    ]
+    if changes:
+        step = update(column.table).where(own == bindparam("key")).values({column.name: bindparam("new")})
+        session.connection().execute(step, changes)
 
 
 class RecordPart(TablePart):

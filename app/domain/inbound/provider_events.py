@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, true
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.channels.provider import CallUpdate, Event, IncomingMessage, StatusUpdate
-from app.domain import leads, tickets
+from app.domain import address_hashes, leads, tickets
 from app.domain.base import Stamp
 from app.domain.inbound import failed_replies
 from app.domain.leads import Lead
@@ -61,12 +61,13 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
     message = _ours(session, account, event)
     if message is None:
         raise MessageUnknown("It is about a message that this account has not sent.")
-    if event.provider_id and message.provider_id is None:
+    if event.provider_id and message.provider_id is None and message.peer:
         message.provider_id = event.provider_id
     at = min(event.happened_on or now, now)
+    is_erased = message.peer == ""  # whatever the provider says of the person was erased, too
     if event.state != "queued" and failed_replies.advance(session, message, event.state, at):
-        message.reason, message.code = event.reason[:300] or None, event.code[:40] or None
-    if event.unwanted:
+        message.reason, message.code = None if is_erased else event.reason[:300] or None, event.code[:40] or None
+    if event.unwanted and not is_erased:
         note_unwanted(session, message, Unwanted(event.unwanted, event.reason), Stamp(None, now))
     return "state"
 
@@ -74,12 +75,17 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
 def _ours(session: Session, account: ChannelAccount, event: StatusUpdate) -> Message | None:
     """The message, locked: by the provider's id, else by our own key. Never one of another account."""
     mine = select(Message).where(Message.account_id == account.id, Message.direction == "out").with_for_update()
-    if event.provider_id and (row := session.scalars(mine.where(Message.provider_id == event.provider_id)).first()):
+    if event.provider_id and (row := session.scalars(mine.where(_is_named(session, event.provider_id))).first()):
         return row
     found = _KEY.fullmatch(event.key)
     row = session.scalars(mine.where(Message.id == int(found[1]))).first() if found else None
     # A key with another provider id belongs to an earlier attempt: what it says of the message is still true.
     return row
+
+
+def _is_named(session: Session, provider_id: str) -> ColumnElement[bool]:
+    """The message with this id, or the hash of it that erased ones have: what is sent again stays known."""
+    return Message.provider_id.in_(list(address_hashes.ids_known_as(session, [provider_id])))
 
 
 class Unwanted(NamedTuple):
@@ -111,7 +117,7 @@ def note_unwanted(session: Session, message: Any, unwanted: Unwanted, stamp: Sta
 
 
 def _take_reaction(session: Session, account: ChannelAccount, event: IncomingMessage, now: datetime) -> str:
-    mine = (Message.account_id == account.id, Message.provider_id == event.in_reply_to)
+    mine = (Message.account_id == account.id, _is_named(session, event.in_reply_to))
     message = session.scalars(select(Message).where(*mine).with_for_update()).first()
     if message is None:
         raise MessageUnknown("It is a reaction to a message that is not here.")
@@ -120,7 +126,7 @@ def _take_reaction(session: Session, account: ChannelAccount, event: IncomingMes
 
 
 def _take_message(session: Session, account: ChannelAccount, event: IncomingMessage, now: datetime) -> str:
-    known = (Message.account_id == account.id, Message.provider_id == event.provider_id)
+    known = (Message.account_id == account.id, _is_named(session, event.provider_id))
     if event.provider_id and session.execute(select(Message.id).where(*known)).first():
         return "message"
     stamp = Stamp(None, now)
@@ -216,6 +222,8 @@ def _has_open_record(session: Session, conversation: Conversation) -> bool:
 
 def _apply_consent_change(session: Session, message: Message, stamp: Stamp) -> None:
     """Record STOP and START, in any of our languages, in the ledger."""
+    if address_hashes.is_hash(message.peer):  # it is no number: nobody can be meant
+        return
     if change := opt_out_words.consent_change(message.body):
         entry: dict[str, Any] = {
             "channel": message.channel,

@@ -92,6 +92,8 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
     """
     if values.get("channel") not in OPT_OUTS or values.get("action") not in ACTIONS:
         raise RuleBroken("Please say for which channel, and whether consent was given or withdrawn.", "channel")
+    if address_hashes.is_hash(values.get("address")):
+        raise RuleBroken("Please enter the number or address that it is about.", "address")
     entry = Consent(**{"purpose": "promotional", "happened_on": stamp.now, **values})
     entry.stamp(stamp)
     session.add(entry)

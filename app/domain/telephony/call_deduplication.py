@@ -12,7 +12,9 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Text, and_, bindparam, not_, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
+from app.domain import address_hashes
 from app.domain.persistence import system_statements
+from app.domain.telephony import calls
 from app.domain.telephony.call_parsing import ParsedCall, Telephone, call_status, other_number, other_party
 from app.domain.telephony.calls import CallLog
 
@@ -31,6 +33,8 @@ class KnownCall:
     native: dict[str, Any] | str
     #: When it began, as stored.
     started_on: datetime
+    #: Whether it was erased: nothing is added to it.
+    is_erased: bool = False
 
     @classmethod
     def of(cls, call: ParsedCall) -> KnownCall:
@@ -51,6 +55,8 @@ class KnownCall:
         Telephones record a call while it is in progress, and each app knows different details. The longest talk, the
         latest end and a known direction win, in whatever order the records come.
         """
+        if self.is_erased:
+            return False
         before = (self.direction, self.duration_seconds, self.ended_on)
         self.direction = call.direction if self.direction == "Unknown" else self.direction
         self.duration_seconds = max(call.duration_seconds, self.duration_seconds)
@@ -66,6 +72,9 @@ class KnownCall:
         call.status = call_status(self.direction, bool(self.duration_seconds))
 
 
+#: In place of the other party of an erased call. Nobody has two calls that begin in the same second.
+ERASED = "erased"
+_ERASED = json.dumps(calls.ERASED)
 #: A stored call, as read by `read`.
 Row = tuple[Any, ...]
 
@@ -76,9 +85,10 @@ def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Ro
         return []
     seconds = [call.started_on.replace(microsecond=0) for call in calls]
     first, end = min(seconds), max(seconds) + timedelta(seconds=1)
+    names = address_hashes.ids_known_as(session, sorted({call.device_call_id for call in calls}))
     values: dict[str, Any] = {
         "employee": employee_id,
-        "names": sorted({call.device_call_id for call in calls}),
+        "names": list(names),
         "first": first,
         "end": end,
     }
@@ -88,7 +98,9 @@ def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Ro
         numbers = {call.other_e164 for call in calls}
         values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
         query = _query(numbers != {None}, None in numbers)
-    return system_statements.rows(session, query, values)
+    rows = system_statements.rows(session, query, values)
+    # Erased calls have the hash of the telephone's id.
+    return [(row[0], names.get(row[1], row[1]), *row[2:]) for row in rows]
 
 
 def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownCall], dict[Any, KnownCall]]:
@@ -96,8 +108,11 @@ def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownC
     by_id: dict[str, KnownCall] = {}
     by_natural_key: dict[Any, KnownCall] = {}
     for *columns, from_number, to_number, other_e164 in rows:
-        found = KnownCall(*columns)
+        found = KnownCall(*columns, is_erased=columns[5] == _ERASED)
         known = by_id.setdefault(found.device_call_id, found)
+        if known.is_erased:
+            by_natural_key[ERASED, found.started_on.replace(microsecond=0)] = known
+            continue
         party = other_e164 or other_party(other_number(found.direction, from_number or "", to_number or "", telephone))
         by_natural_key[party, found.started_on.replace(microsecond=0)] = known
     return by_id, by_natural_key

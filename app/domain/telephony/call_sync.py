@@ -14,7 +14,7 @@ from app.domain.leads import Lead
 from app.domain.persistence import bulk_statements, change_events, record_locks
 from app.domain.persistence.bulk_statements import InsertPlan
 from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
-from app.domain.telephony.call_deduplication import KnownCall
+from app.domain.telephony.call_deduplication import ERASED, KnownCall
 from app.domain.telephony.call_matching import CallTarget
 from app.domain.telephony.call_parsing import ParsedCall, Telephone, UnreadableCall, parse_call, storable_text
 from app.domain.telephony.calls import CallLog, timeline_payload
@@ -153,7 +153,7 @@ def _compare(batch: Batch) -> None:
     by_id, by_natural_key = call_deduplication.by_keys(batch.known, batch.telephone)
     for call in batch.calls:
         key = call.natural_key
-        known = by_id.get(call.device_call_id) or by_natural_key.get(key)
+        known = by_id.get(call.device_call_id) or by_natural_key.get(key) or by_natural_key.get((ERASED, key[1]))
         status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
         batch.results[call.index] = SyncedCallResult(
             call.index, call.device_call_id, status, known.id if known else None

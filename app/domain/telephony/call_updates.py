@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.channels.provider import CallUpdate
-from app.domain import timeline
+from app.domain import address_hashes, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.messaging.channel_accounts import ChannelAccount
@@ -43,7 +43,7 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
     is_new = call is None
     if call is None:
         call = _create(session, account, event, now)
-    if event.provider_id and call.provider_id is None:
+    if event.provider_id and call.provider_id is None and not calls.is_erased(call):
         call.provider_id = event.provider_id
     call_requests.confirm(session, call)
     was_over = calls.has_ended(call)
@@ -55,7 +55,7 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
     if event.state == "answered" and call.answered_on is None:
         call.answered_on = min(max(event.started_on or now, call.started_on), now)
     call.ended_on = call.ended_on or _end(event, now)
-    if event.recording_url:
+    if event.recording_url and not calls.is_erased(call):
         recordings.report_recording(session, call, event.recording_url, now)
     call.stamp(Stamp(None, now))
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
@@ -95,7 +95,9 @@ def _end(event: CallUpdate, now: datetime) -> datetime | None:
 def _known(session: Session, account: ChannelAccount, event: CallUpdate) -> CallLog | None:
     """The call, locked after its request, in the order in which dialing locks them. Never one of another account."""
     mine = select(CallLog.id).where(CallLog.account_id == account.id)
-    key = session.scalar(mine.where(CallLog.provider_id == event.provider_id))
+    # An erased call has the hash of its id.
+    names = list(address_hashes.ids_known_as(session, [event.provider_id]))
+    key = session.scalar(mine.where(CallLog.provider_id.in_(names)))
     found = _KEY.fullmatch(event.key)
     if key is None and found:
         key = session.scalar(mine.where(CallLog.id == int(found[1])))

@@ -54,6 +54,8 @@ CALLBACK_WINDOW = timedelta(days=30)
 RANKS = {"Initiated": 0, "Queued": 0, "Ringing": 1, "In Progress": 2}
 FINAL_RANK = 3
 MEDIUMS = ("mobile", "manual", "twilio", "exotel", "console")
+#: `native` of a call that was erased with its person.
+ERASED = {"erased": True}
 #: What figures of calls depend on, besides the time.
 _COUNTED = ("employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
 
@@ -119,6 +121,11 @@ class CallLog(Record):
     provider_id: Mapped[str | None] = mapped_column(String(120))
     #: The outcome, in a few words.
     outcome: Mapped[str | None] = mapped_column(String(500))
+
+
+def is_erased(call: CallLog) -> bool:
+    """Whether the call was erased with its person: nothing of it is stored again."""
+    return call.native == ERASED
 
 
 def create(session: Session, values: dict[str, Any], stamp: Stamp) -> CallLog:

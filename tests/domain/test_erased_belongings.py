@@ -1,0 +1,127 @@
+"""What belongs to a person who is erased: what is another's stays, and nothing brings back what is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import customers, timeline
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.erasure import erasure_scope
+from app.domain.messaging import messages
+from app.domain.telephony import calls
+from app.lib.field_encryption import Vault
+from app.models import (
+    Activity,
+    Attachment,
+    CallLog,
+    Customer,
+    Message,
+    Task,
+    Ticket,
+)
+from tests import factories
+from tests.domain import test_erasing as erasing_tests
+from tests.domain.test_erasing import NUMBER, begun, requested, work
+from tests.factories import NOW
+
+session, rhea, ravi = erasing_tests.session, erasing_tests.rhea, erasing_tests.ravi
+VAULT = Vault(b"k" * 32)
+
+
+@pytest.fixture
+def meera(session: Session, rhea: Any) -> Customer:
+    """Another customer, who isn't erased."""
+    context = ChangeContext(rhea.id, NOW, vault=VAULT, customer_rights=ALL_RIGHTS)
+    return customers.create(session, {"first_name": "Meera", "mobile": "98200 54321"}, context)
+
+
+def file_of(**about: int) -> Attachment:
+    file = Attachment(name="Meera.pdf", mime_type="application/pdf", size=9, digest="e" * 64, series="1", number=1)
+    file.scan = "off"
+    for column, key in about.items():
+        setattr(file, column, key)
+    file.stamp(Stamp(None, NOW))
+    return file
+
+
+def filled(session: Session, ticket: Ticket, rhea: Any) -> None:
+    """A task, an entry, a call, a message and a file of a ticket; all say Meera."""
+    stamp = Stamp(rhea.id, NOW)
+    factories.task(session, ticket, rhea, title="Call Meera")
+    timeline.write_line(session, ticket, "note", stamp, text="Meera asks")
+    about = {"ticket_id": ticket.id, "lead_id": ticket.lead_id, "customer_id": ticket.customer_id}
+    given = {"direction": "Outgoing", "status": "Completed", "to_number": "9820054321", "duration_seconds": 60}
+    calls.create(session, {**given, **about, "started_on": NOW, "outcome": "Meera agrees"}, stamp)
+    sms = {"channel": "sms", "purpose": "service", "peer": "9820054321", "body": "Dear Meera"}
+    messages.enqueue(session, {**sms, **about}, stamp)
+    session.add(file_of(ticket_id=ticket.id))
+    session.commit()
+
+
+def held(session: Session) -> list[Any]:
+    """What `filled` has made."""
+    session.expire_all()
+    return [
+        *(each.title for each in session.scalars(select(Task))),
+        *(each.payload.get("text") for each in session.scalars(select(Activity)) if each.kind == "note"),
+        *(each.outcome for each in session.scalars(select(CallLog))),
+        *(each.body for each in session.scalars(select(Message))),
+        *(each.name for each in session.scalars(select(Attachment))),
+    ]
+
+
+@pytest.mark.parametrize("is_lead", [False, True])
+def test_a_ticket_of_another_customer_stays_though_it_names_a_lead_of_the_person(
+    session: Session, ravi: Customer, meera: Customer, rhea: Any, is_lead: bool
+) -> None:
+    lead = factories.lead(session, rhea, customer_id=None if is_lead else ravi.id, mobile_e164=NUMBER)
+    ticket = factories.ticket(
+        session, rhea, customer_id=meera.id, lead_id=lead.id, summary="Meera", mobile_e164="+919820054321"
+    )
+    filled(session, ticket, rhea)
+    before = held(session)
+    about: Any = lead if is_lead else ravi
+    assert erasure_scope.addresses_of(session, about.__tablename__, about.id)[0] == NUMBER
+    begun(session, requested(session, about))
+    work(session)
+    assert held(session) == before and len(before) == 5
+    assert (ticket.summary, ticket.mobile_e164) == ("Meera", "+919820054321")
+
+
+def test_a_ticket_of_the_person_goes_though_it_names_a_lead_of_another(
+    session: Session, ravi: Customer, meera: Customer, rhea: Any
+) -> None:
+    lead = factories.lead(session, rhea, customer_id=meera.id)
+    ticket = factories.ticket(session, rhea, customer_id=ravi.id, lead_id=lead.id, summary="Ravi")
+    filled(session, ticket, rhea)
+    begun(session, requested(session, ravi))
+    work(session)
+    assert not any("Meera" in str(each) for each in held(session))
+
+
+def test_a_row_belongs_to_the_ticket_before_the_lead_and_to_the_lead_before_the_task(
+    session: Session, ravi: Customer, meera: Customer, rhea: Any
+) -> None:
+    lead = factories.lead(session, rhea, customer_id=ravi.id)
+    task = factories.task(session, lead, rhea)
+    ticket = factories.ticket(session, rhea, customer_id=meera.id)
+    other = factories.lead(session, rhea, customer_id=meera.id)
+    at = {"kind": "system", "at": NOW, "payload": {"text": "Meera"}}
+    made = [
+        Activity(**at, lead_id=lead.id, ticket_id=ticket.id),
+        Activity(**at, task_id=task.id, ticket_id=ticket.id),
+        Activity(**at, task_id=task.id, lead_id=other.id),
+        Activity(**at, lead_id=lead.id, customer_id=meera.id),
+        Activity(**at, task_id=task.id),
+    ]
+    session.add_all(made)
+    begun(session, requested(session, ravi))
+    work(session)
+    session.expire_all()
+    assert [each.payload.get("text") == "Meera" for each in made] == [True, True, True, True, False]

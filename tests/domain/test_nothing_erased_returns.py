@@ -1,0 +1,234 @@
+"""What an erasure finds beside the records, and what would bring back what is gone: undo, merges, repeats."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.channels.provider import CallUpdate, IncomingMessage, StatusUpdate
+from app.domain import assignment_requests, bulk_undo, data_requests
+from app.domain.base import NotFound, RuleBroken, Stamp
+from app.domain.bulk_undo import BulkChange
+from app.domain.change_context import ChangeContext
+from app.domain.inbound import provider_events
+from app.domain.merging import merge_undo
+from app.domain.messaging import consents, conversations, messages
+from app.domain.notifications import notices
+from app.domain.notifications.notices import NoticeEvent
+from app.domain.telephony import call_sync, calls
+from app.domain.telephony.call_parsing import Telephone
+from app.models import (
+    AssignmentRequest,
+    CallLog,
+    CallRecording,
+    Campaign,
+    CampaignRecipient,
+    ChannelAccount,
+    Consent,
+    Customer,
+    ExportRun,
+    ImportRow,
+    ImportRun,
+    Mail,
+    Message,
+    Notification,
+)
+from tests import factories
+from tests.domain import test_erasing as erasing_tests
+from tests.domain.test_erasing import LATER, NUMBER, begun, dump, requested, work
+from tests.domain.test_record_merge import merged
+from tests.factories import NOW
+
+session, rhea, ravi = erasing_tests.session, erasing_tests.rhea, erasing_tests.ravi
+WAMID = "wamid.919820012345"
+
+
+@pytest.fixture
+def account(session: Session) -> ChannelAccount:
+    made = ChannelAccount(name="Desk", kind="console", channels=["whatsapp", "sms"], settings={}, caller_ids=[])
+    made.token_hash = made.token_sealed = "x"
+    made.stamp(Stamp(None, NOW))
+    session.add(made)
+    session.flush()
+    return made
+
+
+def stored(session: Session, *rows: Any) -> None:
+    for row in rows:
+        if hasattr(row, "stamp"):
+            row.stamp(Stamp(None, NOW))
+    session.add_all(rows)
+    session.commit()
+
+
+def left(session: Session, *words: str) -> list[str]:
+    """Rows that still have one of these words."""
+    return [row for row in dump(session, "data_request").split("\n") if any(word in row for word in words)]
+
+
+def erased(session: Session, about: Any) -> None:
+    begun(session, requested(session, about))
+    work(session)
+    session.expire_all()
+
+
+def test_no_undo_brings_back_a_deleted_note_or_a_replaced_value(session: Session, ravi: Customer, rhea: Any) -> None:
+    lead, other = factories.lead(session, rhea, customer_id=ravi.id), factories.lead(session, rhea)
+    note = {"kind": "note", "payload": {"json": {"text": "Ravi Likes options"}}}
+    parents = dict.fromkeys(("lead_id", "ticket_id", "customer_id", "task_id"))
+    before = {**parents, "lead_id": lead.id, **note}
+    kept = {**parents, "lead_id": other.id, "kind": "note", "payload": {"json": {"text": "Meera"}}}
+    values = {"version": 2, "before": {"custom": {"json": {"hobby": "Likes options"}}}}
+    made = [
+        BulkChange(module="Notes", rows=[{"id": 900, "version": None, "before": before}]),
+        BulkChange(module="Notes", rows=[{"id": 901, "version": None, "before": kept}]),
+        BulkChange(module="leads", rows=[{"id": lead.id, **values}, {"id": other.id, **values}]),
+    ]
+    for each in made:
+        each.user_id, each.at, each.label = rhea.id, NOW, "Note deleted."
+    stored(session, *made)
+    first, second, third = (each.id for each in made)
+    erased(session, ravi)
+    with pytest.raises(NotFound):
+        bulk_undo.claim(session, first, rhea.id, LATER)
+    assert bulk_undo.claim(session, second, rhea.id, LATER).rows[0]["before"] == kept
+    assert [each["id"] for each in bulk_undo.claim(session, third, rhea.id, LATER).rows] == [other.id]
+
+
+def test_merges_of_merges_and_undone_ones_keep_nothing(session: Session, ravi: Customer, rhea: Any) -> None:
+    first, second, third, undone = (
+        factories.lead(session, rhea, first_name="Ravi", mobile=f"98200 1234{n}", mobile_e164=f"+91982001234{n}")
+        for n in range(1, 5)
+    )
+    made = merged(session, third, undone)
+    made.undone_on = NOW
+    session.flush()
+    merged(session, second, first)
+    merged(session, third, second)
+    session.commit()
+    erased(session, third)
+    held = dump(session, "customer", "customer_key", "data_request", "audit_entry")
+    assert "Ravi" not in held and "98200 1234" not in held
+    with pytest.raises(RuleBroken):
+        merge_undo.undo(session, made.id, ChangeContext(None, NOW))
+
+
+def test_what_a_telephone_sends_again_stays_erased(session: Session, ravi: Customer, rhea: Any) -> None:
+    telephone = Telephone(rhea.id, ZoneInfo("Asia/Kolkata"))
+    sent = {"from": "9820012345", "to": "9820099999", "type": "incoming", "duration": 60}
+    sent |= {"start_time": (NOW - timedelta(hours=1)).isoformat(), "contact_name": "Ravi Kumar"}
+    named = {**sent, "device_call_id": "982001 2345-A"}
+    named |= {"start_time": (NOW - timedelta(hours=2)).isoformat()}
+    call_sync.sync(session, telephone, [sent, named], NOW)
+    session.commit()
+    erased(session, ravi)
+    again = {**sent, "device_call_id": "new 9820012345", "duration": 90}
+    old = {**sent, "start_time": (NOW - timedelta(days=9)).isoformat(), "from": "9820077777", "contact_name": "Meera"}
+    results = call_sync.sync(session, telephone, [{**sent, "duration": 70}, {**named, "duration": 80}, again], LATER)
+    results += call_sync.sync(session, telephone, [old, {**sent, "contact_name": "Ravi"}, named], LATER)
+    session.commit()
+    assert [each.status for each in results] == [*["duplicate"] * 3, "created", *["duplicate"] * 2]
+    assert left(session, "Ravi", "9820012345", "982001 2345") == []
+    stored_calls = session.scalars(select(CallLog).order_by(CallLog.id)).all()
+    assert [calls.is_erased(each) for each in stored_calls] == [True, True, False]
+
+
+def test_what_a_provider_sends_again_stays_erased(
+    session: Session, ravi: Customer, account: ChannelAccount, rhea: Any
+) -> None:
+    said = IncomingMessage(WAMID, "whatsapp", NUMBER, "", "Likes options", NOW, "Ravi Kumar")
+    rang = CallUpdate("call-9820012345", "completed", "in", NUMBER, "", started_on=NOW, talk_seconds=60)
+    sms = {"channel": "sms", "purpose": "service", "peer": NUMBER, "body": "Dear Ravi", "account_id": account.id}
+    ours = messages.enqueue(session, {**sms, "customer_id": ravi.id}, Stamp(rhea.id, NOW))
+    ours.state, ours.provider_id = "sent", "SM-9820012345"
+    for event in (said, rang):
+        provider_events.process(session, account, event, NOW)
+    session.commit()
+    erased(session, ravi)
+    assert left(session, "9820012345") == []
+    for event in (
+        said,
+        CallUpdate(rang.provider_id, "completed", "in", NUMBER, "", recording_url="https://example.in/9820012345"),
+        StatusUpdate("SM-9820012345", "failed", LATER, reason=f"{NUMBER} of Ravi is unknown", unwanted="opted_out"),
+        IncomingMessage("x", "whatsapp", NUMBER, "", "", LATER, in_reply_to=WAMID, reaction="👍"),
+    ):
+        provider_events.process(session, account, event, LATER)
+    session.commit()
+    assert left(session, "Ravi", "9820012345", "Likes options") == []
+    assert len(session.scalars(select(Message)).all()) == 2 and len(session.scalars(select(CallLog)).all()) == 1
+    assert not session.scalars(select(CallRecording)).all() and ours.state == "failed"
+
+
+def test_notices_and_requests_for_assignment_name_nobody(session: Session, ravi: Customer, rhea: Any) -> None:
+    lead, asha = factories.lead(session, rhea, customer_id=ravi.id), factories.user(session, "asha", "Admin")
+    request = assignment_requests.create(session, lead, asha.id, "Ravi Likes options", Stamp(rhea.id, NOW))
+    assignment_requests.close(session, request, "Rejected", Stamp(asha.id, NOW), "Ravi Kumar said no")
+    asked = requested(session, ravi)
+    run = ExportRun(kind="person", outcome="done", payload={}, rights={})
+    stored(session, run)
+    data_requests.note_copy(session, asked, run.id, Stamp(rhea.id, NOW), "to Ravi")
+    payload = {"what": "request", "stage": "late", "row": asked.id, "name": "Ravi Kumar", "due": "1"}
+    for key in (f"request:{asked.id}:late:1", "full copy:6"):
+        notices.notify(session, NoticeEvent("compliance", key, (asha.id,), payload), NOW)
+    notices.notify(session, NoticeEvent("request", "request:7", (asha.id,), {"number": "L-1"}), NOW)
+    session.commit()
+    begun(session, asked)
+    work(session)
+    assert {each.payload.get("name") for each in session.scalars(select(Notification))} == {None, f"DR-{asked.id}"}
+    (row,) = session.scalars(select(AssignmentRequest))
+    session.refresh(row)
+    assert (row.reason, row.decision_note) == (f"Erased by request DR-{asked.id}", None)
+
+
+def test_campaigns_imports_and_emails_of_nobody_are_found_by_address(
+    session: Session, ravi: Customer, account: ChannelAccount, rhea: Any
+) -> None:
+    items = [["98200-12345", {"name": "Ravi"}], ["98200 54321", {"name": "Meera"}]]
+    campaign = Campaign(name="Offer", channel="sms", purpose="service", body="Hi", kind="numbers", source=items)
+    campaign.total, campaign.filled, campaign.per_minute, campaign.variables = 2, 2, 60, {}
+    run = ImportRun(kind="lead", outcome="done")
+    stored(session, campaign, run)
+    waiting, other = (
+        CampaignRecipient(campaign_id=campaign.id, state="waiting", address=each) for each in (NUMBER, "+919820054321")
+    )
+    wrong = ImportRow(run_id=run.id, is_trial=False, line=1, result="wrong", cells=["Ravi Kumar", "+91 98200 12345"])
+    right = ImportRow(run_id=run.id, is_trial=False, line=2, result="wrong", cells=["Meera", "+91 98200 54321"])
+    mail = Mail(account_id=account.id, mail_key="k", direction="in", state="failed", peer="ravi@example.in")
+    mail.cc, mail.participants, mail.original, mail.received_on, mail.origin = (
+        [],
+        ["ravi@example.in"],
+        "o",
+        NOW,
+        "person",
+    )
+    stored(session, waiting, other, wrong, right, mail)
+    erased(session, ravi)
+    assert campaign.source == [["", {"name": ""}], items[1]]
+    assert (waiting.address, waiting.state, other.state) == (None, "left_out", "waiting")
+    assert (wrong.cells, right.cells[0]) == (None, "Meera")  # type: ignore[index]
+    assert (mail.state, mail.peer, mail.original, mail.participants) == ("dismissed", None, None, [])
+
+
+def test_nobody_can_enter_what_has_the_form_of_a_hash(
+    session: Session, ravi: Customer, account: ChannelAccount
+) -> None:
+    form, stamp = "#0123456789abcdef012", Stamp(None, NOW)
+    near = ["#" + "0" * 18, "#9820012345@example.in", "#" + "g" * 19]
+    said = {"channel": "email", "action": "withdrawn", "how": "call", "customer_id": ravi.id}
+    for address in near:
+        consents.record(session, {**said, "address": address}, stamp)
+    with pytest.raises(RuleBroken):
+        consents.record(session, {**said, "address": form}, stamp)
+    provider_events.process(session, account, IncomingMessage("y", "whatsapp", form, "", "STOP", NOW), NOW)
+    account_of = conversations.find_or_create(session, account, "whatsapp", "erased:Ravi", stamp)
+    account_of.customer_id = ravi.id
+    session.commit()
+    erased(session, ravi)
+    held = {each.address for each in session.scalars(select(Consent).where(Consent.customer_id == ravi.id))}
+    assert not held & {*near, form}
+    assert "erased:Ravi" not in dump(session)
