@@ -26,6 +26,7 @@ LISTENS_TOO = {
     "ops/database/closed_connections.py": "engines, not sessions",
     "ops/database/schema_changes.py": "an engine, while a migration runs",
     "job_dry_run.py": "a connection, for one transaction",
+    "extensions.py": "mappers, while classes are mapped",
 }
 #: The two accessors of Session.info.
 KEEPS_IN_SESSION = {"domain/persistence/transaction_state.py", "domain/persistence/session_context.py"}

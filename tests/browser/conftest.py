@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from tests import forked_programs
 from tests.app_fixtures import made_once
 from tests.app_pool import copy_folder
 from tests.chromium import Browsers
-from tests.servers import LiveServer
+from tests.servers import LiveServer, eventually
 
 #: Of all demo people and of the admin.
 PASSWORD = LiveServer.ADMIN[1]
@@ -27,6 +30,8 @@ MANAGER, SELLER, COLLEAGUE = "asha.deshmukh", "rohan.parikh", "manoj.thakkar"
 
 #: Where pictures of the pages are kept to be looked at; none without it.
 PICTURES = os.environ.get("CRM_TEST_PICTURES")
+#: The page of the demo's only account with a provider.
+CONSOLE = "/settings/channels/console/1/"
 #: Milliseconds; less than the minute after which a page without a socket asks by itself.
 PATIENCE = 45_000
 #: What playwright says where the page itself was about to go elsewhere, such as to the sign-in, and how often one goes
@@ -121,6 +126,27 @@ class UserBrowser:
         assert answer.status == 201, answer.text()
         made = answer.json()
         return {**made["result"], "id": made["id"]}
+
+    def receive(self, text: str) -> str:
+        """Have a stranger's message come in on WhatsApp, as an admin plays it; answers its conversation's path.
+
+        The demo's own conversations are with leads that depend on the time of day, or get answered by other tests.
+        """
+        name = f"Caller {secrets.token_hex(4)}"
+        form = {"channel": "whatsapp", "peer": f"98{secrets.randbelow(10**8):08}", "name": name, "text": text}
+        answer = self.tab.context.request.post(
+            f"{self.url}{CONSOLE}write", form=form | {"csrf_token": self._token()}, max_redirects=0
+        )
+        assert answer.status == 302, answer.text()
+        row = re.compile(rf'href="(/inbox/\d+)[^"]*"(?:(?!</li>).)*{name}', re.DOTALL)
+        find = partial(self._find, "/inbox/?folder=unassigned", row)
+        eventually(find, "the message has not come in")
+        return find()
+
+    def _find(self, path: str, pattern: re.Pattern[str]) -> str:
+        """The first group where the page matches; "" if it doesn't."""
+        found = pattern.search(self.tab.context.request.get(self.url + path).text())
+        return found[1] if found else ""
 
     def _token(self) -> str:
         """Of the forms of who is signed in."""

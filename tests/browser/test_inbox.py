@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
+from tests.servers import LiveServer
 
 
-def open_unassigned(browser: Any, place: int) -> str:
-    """Open a conversation that is nobody's; returns its address."""
-    browser.go("/inbox/?folder=unassigned")
-    browser.page.locator(".inbox-row a").nth(place).click()
-    expect(browser.page.locator(".thread-who h2")).to_be_visible()
-    return str(browser.page.url.removeprefix(browser.url).partition("?")[0])
+@pytest.fixture
+def address(open_browser: OpenBrowser) -> str:
+    """The path of a conversation on WhatsApp that is nobody's, with one message."""
+    return open_browser(LiveServer.ADMIN[0]).receive("Hi, do you have a branch in Surat?")
 
 
-def test_an_answer_reaches_a_colleague_live_and_is_sent(open_browser: OpenBrowser) -> None:
+def test_an_answer_reaches_a_colleague_live_and_is_sent(open_browser: OpenBrowser, address: str) -> None:
     rohan, asha = open_browser(SELLER), open_browser(MANAGER)
-    address = open_unassigned(rohan, 0)
+    rohan.go(address)
     rohan.page.get_by_role("button", name="Take it").click()
     expect(rohan.page.locator(".note")).to_contain_text("You answer this conversation now")
     asha.go(address)
@@ -35,9 +33,9 @@ def test_an_answer_reaches_a_colleague_live_and_is_sent(open_browser: OpenBrowse
     assert asha.complaints == rohan.complaints == []
 
 
-def test_a_template_is_filled_in_before_the_eyes(open_browser: OpenBrowser) -> None:
+def test_a_template_is_filled_in_before_the_eyes(open_browser: OpenBrowser, address: str) -> None:
     asha = open_browser(MANAGER)
-    open_unassigned(asha, 0)
+    asha.go(address)
     asha.page.select_option("#template", label="Documents received")
     expect(asha.page.locator("[data-text]")).to_be_hidden()
     asha.page.get_by_label("Value of first name").fill("Kavita")
@@ -47,11 +45,11 @@ def test_a_template_is_filled_in_before_the_eyes(open_browser: OpenBrowser) -> N
     assert asha.complaints == []
 
 
-def test_a_click_counts_though_the_list_is_refreshed_meanwhile(open_browser: OpenBrowser) -> None:
+def test_a_click_counts_though_the_list_is_refreshed_meanwhile(open_browser: OpenBrowser, address: str) -> None:
     asha = open_browser(MANAGER)
     asha.go("/inbox/?folder=unassigned")
     asha.await_socket()
-    asha.page.locator(".inbox-row a").first.hover()
+    asha.page.locator(f".inbox-row a[href^='{address}?']").hover()
     asha.page.mouse.down()
     asha.page.evaluate("document.activeElement.blur(); document.querySelector('#conversations').dataset.old = 1")
     with asha.page.expect_response(lambda answer: "folder=unassigned" in answer.url):
@@ -63,9 +61,9 @@ def test_a_click_counts_though_the_list_is_refreshed_meanwhile(open_browser: Ope
     assert asha.complaints == []
 
 
-def test_it_works_without_javascript(open_browser: OpenBrowser) -> None:
+def test_it_works_without_javascript(open_browser: OpenBrowser, address: str) -> None:
     asha = open_browser(MANAGER, java_script_enabled=False)
-    open_unassigned(asha, 0)
+    asha.go(address)
     asha.page.locator("[data-text]").fill("Written without scripts")
     asha.page.get_by_role("button", name="Send", exact=True).click()
     expect(asha.page.locator(".bubble-text").last).to_have_text("Written without scripts")

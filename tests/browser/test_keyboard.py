@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import COLLEAGUE, MANAGER, PASSWORD, SELLER, OpenBrowser, UserBrowser
+from tests.servers import LiveServer
 
 FOCUSED = "() => document.activeElement !== document.body && document.activeElement.checkVisibility()"
 #: A pointer that is used after all is a complaint of the page.
@@ -331,10 +332,11 @@ def test_a_request_is_decided(open_browser: OpenBrowser) -> None:
 
 
 def test_a_saved_reply_is_sent(open_browser: OpenBrowser) -> None:
+    address = open_browser(LiveServer.ADMIN[0]).receive("Have my documents come?")
     asha = open_browser(MANAGER)
     keys, page = Keys(asha), asha.tab
     asha.go("/inbox/?folder=unassigned&channel=whatsapp")
-    keys.tab_to(page.locator(".inbox-row a").first, 120)
+    keys.tab_to(page.locator(f".inbox-row a[href^='{address}?']"), 120)
     keys.press("Enter")
     expect(page.locator(".thread-who h2")).to_be_visible()
     keys.tab_to(page.locator("textarea[data-text]"), 120)

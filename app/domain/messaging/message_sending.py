@@ -78,8 +78,6 @@ def send(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
         values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in request.records.items() if value is not None}
     message = messages.enqueue(session, values | {"cause": request.cause, "due_on": request.due_on}, stamp)
-    if request.purpose is None and request.template is None:
-        message.purpose = "service"
     conversations.note_message(session, conversation, message, stamp.now)
     payload: dict[str, Any] = {"channel": message.channel, "account": account.name, "conversation": conversation.id}
     audit.write(session, "message", stamp.by, stamp.now, f"message {message.id}", **payload)
@@ -191,6 +189,7 @@ def _content(
         or (message_templates.subject_of(template, request.variables) if template else "")
         or None,
         "purpose": template.purpose if template else request.purpose or "promotional",
+        "sent_as": "service" if request.purpose is None and request.template is None else None,
         "template_id": template.id if template else None,
         "variables": dict(request.variables) or None,
         "media": [_file(each, request.body.strip()) for each in request.media] or None,

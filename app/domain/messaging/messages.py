@@ -130,12 +130,13 @@ def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     """Put a message into the outbox. Raises RuleBroken.
 
     `values`: as for `record_elsewhere`, and account_id, conversation_id, template_id, variables, media, reply_to_id,
-    cause, due_on. It counts as the first response once it is sent (`advance`). `message_sending.send` chooses the
-    account.
+    cause, due_on; sent_as: the purpose that is stored, if it isn't the one that the recipient has to accept. It counts
+    as the first response once it is sent (`advance`). `message_sending.send` chooses the account.
     """
     message = _new(values)
     message.state, message.direction, message.due_on = "queued", "out", values.get("due_on") or stamp.now
     refuse_unwanted(session, message, stamp.now)
+    message.purpose = values.get("sent_as") or message.purpose
     _store(session, message, stamp)
     transaction_state(session).messages.append(message.id)
     return message

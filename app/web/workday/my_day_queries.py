@@ -1,7 +1,7 @@
 """The statements of My day: one finds the ids of all its rows, then one for each kind of record reads what they show.
 
 Most sections of most people are empty, and whether a row is one's own needs no other table. So the first statement is
-short, and what rows show is looked up for few ids.
+short, and what rows show is looked up for few ids. Rows of the registers of compliance are few; it reads them whole.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from app.extensions import db
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.workday import assignment_requests
+from app.web.workday import compliance_day_queries as compliance
 
 #: Rows of a section that are counted. More than that are nobody's work of a day: the list behind a section counts on.
 MAX_COUNTED = 100
@@ -49,6 +50,8 @@ class DayQuestion:
     limit: int
     #: Ids of the statuses by section; a section that the person may not read is missing.
     statuses: tuple[tuple[str, tuple[int, ...]], ...]
+    #: The sections of the registers of compliance that the person may see.
+    registers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,9 @@ def load(person: access.Person, asked: DayQuestion, times: dict[str, datetime]) 
     """The rows of all sections.
 
     `times`: `now`; `soon`, until when tasks are due soon; `end`, until when they are shown; `until`, before which SLA
-    clocks are due.
+    clocks are due; those of the registers, if any are asked for (compliance_day_queries).
     """
-    ids, totals = _found_ids(person, asked, times)
-    rows: dict[str, list[Any]] = {}
+    ids, rows, totals = _found_ids(person, asked, times)
     for kind in _KINDS:
         names = [name for name in kind.order if name in ids]
         wanted = sorted({key for name in names for key in ids[name]})
@@ -80,34 +82,49 @@ def load(person: access.Person, asked: DayQuestion, times: dict[str, datetime]) 
 # --- the ids
 
 #: The sections, by the number that the statement gives them.
-_NAMES = ("overdue", "soon", "later", "new-leads", "new-tickets", "sla-leads", "sla-tickets", "requests", "nobody")
+_NAMES = (
+    *("overdue", "soon", "later", "new-leads", "new-tickets", "sla-leads", "sla-tickets", "requests", "nobody"),
+    *("breaches", "complaints", "data-requests", "orders"),
+)
 
 
 def _found_ids(
     person: access.Person, asked: DayQuestion, times: dict[str, datetime]
-) -> tuple[dict[str, list[int]], dict[str, int]]:
-    """(section -> ids of its rows, section -> number of all); sections without rows are missing."""
-    question = access.CachedStatement(("my day", asked), partial(_statement, person, asked), _guarded(person))
+) -> tuple[dict[str, list[int]], dict[str, list[Any]], dict[str, int]]:
+    """(section -> ids of its rows, register -> its rows, section -> number of all); those without rows are missing."""
+    question = access.CachedStatement(("my day", asked), partial(_statement, person, asked), _guarded(person, asked))
     ids: dict[str, list[int]] = {}
+    rows: dict[str, list[Any]] = {}
     totals: dict[str, int] = {}
-    for part, key, total in access.answer(db.session(), question, times):
-        ids.setdefault(_NAMES[part], []).append(key)
-        totals[_NAMES[part]] = total
-    return ids, totals
+    for part, key, total, *shown in access.answer(db.session(), question, times):
+        name = _NAMES[part]
+        totals[name] = total
+        if name in asked.registers:
+            rows.setdefault(name, []).append(compliance.RegisterRow(key, *shown))
+        else:
+            ids.setdefault(name, []).append(key)
+    return ids, rows, totals
 
 
-def _guarded(person: access.Person) -> frozenset[str]:
+def _guarded(person: access.Person, asked: DayQuestion) -> frozenset[str]:
     """The tables whose rules the session adds: not those of which the person sees all own rows anyway.
 
     Whatever is found is read under all rules: a mistake here could only count rows that nobody is shown.
     """
     own = [record for record in (Task, Lead, Ticket) if not access.sees_own(person, record)]
-    return frozenset(each.__tablename__ for each in (AssignmentRequest, *own))
+    named = frozenset(each.__tablename__ for each in (AssignmentRequest, *own))
+    return named | compliance.tables_of(asked.registers)
 
 
 def _statement(person: access.Person, asked: DayQuestion) -> Any:
-    """SELECT (number of the section, id, number of all rows of the section)."""
-    return union_all(*_branches(person, asked))
+    """SELECT (number of the section, id, number of all rows of the section); with registers, what their rows show."""
+    branches = list(_branches(person, asked))
+    if asked.registers:
+        branches = [each.add_columns(*compliance.no_columns()) for each in branches]
+    for name in asked.registers:
+        page, counted = compliance.first_and_all(name, asked.limit, MAX_COUNTED + 1)
+        branches.append(_branch(name, page, counted).add_columns(*compliance.columns_of(page)))
+    return union_all(*branches)
 
 
 def _branches(person: access.Person, asked: DayQuestion) -> Iterator[Any]:

@@ -93,7 +93,7 @@ class DaySection:
 def sections(viewer: Viewer, only: str = "") -> list[DaySection]:
     """All sections in the order of the page, or the named one with more rows.
 
-    At most five statements, and one for the registers of compliance.
+    At most five statements.
     """
     day = _Day(viewer, MAX_ROWS_ALONE if only else MAX_ROWS)
     sections = [*day.tasks_of_today(), *day.registers(), *day.new_records(), *day.sla_clocks(), *day.decisions()]
@@ -104,14 +104,16 @@ class _Day:
     """What the page of a viewer shows, with so many rows in each section."""
 
     def __init__(self, viewer: Viewer, limit: int) -> None:
-        self.viewer, self.limit, self.make = viewer, limit, RowMaker(viewer)
+        self.viewer, self.make = viewer, RowMaker(viewer)
         self.statuses = dict(_statuses(viewer))
         local = viewer.now.astimezone(viewer.zone)
         tonight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         self.soon = viewer.now + SOON
         self.end = max(tonight, self.soon)
-        asked = queries.DayQuestion(tuple(_own_ids(viewer)), limit, tuple(self.statuses.items()))
+        names = compliance_day.names_for(viewer)
+        asked = queries.DayQuestion(tuple(_own_ids(viewer)), limit, tuple(self.statuses.items()), names)
         times = {"now": viewer.now, "soon": self.soon, "end": self.end, "until": viewer.now + SLA_AHEAD}
+        times |= compliance_day.parameters(viewer) if names else {}
         self.found = queries.load(viewer.person, asked, times)
 
     def rows(self, name: str) -> list[Any]:
@@ -135,8 +137,8 @@ class _Day:
 
     def registers(self) -> Iterator[DaySection]:
         """What is due in the registers of compliance."""
-        for name, found, url in compliance_day.sections(self.viewer, self.limit):
-            yield DaySection(name, found.rows, found.total, partial(str, url))
+        for name, rows, url in compliance_day.sections(self.viewer, self.found.rows):
+            yield DaySection(name, rows, self.total(name), partial(str, url))
 
     def new_records(self) -> Iterator[DaySection]:
         """My leads and tickets with a status of the meaning "new", newest first."""
