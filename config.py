@@ -153,6 +153,11 @@ class Settings:
     unknown: tuple[tuple[str, str], ...] = ()
 
     @property
+    def runs_schedule_beside(self) -> bool:
+        """Whether the minute jobs run in a process of their own, beside those that answer requests."""
+        return bool(self.run_workers and self.redis_url) or "web" not in self.roles
+
+    @property
     def is_https(self) -> bool:
         """Whether browsers reach the CRM over https."""
         return self.public_url.startswith("https://")

@@ -356,8 +356,7 @@ def serve(app: Flask, settings: Settings) -> None:
         _run_apart(app, schedule)
         return
 
-    has_queue = bool(settings.run_workers and settings.redis_url)
-    is_apart = has_queue or "web" not in settings.roles
+    has_queue, is_apart = bool(settings.run_workers and settings.redis_url), settings.runs_schedule_beside
     own_schedule = None if is_apart else schedule
 
     def on_start() -> None:

@@ -12,13 +12,12 @@ from app.cli import end_child, worker_group
 from app.job_scheduler import Scheduler
 from app.ops.database import connections
 from app.ops.monitoring import machine_resources
+from app.ops.processes.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from app.ops.queues.worker_group import ChildFunction, WorkerGroup
 
 #: A process of the schedule that has grown by so many bytes is replaced, once it has run for so long. The jobs of every
 #: minute make it grow by 8 MB, those of a first start or of a night by 30 and more.
 GROWTH_BYTES, REPLACED_AFTER_SECONDS = 16_000_000, 120.0
-#: How often it looks whether it has grown.
-MEMORY_CHECK_SECONDS = 5.0
 
 
 def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
@@ -27,25 +26,33 @@ def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
     All are forked from one application, so that they share its memory.
     """
     connections.limit_background_waits()
-    functions: list[ChildFunction] = [lambda: _run_schedule(schedule)] if schedule is not None else []
+    heartbeats = _schedule_with_heartbeat(schedule) if schedule is not None else {}
     if app.config["CRM"].run_workers:
-        return worker_group(app, (), functions)
-    return WorkerGroup(functions, lambda: end_child(app))
+        return worker_group(app, (), heartbeats)
+    return WorkerGroup([*heartbeats], lambda: end_child(app), heartbeats=heartbeats)
 
 
-def _run_schedule(schedule: Scheduler) -> None:
+def _schedule_with_heartbeat(schedule: Scheduler) -> dict[ChildFunction, Heartbeat]:
+    heartbeat = Heartbeat()
+    return {lambda: _run_schedule(schedule, heartbeat): heartbeat}
+
+
+def _run_schedule(schedule: Scheduler, heartbeat: Heartbeat) -> None:
     """Run the jobs, whenever this process is the leader, until SIGTERM, or until it is to be replaced.
 
     A job that runs once a day leaves behind what it has loaded, so this process ends some time after it has grown, when
-    no job runs. Its parent starts another one, which leads from its first look on.
+    no job runs. Its parent starts another one, which leads from its first look on. It also does if this process hangs:
+    no other may be there to become the leader.
     """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     before, earliest = machine_resources.own_memory(), time.monotonic() + REPLACED_AFTER_SECONDS
     schedule.start()
-    while not stopped.wait(MEMORY_CHECK_SECONDS):
+    while not stopped.wait(HEARTBEAT_SECONDS):
+        if not schedule.hangs:
+            heartbeat.beat()
         has_grown = machine_resources.own_memory() - before > GROWTH_BYTES
-        if has_grown and time.monotonic() >= earliest and not schedule.is_busy:
+        if has_grown and time.monotonic() >= earliest and schedule.retire():
             break
     schedule.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +44,7 @@ from app.lib.product_version import product_version
 from app.ops.database import connections, migration_guard, operator_advice
 from app.ops.database.migration_guard import MigrationRefused
 from app.ops.monitoring import process_health
+from app.ops.processes.heartbeat import Heartbeat
 from app.ops.queues import queue, workers
 from app.ops.queues.worker_group import ChildFunction, WorkerGroup
 from app.ops.storage.audit_head_file import AuditHeadFile
@@ -323,14 +324,19 @@ def worker(queues: tuple[str, ...]) -> None:
     worker_group(current_app, queues).run()
 
 
-def worker_group(app: Flask, queues: tuple[str, ...], beside: Sequence[ChildFunction] = ()) -> WorkerGroup:
-    """The workers of these queues (default: all), and what is to run beside them. Needs an app context."""
+def worker_group(
+    app: Flask, queues: tuple[str, ...], beside: Mapping[ChildFunction, Heartbeat] | None = None
+) -> WorkerGroup:
+    """The workers of these queues (default: all), and what is to run beside them, with a heartbeat.
+
+    Needs an app context.
+    """
     counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
     connections.limit_background_waits()
     hooks = workers.WorkerHooks(backlog.begin_after_outage, import_worker.look_for_lost)
     functions, idle = workers.child_functions(worker_counts, app.config["CRM"].redis_url, hooks)
-    return WorkerGroup([*beside, *functions], lambda: end_child(app), idle)
+    return WorkerGroup([*(beside or ()), *functions], lambda: end_child(app), idle, beside)
 
 
 def end_child(app: Flask) -> None:

@@ -30,6 +30,8 @@ log = logging.getLogger("crm.jobs")
 RETRY_SECONDS = 20.0
 #: How often each process looks for late jobs.
 CHECK_SECONDS = 60.0
+#: A look that takes longer hangs. It may wait for a database that doesn't answer, for less than a minute.
+LONGEST_LOOK_SECONDS = 60.0
 #: How often a wrong clock is logged.
 CLOCK_LOG_SECONDS = 600.0
 
@@ -51,7 +53,7 @@ class Scheduler:
         #: Seconds between two looks.
         self.look_seconds: float = ELECTION_SECONDS
         self._minutely = [job.name for job in schedule if job.when == every_minute]
-        self._began_at = self._checked_at = stopwatch.monotonic()
+        self._began_at = self._checked_at = self._looked_at = stopwatch.monotonic()
         #: Job -> the last slot of which nothing is left to do, and when to look again at one that is not.
         self._settled_slots: dict[str, str] = {}
         self._retry_at: dict[str, float] = {}
@@ -66,7 +68,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Start checking. Call it in the process that runs the jobs, never before a fork."""
-        self._began_at = self._checked_at = stopwatch.monotonic()
+        self._began_at = self._checked_at = self._looked_at = stopwatch.monotonic()
         self._running_timers().add_job(
             self._look_safely, "interval", seconds=self.look_seconds, id="look", next_run_time=datetime.now(UTC)
         )
@@ -84,10 +86,17 @@ class Scheduler:
         self.is_leader = False
         self.election.release()
 
+    def retire(self) -> bool:
+        """Begin no more jobs, unless one runs, or what starts and watches them. Returns whether it is time to stop."""
+        with self._lock:
+            if not self._busy:
+                self._stopping.set()
+        return self._stopping.is_set()
+
     @property
-    def is_busy(self) -> bool:
-        """Whether a job runs, or what starts and watches them."""
-        return bool(self._busy)
+    def hangs(self) -> bool:
+        """Whether it has not looked for far too long. A job that hangs doesn't keep it from looking."""
+        return stopwatch.monotonic() - self._looked_at > LONGEST_LOOK_SECONDS
 
     def _running_timers(self) -> Any:
         """APScheduler, started on first use, because threads that begin before a fork are lost."""
@@ -106,6 +115,7 @@ class Scheduler:
             self.look()
         except Exception:
             log.exception("the schedule could not be looked at")
+        self._looked_at = stopwatch.monotonic()
 
     def look(self) -> None:
         """Become or stay the leader if possible, and start the jobs that are due."""
@@ -180,13 +190,13 @@ class Scheduler:
         return self._settled_slots.get(job.name) != slot[0] and not waits and job.name not in self._busy
 
     def _in_background(self, name: str, function: Callable[[], None]) -> threading.Event:
-        """Call the function in another thread, unless the last call of this name still runs.
+        """Call the function in another thread, unless the last call of this name still runs, or the schedule stops.
 
         The event is set at its end.
         """
         ended = threading.Event()
         with self._lock:
-            if name in self._busy:
+            if name in self._busy or self._stopping.is_set():
                 return ended
             self._busy.add(name)
 

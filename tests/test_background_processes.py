@@ -1,4 +1,4 @@
-"""The process of the schedule is replaced after it has grown, between two jobs."""
+"""The process of the schedule is replaced after it has grown, between two jobs, and when it hangs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pytest
 from app import background_processes
 from app.job_scheduler import Scheduler
 from app.ops.monitoring import machine_resources
+from app.ops.processes.heartbeat import Heartbeat
 
 
 class Schedule:
     """A schedule that runs no jobs, and is busy for the first looks."""
 
-    def __init__(self, busy: int) -> None:
-        self.busy, self.calls = busy, cast("list[str]", [])
+    def __init__(self, busy: int, hangs: bool = False) -> None:
+        self.busy, self.hangs, self.calls = busy, hangs, cast("list[str]", [])
 
-    @property
-    def is_busy(self) -> bool:
+    def retire(self) -> bool:
         self.busy -= 1
         self.calls.append("looked")
-        return self.busy >= 0
+        return self.busy < 0
 
     def start(self) -> None:
         self.calls.append("started")
@@ -35,16 +35,20 @@ class Schedule:
 
 @pytest.fixture(autouse=True)
 def _signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Handlers are as before, and it looks at its memory often."""
+    """Handlers are as before, and its heart beats fast."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(background_processes, "MEMORY_CHECK_SECONDS", 0.001)
+    monkeypatch.setattr(background_processes, "HEARTBEAT_SECONDS", 0.001)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, sizes: list[int], schedule: Schedule, after: float = 0.0) -> None:
-    """Run the schedule with these sizes of memory, in bytes; after the last one it is told to stop."""
+def run(monkeypatch: pytest.MonkeyPatch, sizes: list[int], schedule: Schedule, after: float = 0.0) -> int:
+    """Run the schedule with these sizes of memory, in bytes; after the last one it is told to stop.
+
+    Returns how often it showed that it lives.
+    """
+    heartbeat = Heartbeat()
 
     def own_memory() -> int:
         if len(sizes) == 1:
@@ -53,7 +57,8 @@ def run(monkeypatch: pytest.MonkeyPatch, sizes: list[int], schedule: Schedule, a
 
     monkeypatch.setattr(machine_resources, "own_memory", own_memory)
     monkeypatch.setattr(background_processes, "REPLACED_AFTER_SECONDS", after)
-    background_processes._run_schedule(cast(Scheduler, schedule))
+    background_processes._run_schedule(cast(Scheduler, schedule), heartbeat)
+    return int(heartbeat._count.value)
 
 
 GROWN = background_processes.GROWTH_BYTES + 1
@@ -61,8 +66,12 @@ GROWN = background_processes.GROWTH_BYTES + 1
 
 def test_it_ends_when_it_has_grown_and_no_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     schedule, sizes = Schedule(busy=2), [0, 0, GROWN, GROWN, GROWN, GROWN, 7]
-    run(monkeypatch, sizes, schedule)
+    assert run(monkeypatch, sizes, schedule) == 4
     assert schedule.calls == ["started", "looked", "looked", "looked", "stopped"] and sizes == [GROWN, 7]
+
+
+def test_one_that_no_longer_looks_for_due_jobs_shows_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, [0, 0, 0, 0], Schedule(busy=0, hangs=True)) == 0
 
 
 @pytest.mark.parametrize(("size", "after"), [(GROWN - 1, 0.0), (GROWN, 3600.0)])

@@ -26,7 +26,7 @@ from app.domain.maintenance.job_runs import JobRun
 from app.domain.notifications import notices
 from app.domain.picklists import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
-from app.job_scheduler import Scheduler
+from app.job_scheduler import LONGEST_LOOK_SECONDS, Scheduler
 from app.lib.fair_semaphore import FairSemaphore
 from app.ops.database.connections import STATEMENTS
 from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
@@ -554,8 +554,27 @@ def test_a_job_that_hangs_blocks_no_other(runner, tmp_path):
     scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (hung, quick))
     scheduler.start()
     assert done.wait(60)
+    assert not scheduler.retire()
     release.set()
     scheduler.stop()
+
+
+def test_no_job_begins_between_the_decision_to_replace_the_process_and_its_end(runner, tmp_path):
+    begun = []
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), ())
+    assert scheduler.retire()
+    scheduler._in_background("due", lambda: begun.append(1))
+    scheduler.stop()
+    assert begun == [] and not scheduler._busy and scheduler._timers is None
+
+
+def test_a_schedule_hangs_that_has_not_looked_for_a_minute(runner, monkeypatch):
+    scheduler = Scheduler(runner, Election(), ())
+    monkeypatch.setattr(scheduler, "look", lambda: None)
+    scheduler._looked_at -= LONGEST_LOOK_SECONDS + 1
+    assert scheduler.hangs
+    scheduler._look_safely()
+    assert not scheduler.hangs
 
 
 class AtTheEnd(logging.Handler):

@@ -1,4 +1,4 @@
-"""The parent of the workers survives a lack of room for processes, and starts nobody twice."""
+"""The parent of the workers survives a lack of room for processes, starts nobody twice, and replaces what hangs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from app.ops.processes.heartbeat import MAX_SILENT_LOOKS, Heartbeat
 from app.ops.processes.sidecar_process import SidecarProcess
 from app.ops.queues import worker_group
 from app.ops.queues.idle_children import IdleChildren
@@ -120,3 +122,37 @@ def test_the_server_goes_on_if_there_is_no_room_for_the_parent_of_the_workers(
     sidecar.keep([])
     assert forks == []
     os.close(sidecar._handle)
+
+
+def test_a_child_hangs_after_many_looks_without_a_sign_of_life() -> None:
+    heartbeat, looks = Heartbeat(), MAX_SILENT_LOOKS - 1
+    assert not any(heartbeat.has_stopped() for _ in range(looks))
+    heartbeat.beat()
+    assert not any(heartbeat.has_stopped() for _ in range(1 + looks))
+    assert heartbeat.has_stopped()
+    heartbeat.begin()  # the next one begins as its end is noticed
+    assert not heartbeat.has_stopped()
+
+
+def test_a_child_that_hangs_is_killed_and_another_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first child stops itself; the second one says that it is there."""
+    monkeypatch.setattr(worker_group, "HEARTBEAT_SECONDS", 0.01)
+    heartbeat, pids = Heartbeat(), tmp_path / "pids"
+
+    def live() -> None:
+        with pids.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if len(pids.read_text().split()) == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        os.kill(os.getppid(), signal.SIGTERM)
+
+    parent = os.fork()
+    if parent == 0:
+        try:
+            WorkerGroup([live], heartbeats={live: heartbeat}).run()
+        finally:
+            os._exit(0)
+    assert os.waitpid(parent, 0) == (parent, 0)
+    assert len({*pids.read_text().split()}) == 2

@@ -1,4 +1,4 @@
-"""The child processes of a queue: a parent keeps them running, and stops them all within seconds."""
+"""The child processes of a queue: a parent keeps them running, replaces one that hangs, and stops all in seconds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from app.ops.processes import prefork
+from app.ops.processes.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 from app.ops.queues.idle_children import WAKE_SIGNAL, EndedIdle, IdleChildren
 from app.ops.redis import redis_client
 
@@ -29,13 +30,16 @@ IDLE_STATUS = 3
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 _SIGNALS = (*_STOP_SIGNALS, WAKE_SIGNAL)
+#: Sent to the parent when a child has ended. It stays blocked there: the parent waits for it.
+_CHILD_SIGNAL = signal.SIGCHLD
 ChildFunction = Callable[[], None]
 
 
 class WorkerGroup:
     """The child processes of this process, each running one function.
 
-    A child that dies is restarted; one that has ended because it was idle, when it is wanted.
+    A child that dies is restarted; one that has ended because it was idle, when it is wanted. One that has a heartbeat
+    and shows none is killed, and restarted.
     """
 
     def __init__(
@@ -43,9 +47,12 @@ class WorkerGroup:
         functions: list[ChildFunction],
         before_exit: Callable[[], None] = lambda: None,
         idle: IdleChildren | None = None,
+        heartbeats: Mapping[ChildFunction, Heartbeat] | None = None,
     ) -> None:
         """Each child calls `before_exit` last. This process must have no threads and no open connections."""
         self.functions, self.before_exit, self._idle = functions, before_exit, idle or IdleChildren([])
+        self._heartbeats = heartbeats or {}
+        self._looked_at = time.monotonic()
         #: pid -> (its function, when it started)
         self._children: dict[int, tuple[ChildFunction, float]] = {}
         self._stopping = self._lacks_room = False
@@ -60,9 +67,28 @@ class WorkerGroup:
         prefork.settle_memory()
         for function in self.functions:
             self._keep_starting(function)
+        signal.pthread_sigmask(signal.SIG_BLOCK, (_CHILD_SIGNAL,))
         while self._children:
-            pid, status = os.waitpid(-1, 0)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait until a child ends, but no longer than until the next look at the heartbeats."""
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
             self._on_exit(pid, status)
+        else:
+            signal.sigtimedwait((_CHILD_SIGNAL,), HEARTBEAT_SECONDS)
+        if time.monotonic() - self._looked_at >= HEARTBEAT_SECONDS:
+            self._looked_at = time.monotonic()
+            self._kill_what_hangs()
+
+    def _kill_what_hangs(self) -> None:
+        """Kill each child whose heartbeat has stopped; at its end it is restarted."""
+        for pid, (function, _started) in self._children.items():
+            heartbeat = self._heartbeats.get(function)
+            if heartbeat is not None and heartbeat.has_stopped() and not self._stopping:
+                log.error("worker %s shows no sign of life and is killed", pid)
+                os.kill(pid, signal.SIGKILL)
 
     def _start(self, function: ChildFunction) -> bool:
         """Start a child, unless all are to stop. False if the machine has no room for another process."""
@@ -74,6 +100,8 @@ class WorkerGroup:
             if pid == 0:
                 _run_child(function, parent, self.before_exit)
             self._children[pid] = (function, time.monotonic())
+            if function in self._heartbeats:
+                self._heartbeats[function].begin()
         except OSError as error:
             self._note_lack_of_room(error)
             return False
@@ -140,7 +168,7 @@ def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], N
     try:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_SIGNALS, _CHILD_SIGNAL))
         random.seed()
         prefork.end_with_parent(parent)
         function()

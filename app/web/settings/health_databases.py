@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 import server_urls
+from app.domain.maintenance import job_health
 from app.extensions import db
 from app.ops.database import replicas
 from app.ops.monitoring import process_health
@@ -32,7 +33,7 @@ _WORDS = {
 
 
 def rows() -> list[dict[str, Any]]:
-    """{server, role, word, tone, note} of each; single servers are left out."""
+    """{server, role, word, tone, note} of each; single servers are left out, unless they run no jobs."""
     settings, found = current_app.config["CRM"], replica_lists.replicas_of_app()
     made = []
     if found is not None:
@@ -50,20 +51,30 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _background() -> list[dict[str, Any]]:
-    """The servers whose workers run the queue, and the leader of the scheduler, if there are several."""
+    """The servers whose workers run the queue, and the leader of the scheduler, if there are several.
+
+    That the jobs are late is always said.
+    """
     in_use = {"word": _("In use"), "tone": "green"}
     made = [
         {"server": server, "role": _("Queue"), "note": _("Workers: %(names)s", names=", ".join(names))} | in_use
         for server, names in sorted(queue.workers().items())
     ]
+    lag, role = probes_and_metrics.scheduler_lag() or 0.0, {"role": _("Scheduler")}
+    if lag > job_health.LATE_AFTER.total_seconds():
+        note = _("No job has started for %(minutes)s minutes.", minutes=int(lag // 60))
+        return [*made, {"server": "–", "word": _("Failed"), "tone": "red", "note": note} | role]
     if db.engine.dialect.name == "sqlite" or not made:
         return made
+    return [*made, _leader(in_use) | role]
+
+
+def _leader(in_use: dict[str, Any]) -> dict[str, Any]:
     leader = DatabaseLeader.place(db.session())
-    note = _("This process runs the jobs; another one takes over within ten seconds if it is lost.")
-    role = {"role": _("Scheduler")}
     if leader is None:
-        return [*made, {"server": "–", "word": _("Nobody leads"), "tone": "amber", "note": ""} | role]
-    return [*made, {"server": leader, "note": note} | in_use | role]
+        return {"server": "–", "word": _("Nobody leads"), "tone": "amber", "note": ""}
+    note = _("This process runs the jobs; another one takes over within ten seconds if it is lost.")
+    return {"server": leader, "note": note} | in_use
 
 
 def _loss(found: replicas.Replicas) -> str:

@@ -131,7 +131,9 @@ def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
         }
     is_scheduler_here = current_app.config["CRM"].scheduler
     state = _delayed(run, viewer) if run is not None else {"title": _("No job has run yet"), "tone": "amber"}
-    if is_scheduler_here:
+    if is_scheduler_here and current_app.config["CRM"].runs_schedule_beside:
+        text = _("The process that runs them is replaced when it ends or hangs. The log of the server says more.")
+    elif is_scheduler_here:
         text = _("This process can run jobs and takes over within seconds if no other process does.")
     else:
         state |= {"title": _("Jobs are not running: CRM_SCHEDULER is off everywhere"), "tone": "red"}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from app.models import JobRun, OfficeRange
 from app.notice_texts import text_of
@@ -58,6 +58,21 @@ def test_the_page_shows_who_runs_the_jobs(crm: Crm, ago: Any, scheduler: bool, s
     if ago:
         ran(crm, ago)
     assert said in page(crm)
+
+
+def test_late_jobs_are_on_the_health_page_and_no_page_promises_that_a_web_process_takes_over(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = crm.app.config["CRM"]
+    object.__setattr__(settings, "scheduler", True)
+    ran(crm, MINUTE)
+    assert "No job has started" not in page(crm, "/health/")
+    crm.session.execute(update(JobRun).values(started_on=datetime.now(UTC) - HOUR))
+    crm.session.commit()
+    assert "Scheduler Failed No job has started for 60 minutes." in page(crm, "/health/")
+    assert "takes over within seconds" in page(crm)
+    monkeypatch.setattr(type(settings), "runs_schedule_beside", True)
+    assert "is replaced when it ends or hangs" in page(crm)
 
 
 def test_a_manual_run_does_not_count_as_the_leader(crm: Crm) -> None:
