@@ -58,7 +58,7 @@ from app.access.system_session import (
 )
 from app.access.viewing_rules import may_view_as
 from app.access.visibility import sees_as_holder, users_who_see, visible_id
-from app.access.visible_duplicate_pairs import visible_pairs
+from app.access.visible_duplicate_pairs import PairFilter, visible_pairs
 from app.access.visible_rows import get_visible, seen_number, sees_id
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "KeptRule",
     "LinkedRows",
     "PageQuery",
+    "PairFilter",
     "Person",
     "PersonsCustomers",
     "SearchPlan",

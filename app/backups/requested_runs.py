@@ -93,5 +93,5 @@ def ask_for_slot(session: Session, kind: str, slot: str, now: datetime) -> str:
         kind == "drill" and backup_runs.last_good(session, "backup") is None
     ):
         return "skipped"
-    backup_runs.request_run(session, kind, Stamp(None, now), slot=slot)
+    backup_runs.request_run(session, backup_runs.WantedRun(kind, slot=slot), Stamp(None, now))
     return "asked"

@@ -127,7 +127,7 @@ class _Heartbeat:
 def _begin(kind: str) -> int | None:
     now = datetime.now(UTC)
     with _tolerant(), access.system_transaction() as session:
-        run = backup_runs.request_run(session, kind, Stamp(None, now))
+        run = backup_runs.request_run(session, backup_runs.WantedRun(kind), Stamp(None, now))
         run.outcome, run.started_on, run.seen_on, run.ran_by, run.tries = "running", now, now, process_name(), 1
         session.flush()
         return run.id
@@ -158,7 +158,8 @@ def _end(key: int | None, kind: str, outcome: RunOutcome | None, error: str) -> 
             _note_deleted(session, outcome.deleted, Stamp(by, now))
         if error:
             why = "copy" if outcome is not None and outcome.outcome == "done" else kind
-            backup_runs.notify_admins(session, why, f"{why}:{key or now.isoformat()}", now, error)
+            problem = backup_runs.BackupProblem(why, f"{key or now.isoformat()}", error)
+            backup_runs.notify_admins(session, problem, now)
 
 
 def _note_deleted(session: Session, names: list[str], stamp: Stamp) -> None:

@@ -206,13 +206,14 @@ def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: t
         session = db.session()
         known = import_runs.kind_named(kind, viewer)
         with access.as_system(session):
-            run = import_runs.begin(session, opened, file.name, known, viewer)
+            run = import_runs.begin(session, import_runs.Upload(opened, file.name, known), viewer)
             options = ImportOptions.from_json(run.payload["options"])
             options.duplicates = chosen["duplicates"] if options.keys else "create"
             options.dates = chosen.get("dates") or options.dates
             if mapping is not None and known.assignee in mapping.values():
                 options.assign = "column"
-            import_runs.set_plan(session, run, mapping or run.payload["mapping"], options, viewer)
+            plan = import_runs.plan_of(run, mapping or run.payload["mapping"], options, viewer)
+            import_runs.set_plan(session, run, plan, viewer)
             session.commit()
             return run.id
 
@@ -249,7 +250,7 @@ def start_import(run_id: int) -> None:
 def _print_problems(run_id: int, is_trial: bool) -> None:
     with Session(db.engine) as session, access.as_system(session):
         run, after = session.get_one(ImportRun, run_id), 0
-        while found := import_runs.problems(session, run, is_trial, after):
+        while found := import_runs.problems(session, import_runs.Remarks(run, is_trial), after):
             for line, result, problem, _cells in found:
                 if result == "wrong" or (is_trial and result == "skipped"):
                     click.echo(f"row {import_runs.row_number(run, line)}: {problem}", err=True)

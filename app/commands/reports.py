@@ -62,7 +62,7 @@ def write(wanted: str, user_id: int, format_: str, out: Path) -> int:
         if format_ != "pdf" and running.is_long(db.session(), definition, viewer):
             rows = write_rows(long_files.source(definition, viewer), format_, viewer, out)
         else:
-            data, rows = files.make(db.session(), label, definition, viewer, format_)
+            data, rows = files.make(label, definition, viewer, format_)
             _write(out, data)
         with request_transaction() as session:
             files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_, via="command")

@@ -56,6 +56,14 @@ class RequestDecision:
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class RequestOutcome:
+    """The final status of a request, and what was said about it."""
+
+    status: str
+    note: str | None = None
+
+
 def create(session: Session, record: Any, user_id: int, reason: str, stamp: Stamp) -> AssignmentRequest:
     """Create a pending request. Raises RuleBroken without a reason, Conflict when one is already pending."""
     if not (reason or "").strip():
@@ -112,7 +120,7 @@ def decide(session: Session, request: AssignmentRequest, record: Any, verdict: R
         raise RuleBroken("Please give a reason for rejecting the request.", "decision_note")
     if verdict.is_approved:
         assignment.refuse_absent(session, request.requested_user_id, stamp.now, "requested_user")
-    close(session, request, "Approved" if verdict.is_approved else "Rejected", stamp, verdict.note)
+    close(session, request, RequestOutcome("Approved" if verdict.is_approved else "Rejected", verdict.note), stamp)
     if verdict.is_approved:
         assignment.lock(session, record)
         record.stamp(stamp)
@@ -130,7 +138,7 @@ def withdraw(session: Session, request: AssignmentRequest, record: Any, stamp: S
     """Withdraw a pending request and notify its approvers. Only its author may. Raises Conflict once it is decided."""
     if request.created_by_id != stamp.by:
         raise RuleBroken("Only the person who sent the request can withdraw it.")
-    close(session, request, "Withdrawn", stamp)
+    close(session, request, RequestOutcome("Withdrawn"), stamp)
     timeline.write(session, record, "assignment", stamp, what="request withdrawn", to=request.requested_user_id)
     users, key = approvers(session, request.requested_user_id, stamp.by), f"request_withdrawn:{request.id}"
     notices.notify(
@@ -148,18 +156,18 @@ def _lock_record(session: Session, request: AssignmentRequest) -> None:
         record_locks.lock(session, [("ticket", request.ticket_id)])
 
 
-def close(session: Session, request: AssignmentRequest, status: str, stamp: Stamp, note: str | None = None) -> None:
+def close(session: Session, request: AssignmentRequest, outcome: RequestOutcome, stamp: Stamp) -> None:
     """Give a pending request its final status and settle its notices. Raises Conflict when it has one already."""
     _lock_record(session, request)
     is_pending = (AssignmentRequest.id == request.id, AssignmentRequest.status == "Pending")
     values = {
-        "status": status,
+        "status": outcome.status,
         "pending_key": None,
         "decided_by_id": stamp.by,
         "decided_on": stamp.now,
         "changed_on": stamp.now,
         "changed_by_id": stamp.by,
-        "decision_note": (note or "").strip() or None,
+        "decision_note": (outcome.note or "").strip() or None,
     }
     statement = update(AssignmentRequest).where(*is_pending).values(**values)
     result = session.execute(statement, execution_options={"synchronize_session": False})

@@ -95,9 +95,9 @@ def link(session: Session, record: Any, customer: Customer, context: ChangeConte
     another was entered, whether equal or not: otherwise users could find out a number by trying.
     """
     differences = differences_of(session, record, customer, context)
-    gaps = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name)]
+    gaps = _gaps(record, customer)
     if gaps and context.rights.may_write(session, customer):
-        _move_secrets(session, record, customer, gaps, context)
+        _move_secrets(session, record, customer, context)
         gaps = []
     link_to(record, customer, {name + suffix for name in gaps for suffix in ("_sealed", "_blind")})
     return differences
@@ -174,9 +174,14 @@ def _fills_gap(entered: Any, customer: Customer, name: str) -> bool:
     return bool(getattr(entered, name + "_blind") and not getattr(customer, name + "_blind"))
 
 
-def _move_secrets(session: Session, record: Any, customer: Customer, names: list[str], context: ChangeContext) -> None:
-    """Copy these encrypted values to a customer without them. Raises AlreadyExists for another customer's."""
-    before = customer_keys.values_of(customer)
+def _gaps(record: Any, customer: Customer) -> list[str]:
+    """The encrypted fields of the record that the customer has no value of."""
+    return [name for name in SECRET_FIELDS if _fills_gap(record, customer, name)]
+
+
+def _move_secrets(session: Session, record: Any, customer: Customer, context: ChangeContext) -> None:
+    """Copy encrypted values to a customer without them. Raises AlreadyExists for another customer's."""
+    names, before = _gaps(record, customer), customer_keys.values_of(customer)
     for name in names:
         for column in (name + "_sealed", name + "_blind"):
             setattr(customer, column, getattr(record, column))

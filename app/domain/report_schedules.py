@@ -355,7 +355,8 @@ def count_result(session: Session, run: Any, now: datetime) -> None:
                 times=schedule.failures,
                 why=run.error or "",
             )[:300]
-            _notify_owner(session, (report, schedule), "paused", {"reason": run.error or "", "key": f"{run.id}"}, now)
+            event = _event_for_owner(report, run, "paused", {"reason": run.error or ""})
+            notices.notify(session, event, now)
     elif run.state == "dropped":
         schedule.readers = [each for each in schedule.readers if each != run.user_id]
         if not schedule.readers:
@@ -363,16 +364,12 @@ def count_result(session: Session, run: Any, now: datetime) -> None:
             schedule.paused_why = "Nobody is left who gets this report."
         reader = session.execute(select(User.first_name, User.last_name).where(User.id == run.user_id)).one()
         who = " ".join(part for part in reader if part)
-        _notify_owner(
-            session, (report, schedule), "dropped", {"reader": who, "reason": run.error, "key": f"{run.id}"}, now
-        )
+        event = _event_for_owner(report, run, "dropped", {"reader": who, "reason": run.error})
+        notices.notify(session, event, now)
     session.flush()
 
 
-def _notify_owner(
-    session: Session, about: tuple[Report, ReportSchedule], why: str, more: dict[str, Any], now: datetime
-) -> None:
-    report, schedule = about
-    payload = {"report": report.id, "name": report.label, "why": why} | {k: v for k, v in more.items() if k != "key"}
-    key = f"report:{schedule.id}:{why}:{more['key']}"
-    notices.notify(session, notices.NoticeEvent("report", key, (report.owner_id,), payload), now)
+def _event_for_owner(report: Report, run: ReportRun, why: str, more: dict[str, Any]) -> notices.NoticeEvent:
+    payload = {"report": report.id, "name": report.label, "why": why} | more
+    key = f"report:{run.schedule_id}:{why}:{run.id}"
+    return notices.NoticeEvent("report", key, (report.owner_id,), payload)

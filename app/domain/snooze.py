@@ -21,6 +21,14 @@ def snoozed_until(choice: str, start: datetime, zone: tzinfo) -> datetime:
     raise RuleBroken("Please choose 15 minutes, 1 hour or tomorrow at 9:00.", "until")
 
 
+def snoozed_due_on(due_on: datetime | None, choice: str, now: datetime, zone: tzinfo) -> datetime:
+    """The new due time of a task, in UTC or in this zone. Raises RuleBroken for another choice.
+
+    Counted from now, or from the due time if it is in the future, so that a task is never moved to an earlier time.
+    """
+    return snoozed_until(choice, max(now, due_on or now), zone)
+
+
 def next_morning(moment: datetime, zone: tzinfo) -> datetime:
     """MORNING of the day after `moment`, both in this zone."""
     tomorrow = moment.astimezone(zone).date() + timedelta(days=1)

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import business_settings, custom_values, timeline
-from app.domain.base import Record, RuleBroken, UtcDateTime, Versioned, translatable
+from app.domain.base import Conflict, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
 from app.domain.persistence import fast_insert, history_rows, parent_holders
@@ -112,6 +112,14 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     with history_rows.written_together(session):
         timeline.write(session, task, "task", context, **line)
     return task
+
+
+def refuse_closed(task: Task) -> None:
+    """Raise Conflict if the task is already finished or canceled."""
+    if task.status not in OPEN:
+        raise Conflict(
+            translatable("“%(title)s” is already finished. Someone else may have finished it.", title=task.title)
+        )
 
 
 def change(session: Session, task: Task, values: dict[str, Any], context: ChangeContext) -> None:

@@ -196,7 +196,7 @@ def remove(session: Session, hook: Webhook, stamp: Stamp) -> None:
 
 def send_test(session: Session, hook: Webhook, now: datetime) -> str:
     """Write a test delivery, without a record. Returns its key."""
-    row = delivery_row(hook.id, TEST, None, now)
+    row = delivery_row(hook.id, WebhookEvent(TEST), now)
     session.execute(insert(WebhookDelivery), [row])
     return str(row["key"])
 
@@ -274,16 +274,22 @@ def subscriptions(session: Session) -> tuple[Subscription, ...]:
     return tuple(Subscription(key, user, frozenset(events)) for key, user, events in session.execute(query))
 
 
-def delivery_row(
-    hook_id: int, event: str, record_id: int | None, now: datetime, number: str | None = None
-) -> dict[str, Any]:
+class WebhookEvent(NamedTuple):
+    """What is reported: “lead.changed”, and of which record; a test has none."""
+
+    name: str
+    record_id: int | None = None
+    number: str | None = None
+
+
+def delivery_row(hook_id: int, event: WebhookEvent, now: datetime) -> dict[str, Any]:
     """The columns of a delivery that is due now."""
     return {
         "key": str(uuid.uuid4()),
         "webhook_id": hook_id,
-        "event": event,
-        "record_id": record_id,
-        "number": number,
+        "event": event.name,
+        "record_id": event.record_id,
+        "number": event.number,
         "at": now,
         "state": "queued",
         "tries": 0,

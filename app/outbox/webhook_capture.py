@@ -87,7 +87,8 @@ def _rows(
     for each in subscriptions:
         for event in change.events_for(each.wants(kind)):
             if event != "deleted" or each.user_id in change.seen_by:
-                yield webhooks.delivery_row(each.id, f"{kind}.{event}", key, now, change.number)
+                about = webhooks.WebhookEvent(f"{kind}.{event}", key, change.number)
+                yield webhooks.delivery_row(each.id, about, now)
 
 
 def _subscriptions(session: Session) -> tuple[Subscription, ...]:

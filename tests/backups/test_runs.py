@@ -200,7 +200,7 @@ def test_the_guide_names_the_commands_and_settings_that_there_are(lite: Crm) -> 
 
 
 def ask(crm: Crm, kind: str = "backup", name: str | None = None, **columns: Any) -> int:
-    row = backup_runs.request_run(crm.session, kind, Stamp(None, datetime.now(UTC)), name=name)
+    row = backup_runs.request_run(crm.session, backup_runs.WantedRun(kind, name), Stamp(None, datetime.now(UTC)))
     for column, value in columns.items():
         setattr(row, column, value)
     crm.session.commit()

@@ -264,6 +264,6 @@ def test_closing_a_request_leaves_others_pending(db: Session) -> None:
     about = lead(db, ana)
     first, second = create_request(db, about, ben, ana), create_request(db, about, dev, ana)
     assert (first.number, second.number) == ("CAR-2026-00001", "CAR-2026-00002")
-    assignment_requests.close(db, first, "Rejected", Stamp(ana.id, NOW))
+    assignment_requests.close(db, first, assignment_requests.RequestOutcome("Rejected"), Stamp(ana.id, NOW))
     db.expire_all()
     assert (first.status, first.pending_key, second.status) == ("Rejected", None, "Pending")

@@ -38,7 +38,7 @@ def account(db: Session, vault: Vault) -> Any:
 
 @pytest.fixture
 def talk(db: Session, account: Any) -> Any:
-    return conversations.find_or_create(db, account, "whatsapp", PEER, STAMP)
+    return conversations.find_or_create(db, conversations.ConversationKey(account.id, "whatsapp", PEER), STAMP)
 
 
 def hear(session: Session, talk: Any, at: Any = NOW) -> Any:
@@ -49,8 +49,8 @@ def hear(session: Session, talk: Any, at: Any = NOW) -> Any:
 
 
 def test_a_peer_has_one_conversation_per_account(db: Session, account: Any, talk: Any) -> None:
-    assert conversations.find_or_create(db, account, "whatsapp", PEER, STAMP) is talk
-    assert conversations.find_or_create(db, account, "sms", PEER, STAMP) is not talk
+    assert conversations.find_or_create(db, conversations.ConversationKey(account.id, "whatsapp", PEER), STAMP) is talk
+    assert conversations.find_or_create(db, conversations.ConversationKey(account.id, "sms", PEER), STAMP) is not talk
 
 
 def test_the_window_opens_with_the_peers_message(db: Session, talk: Any) -> None:
@@ -138,7 +138,7 @@ def test_canceling_and_sending_again(db: Session, account: Any) -> None:
 def test_a_reaction_is_replaced_and_taken_back(db: Session, account: Any) -> None:
     message = queued(db, account)
     for emoji, left in (("👍", {"peer": "👍"}), ("🙏", {"peer": "🙏"}), ("", None)):
-        messages.react(db, message, "peer", emoji, NOW)
+        messages.react(db, message, messages.Reaction("peer", emoji), NOW)
         assert message.reactions == left
 
 

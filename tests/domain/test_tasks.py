@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.domain import tasks
-from app.domain.base import RuleBroken
+from app.domain.base import Conflict, RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.working_time import office_hours, sla
 from app.models import Activity, Task
@@ -286,3 +286,13 @@ def test_the_first_task_is_due_after_so_much_office_time(now: str, due: str) -> 
     context = ChangeContext(None, datetime.fromisoformat(now), sla_terms=terms, first_task_minutes={"Medium": 120})
     values = tasks.first_task_values({"title": "Call", "priority": "Medium"}, None, context)
     assert values["due_on"] == datetime.fromisoformat(due)
+
+
+@pytest.mark.parametrize("status", tasks.STATUSES)
+def test_a_closed_task_is_not_closed_again(status: str) -> None:
+    task = Task(title="Call", status=status)
+    if status in tasks.OPEN:
+        tasks.refuse_closed(task)
+        return
+    with pytest.raises(Conflict, match="“Call” is already finished"):
+        tasks.refuse_closed(task)

@@ -76,7 +76,7 @@ def count_all(
     for name in names:
         if name not in _NUMBERS:
             by_record.setdefault(FIGURES[name].record, []).append(name)
-    for record, some in by_record.items():
+    for some in by_record.values():
         summed = record_rollup_counts.by_period(session, record_rollup_counts.served(scope, some), scope)
         given = record_person_counts.given(session, some, scope)
         for name, (now, before) in ((summed or {}) | given).items():
@@ -84,7 +84,7 @@ def count_all(
         if record_person_counts.OVERDUE in some:
             found |= _overdue(session, scope)
         rest = [name for name in some if name not in found]
-        found |= _count_of(session, record, rest, scope, compare) if rest else {}
+        found |= _count_of(session, rest, scope, compare) if rest else {}
     for name in names:
         if name in _NUMBERS and not _compares_too_many(session, name, scope, found):
             found[name] = FigureCount(_number_of(session, name, scope))
@@ -106,9 +106,7 @@ def _overdue(session: Session, scope: CountScope) -> dict[str, FigureCount]:
     return {} if due is None else {record_person_counts.OVERDUE: FigureCount(due)}
 
 
-def _count_of(
-    session: Session, record: Any, names: list[str], scope: CountScope, compare: bool
-) -> dict[str, FigureCount]:
+def _count_of(session: Session, names: list[str], scope: CountScope, compare: bool) -> dict[str, FigureCount]:
     some = [FIGURES[name] for name in names]
     if call_rollup_counts.can_count(scope, names):
         found = call_rollup_counts.by_period(session, names, scope, compare)

@@ -21,7 +21,8 @@ from app.domain.messaging.messages import CAMPAIGN_CAUSE, SENT, Message
 from app.domain.periods import Period
 from app.domain.sql_times import seconds_between
 from app.domain.tasks import OPEN, Task
-from app.domain.telephony.calls import CallLog, is_called_back
+from app.domain.telephony.calls import CallLog
+from app.domain.telephony.missed_calls import is_called_back
 from app.domain.tickets import Ticket
 
 #: Meanings of lead statuses that count as converted, and as lost.

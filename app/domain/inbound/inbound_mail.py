@@ -190,8 +190,8 @@ def conversation_of(
     is_unverified: bool,
 ) -> Conversation:
     """The conversation with the sender. Not by Reply-To: anybody could write into somebody else's conversation."""
-    peer = mail.sender.address
-    conversation = conversations.find_or_create(session, context.answering, "email", peer, context.stamp)
+    key = conversations.ConversationKey(context.answering.id, "email", mail.sender.address)
+    conversation = conversations.find_or_create(session, key, context.stamp)
     if mail.sender.name and not (is_unverified and conversation.peer_name):
         conversation.peer_name = mail.sender.name[:140]
     if any(records.values()) and _may_move(session, conversation, records, is_unverified):

@@ -121,7 +121,7 @@ def _take_reaction(session: Session, account: ChannelAccount, event: IncomingMes
     message = session.scalars(select(Message).where(*mine).with_for_update()).first()
     if message is None:
         raise MessageUnknown("It is a reaction to a message that is not here.")
-    messages.react(session, message, "peer", event.reaction, now)
+    messages.react(session, message, messages.Reaction("peer", event.reaction), now)
     return "reaction"
 
 
@@ -131,7 +131,8 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
         return "message"
     stamp = Stamp(None, now)
     peer = messages.clean_peer(event.channel, event.peer) or event.peer.strip()[:MAX_PEER_LENGTH] or "unknown"
-    conversation = conversations.find_or_create(session, account, event.channel, peer, stamp)
+    key = conversations.ConversationKey(account.id, event.channel, peer)
+    conversation = conversations.find_or_create(session, key, stamp)
     if event.peer_name:
         conversation.peer_name = " ".join(event.peer_name.split())[:MAX_NAME_LENGTH]
     at = min(event.happened_on or now, now)

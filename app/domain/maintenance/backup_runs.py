@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,11 +79,20 @@ class BackupRun(Record):
 # --- requests
 
 
-def request_run(
-    session: Session, kind: str, stamp: Stamp, name: str | None = None, slot: str | None = None
-) -> BackupRun:
+@dataclass(frozen=True)
+class WantedRun:
+    """A backup, check or drill that is to be run."""
+
+    kind: str
+    #: The backup that is to be checked or restored, if one was chosen.
+    name: str | None = None
+    #: The slot of the schedule; None if a person or a command asks for it.
+    slot: str | None = None
+
+
+def request_run(session: Session, wanted: WantedRun, stamp: Stamp) -> BackupRun:
     """Add a row that requests a run. The database refuses a second one for the same slot."""
-    run = BackupRun(kind=kind, outcome="waiting", name=name, slot=slot, tries=0)
+    run = BackupRun(kind=wanted.kind, outcome="waiting", name=wanted.name, slot=wanted.slot, tries=0)
     run.stamp(stamp)
     session.add(run)
     session.flush()
@@ -118,18 +128,31 @@ def begin_again(session: Session, run_id: int, now: datetime) -> bool:
         run.outcome = "waiting"
         return True
     run.outcome, run.ended_on = "failed", now
-    notify_admins(session, run.kind, f"{run.kind}:{run.id}", now, f"It was cut off {MAX_TRIES} times and is given up.")
+    reason = f"It was cut off {MAX_TRIES} times and is given up."
+    notify_admins(session, BackupProblem(run.kind, f"{run.id}", reason), now)
     return False
 
 
 # --- notices for admins
 
 
-def notify_admins(session: Session, why: str, event: str, now: datetime, reason: str = "") -> int:
-    """Notify the admins once about this event. `why`: backup, verify, drill, delete, copy, late or late_drill."""
-    payload = {"why": why, "reason": reason[:300]}
+@dataclass(frozen=True)
+class BackupProblem:
+    """Something of which admins are told once."""
+
+    #: backup, verify, drill, delete, copy, late or late_drill.
+    why: str
+    #: Tells it from others of its kind.
+    event: str
+    reason: str = ""
+
+
+def notify_admins(session: Session, problem: BackupProblem, now: datetime) -> int:
+    """Notify the admins once about this problem. Returns how many were told."""
+    payload = {"why": problem.why, "reason": problem.reason[:300]}
     admins = tuple(users.active_admins(session))
-    return notices.notify_many(session, [notices.NoticeEvent("backup", f"backup:{event}"[:150], admins, payload)], now)
+    key = f"backup:{problem.why}:{problem.event}"[:150]
+    return notices.notify_many(session, [notices.NoticeEvent("backup", key, admins, payload)], now)
 
 
 def notify_overdue(session: Session, now: datetime) -> list[str]:
@@ -138,7 +161,8 @@ def notify_overdue(session: Session, now: datetime) -> list[str]:
     for kind, why in (("backup", "late"), ("drill", "late_drill")):
         newest = last_good(session, kind)
         since = newest.ended_on if newest is not None else _first_job(session)
-        if since is not None and now - since > MAX_AGE and notify_admins(session, why, f"{why}:{now:%Y-%m-%d}", now):
+        is_late = since is not None and now - since > MAX_AGE
+        if is_late and notify_admins(session, BackupProblem(why, f"{now:%Y-%m-%d}"), now):
             late.append(why)
     return late
 

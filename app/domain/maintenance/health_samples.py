@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -138,10 +138,8 @@ def store(session: Session, batch: MetricsBatch, source: SampleSource, now: date
     full = {"memory_percent": source.memory_percent, "disk_percent": source.disk_percent}
     fixed = {name: percent for name, percent in full.items() if percent is not None}
     _add(session, HealthSample, key, (values, fixed))
-    for digest, noted in batch.slow.items():
-        _note(session, SlowStatement, digest, noted, now)
-    for digest, noted in batch.failures.items():
-        _note(session, ErrorReport, digest, noted, now)
+    _note(session, SlowStatement, batch.slow, now)
+    _note(session, ErrorReport, batch.failures, now)
 
 
 def store_installation(session: Session, values: dict[str, int | None], now: datetime) -> None:
@@ -166,20 +164,22 @@ def _add(session: Session, kind: Any, key: dict[str, Any], values: tuple[dict[st
         session.execute(mysql.insert(kind).values(row).on_duplicate_key_update(changed or key))
 
 
-def _note(session: Session, kind: Any, digest: str, noted: NotableEvent, now: datetime) -> None:
-    row = session.get(kind, digest, with_for_update=True)
-    if row is None:
-        row = kind(digest=digest, text=noted.text, times=0, first_on=now)
+def _note(session: Session, kind: Any, events: Mapping[str, NotableEvent], now: datetime) -> None:
+    """Add what a process has counted, by digest, to the rows of these statements or errors."""
+    for digest, noted in events.items():
+        row = session.get(kind, digest, with_for_update=True)
+        if row is None:
+            row = kind(digest=digest, text=noted.text, times=0, first_on=now)
+            if kind is SlowStatement:
+                row.total_ms = row.max_ms = 0
+            session.add(row)
+        row.place, row.last_on = noted.place, now
+        row.times += noted.times
         if kind is SlowStatement:
-            row.total_ms = row.max_ms = 0
-        session.add(row)
-    row.place, row.last_on = noted.place, now
-    row.times += noted.times
-    if kind is SlowStatement:
-        row.total_ms += noted.total_ms
-        row.max_ms = max(row.max_ms, noted.max_ms)
-    else:
-        row.trace, row.request_id = noted.trace, noted.request_id
+            row.total_ms += noted.total_ms
+            row.max_ms = max(row.max_ms, noted.max_ms)
+        else:
+            row.trace, row.request_id = noted.trace, noted.request_id
 
 
 # --- reading

@@ -152,12 +152,14 @@ class RowMove:
     gone: int
     kept: int
     ledger: MergeLedger
+    #: The time of the merge.
+    now: datetime
 
 
-def move_all(session: Session, move: RowMove, now: datetime) -> None:
+def move_all(session: Session, move: RowMove) -> None:
     """Make all rows that refer to the merged record refer to the remaining one. The caller has locked both rows."""
     for each in DERIVED:
-        _move_derived(session, move, each, now)
+        _move_derived(session, move, each)
     for column in references(move.kind):
         if "id" in column.table.c:
             _move(session, move, column, column == move.gone)
@@ -193,7 +195,7 @@ def _move_links(session: Session, move: RowMove, column: Any) -> None:
             move.ledger.added(table, moved)
 
 
-def _move_derived(session: Session, move: RowMove, each: DerivedColumn, now: datetime) -> None:
+def _move_derived(session: Session, move: RowMove, each: DerivedColumn) -> None:
     """Recompute the texts that contain the id of the merged record."""
     table = Model.metadata.tables[each.table]
     for column in table.columns:
@@ -203,16 +205,16 @@ def _move_derived(session: Session, move: RowMove, each: DerivedColumn, now: dat
         for row in session.connection().execute(select(table).where(*rule).with_for_update()).mappings().all():
             # Otherwise it is derived from another record that the row refers to.
             if row[each.column] == each.text(move.kind, move.gone, row):
-                _recompute(session, move, each, row, now)
+                _recompute(session, move, each, row)
 
 
-def _recompute(session: Session, move: RowMove, each: DerivedColumn, row: Any, now: datetime) -> None:
+def _recompute(session: Session, move: RowMove, each: DerivedColumn, row: Any) -> None:
     table, connection = Model.metadata.tables[each.table], session.connection()
     new: dict[str, Any] = {each.column: each.text(move.kind, move.kept, row)}
     others = [table.c[name] == row[name] for name in _beside(table, each.column)]
     taken = select(table.c.id).where(table.c[each.column] == new[each.column], *others)
     if connection.execute(taken).first() is not None:
-        new = each.given_up(row, now)
+        new = each.given_up(row, move.now)
     connection.execute(update(table).where(table.c.id == row["id"]).values(**new))
     for name, value in new.items():
         move.ledger.changed(table, name, row[name], value, [row["id"]])

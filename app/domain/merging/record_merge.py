@@ -122,8 +122,8 @@ class _Merge:
         if self.kind == "ticket":
             parent_holders.note_assignments(self.session, [self.kept.id])
         for row in self.gone:
-            move = merge_rows.RowMove(self.kind, row.id, self.kept.id, self.changes_made)
-            merge_rows.move_all(self.session, move, self.context.now)
+            move = merge_rows.RowMove(self.kind, row.id, self.kept.id, self.changes_made, self.context.now)
+            merge_rows.move_all(self.session, move)
 
     def _join_assignments(self) -> None:
         """End the others' open assignments, because a lead has one assignee; those of a ticket are beside its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, select, update
 from sqlalchemy.exc import IntegrityError
@@ -76,16 +76,25 @@ def is_window_open(conversation: Conversation, now: datetime) -> bool:
     return ends is None or now < ends
 
 
-def find_or_create(session: Session, account: Any, channel: str, peer: str, stamp: Stamp) -> Conversation:
-    """The conversation of this account with the peer (E.164, or an address in lower case).
+class ConversationKey(NamedTuple):
+    """What only one conversation has."""
+
+    account_id: int
+    channel: str
+    #: E.164, or an address in lower case.
+    peer: str
+
+
+def find_or_create(session: Session, key: ConversationKey, stamp: Stamp) -> Conversation:
+    """The conversation of this account with the peer.
 
     The database allows one row per account and peer, so concurrent requests get the same one. It is locked before a
     message refers to it, because `note_message` writes it afterwards (`record_locks`).
     """
-    mine = (Conversation.channel == channel, Conversation.account_id == account.id, Conversation.peer == peer)
+    mine = [getattr(Conversation, name) == value for name, value in key._asdict().items()]
     if found := session.scalars(select(Conversation).where(*mine).with_for_update()).first():
         return found
-    made = Conversation(channel=channel, account_id=account.id, peer=peer, state="open", unread=0)
+    made = Conversation(**key._asdict(), state="open", unread=0)
     made.stamp(stamp)
     try:
         with session.begin_nested():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -45,11 +45,18 @@ def needs_registration(account: Any, number: str) -> bool:
     return bool(account.settings.get("dlt_entity_id")) and number.startswith(INDIA)
 
 
-def registered(
-    session: Session, account: Any, number: str, text: str, template: MessageTemplate | None
-) -> MessageTemplate | None:
+class SmsText(NamedTuple):
+    """An SMS that is to be sent, and the template that was chosen for it."""
+
+    number: str
+    text: str
+    template: MessageTemplate | None
+
+
+def registered(session: Session, account: Any, sms: SmsText) -> MessageTemplate | None:
     """The registered template that the text matches, if one is needed; else the given one. Raises RuleBroken."""
-    if not needs_registration(account, number):
+    text, template = sms.text, sms.template
+    if not needs_registration(account, sms.number):
         return template
     if template is not None:
         if not template.provider_id:

@@ -68,7 +68,8 @@ def send(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
         return before
     peer = _peer(request)
     account = choose_account(session, request, peer)
-    conversation = conversations.find_or_create(session, account, request.channel, peer, stamp)
+    key = conversations.ConversationKey(account.id, request.channel, peer)
+    conversation = conversations.find_or_create(session, key, stamp)
     values = _content(session, request, account, conversation) | {"channel": request.channel, "peer": peer}
     _refuse_after_window(request, conversation, stamp.now)
     if _may_take(request, conversation, stamp):
@@ -181,7 +182,7 @@ def _content(
         raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
     if request.channel == "sms":
         dlt_rules.refuse_foreign_links(session, body)
-        template = dlt_rules.registered(session, account, conversation.peer, body, template)
+        template = dlt_rules.registered(session, account, dlt_rules.SmsText(conversation.peer, body, template))
     _refuse_files(request, account)
     return {
         "body": body.strip() or " ".join(each.get("name") or "File" for each in request.media),

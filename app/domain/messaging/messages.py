@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -295,10 +295,17 @@ def _move(session: Session, message: Message, states: tuple[str, ...], values: d
     return True
 
 
-def react(session: Session, message: Message, who: str, emoji: str, now: datetime) -> None:
-    """Set the reaction of "peer" or a user id to a message; "" withdraws it."""
-    others = {key: each for key, each in (message.reactions or {}).items() if key != who}
-    message.reactions = (others | ({who: emoji[:MAX_REACTION]} if emoji else {})) or None
+class Reaction(NamedTuple):
+    """Whose it is: “peer” or a user id; without an emoji it is withdrawn."""
+
+    who: str
+    emoji: str
+
+
+def react(session: Session, message: Message, reaction: Reaction, now: datetime) -> None:
+    """Set or withdraw a reaction to a message."""
+    others = {key: each for key, each in (message.reactions or {}).items() if key != reaction.who}
+    message.reactions = (others | ({reaction.who: reaction.emoji[:MAX_REACTION]} if reaction.emoji else {})) or None
     message.changed_on = now
     mark_changed(session, message)
 

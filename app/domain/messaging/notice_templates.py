@@ -72,7 +72,7 @@ def fill(session: Session, way: NoticeWay, number: str, values: Mapping[str, str
     text = message_templates.render(way.template, given)
     if way.channel == "sms":
         dlt_rules.refuse_foreign_links(session, text)
-        dlt_rules.registered(session, way.account, number, text, way.template)
+        dlt_rules.registered(session, way.account, dlt_rules.SmsText(number, text, way.template))
     return text, tuple(given.values())
 
 

@@ -231,7 +231,7 @@ def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) ->
         days.add(day)
     found = sorted(days)[:limit]
     if state is not None and done == today - 1:
-        found += quarters_to_fill(session, state, moments, zone, now)[: limit - len(found)]
+        found += quarters_to_fill(session, state, moments, OfficeClock(zone, now))[: limit - len(found)]
     return found or ([today] if marked else [])
 
 
@@ -269,7 +269,8 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
         state.filled_until = max(day, last)
         session.flush()
         done.append(day)
-    done += _fill_quarters(session, state, sorted(each for each in days if each >= FIRST_QUARTER), zone, now)
+    given = sorted(each for each in days if each >= FIRST_QUARTER)
+    done += _fill_quarters(session, state, given, OfficeClock(zone, now))
     if state.filled_until is not None:
         quarters = filled_quarters(state, zone)
         end = start_of_quarter(quarters.stop) if quarters else start_of(state.filled_until + 1, zone)
@@ -282,36 +283,48 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
 # --- quarters of today
 
 
+@dataclass(frozen=True)
+class OfficeClock:
+    """The time of a run, and the time zone of the office."""
+
+    zone: ZoneInfo
+    now: datetime
+
+    @property
+    def today(self) -> int:
+        """The number of the running day."""
+        return day_of(self.now, self.zone)
+
+
 def quarters_to_fill(
-    session: Session, state: RollupState, moments: Iterable[datetime], zone: ZoneInfo, now: datetime
+    session: Session, state: RollupState, moments: Iterable[datetime], clock: OfficeClock
 ) -> list[int]:
     """The quarters of today to fill, in order: marked ones, and those with calls after the last filled one.
 
-    `moments`: the marked ones. The quarter of `now` isn't among them.
+    `moments`: the marked ones. The running quarter isn't among them.
     """
-    quarters = filled_quarters(state, zone)
+    quarters = filled_quarters(state, clock.zone)
     marked = {quarter_of(each) for each in moments} & set(quarters)
-    return sorted(marked) + _quarters_with_calls(session, quarters, zone, now)
+    return sorted(marked) + _quarters_with_calls(session, quarters, clock)
 
 
-def _quarters_with_calls(session: Session, filled: range, zone: ZoneInfo, now: datetime) -> list[int]:
+def _quarters_with_calls(session: Session, filled: range, clock: OfficeClock) -> list[int]:
     """The quarters of today after the filled ones that have calls and have ended."""
-    first = filled.stop if filled else quarters_of(day_of(now, zone), zone).start
-    within = (_CALL.c.started_on >= start_of_quarter(first), _CALL.c.started_on < start_of_quarter(quarter_of(now)))
+    first = filled.stop if filled else quarters_of(clock.today, clock.zone).start
+    end = start_of_quarter(quarter_of(clock.now))
+    within = (_CALL.c.started_on >= start_of_quarter(first), _CALL.c.started_on < end)
     return sorted({quarter_of(each) for each in session.scalars(select(_CALL.c.started_on).where(*within))})
 
 
-def _fill_quarters(
-    session: Session, state: RollupState, quarters: list[int], zone: ZoneInfo, now: datetime
-) -> list[int]:
+def _fill_quarters(session: Session, state: RollupState, quarters: list[int], clock: OfficeClock) -> list[int]:
     """Fill these quarters of today; returns those that were filled."""
-    today = day_of(now, zone)
+    today, zone = clock.today, clock.zone
     if not quarters or state.filled_until != today - 1:
         return []
     filled, done = filled_quarters(state, zone), []
     if not filled:
         _forget_quarters(session)
-    following = _quarters_with_calls(session, filled, zone, now)
+    following = _quarters_with_calls(session, filled, clock)
     for quarter in quarters:
         if quarter not in filled:
             if following[:1] != [quarter]:

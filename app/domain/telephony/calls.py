@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
-    ColumnElement,
     ForeignKey,
     Index,
     Integer,
     String,
     UniqueConstraint,
-    exists,
     func,
-    not_,
-    or_,
     select,
     text,
 )
@@ -48,8 +44,6 @@ STATUSES = (
     "Missed Call",
 )
 CASE_SENSITIVE_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
-#: Older missed calls need no call back.
-CALLBACK_WINDOW = timedelta(days=30)
 #: The progress of a call that isn't over; every other status is final.
 RANKS = {"Initiated": 0, "Queued": 0, "Ringing": 1, "In Progress": 2}
 FINAL_RANK = 3
@@ -192,29 +186,6 @@ def progress_of(status: str) -> int:
 def has_ended(call: CallLog) -> bool:
     """Whether the call has ended, or never began."""
     return progress_of(call.status) == FINAL_RANK
-
-
-def awaits_callback(now: datetime) -> list[ColumnElement[bool]]:
-    """SQL: missed calls of the last 30 days whose number nobody has called or talked with since.
-
-    The days begin with a whole hour, so that the statement is the same for as long. The status is one of a list, which
-    lists read in the order of an index.
-    """
-    since = (now - CALLBACK_WINDOW).replace(minute=0, second=0, microsecond=0)
-    return [
-        CallLog.status.in_(("Missed Call",)),
-        CallLog.started_on > since,
-        CallLog.other_e164.is_not(None),
-        not_(is_called_back()),
-    ]
-
-
-def is_called_back() -> ColumnElement[bool]:
-    """SQL: calls whose number somebody has called or talked with since."""
-    later: Any = CallLog.__table__.alias("later")
-    reached = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
-    again = exists().where(later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, reached)
-    return again.correlate(CallLog)
 
 
 _FIELDS = (

@@ -43,7 +43,7 @@ def without_evidence() -> list[ColumnElement[bool]]:
     is_there = exists().where(_FILE.c.id == _EVIDENCE.c.attachment_id, _FILE.c.deleted_on.is_(None))
     proof = or_(_EVIDENCE.c.message_id.is_not(None), is_there.correlate(_EVIDENCE))
     proved = exists().where(_EVIDENCE.c.call_id == CallLog.id, proof).correlate(CallLog)
-    # One of a list, as `calls.awaits_callback` does: lists read that in the order of an index, and with IS TRUE
+    # One of a list, as `missed_calls.awaits_callback` does: lists read that in the order of an index, and with IS TRUE
     # MariaDB finds no rows by an index.
     return [CallLog.is_order.in_((True,)), not_(recorded), not_(proved)]
 

@@ -1,4 +1,4 @@
-// What was typed without a connection, kept in this browser until it is sent. A classic script: pages and the service worker share it.
+// What was typed without a connection, kept in this browser until it is sent. A classic script: pages have it, and the service worker as its first part.
 // An entry: {id, key, user, url, fields: [[name, value]], label, at, tried, state: waiting | refused | unsure, sentence, hadFiles};
 // tried: when it may have reached the server first, null where there was no network at all.
 self.crmOutbox = (() => {

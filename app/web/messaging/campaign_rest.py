@@ -33,7 +33,7 @@ from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.messaging import campaign_source
-from app.web.messaging.campaign_rows import CAMPAIGN_WORDS
+from app.web.messaging.campaign_display import CAMPAIGN_WORDS
 from app.web.records.message_words import CHANNEL_WORDS, PURPOSE_WORDS
 
 

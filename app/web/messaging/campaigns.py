@@ -27,9 +27,9 @@ from app.web.core.fields.base import clean_text
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
-from app.web.messaging import campaign_rows, campaign_source
+from app.web.messaging import campaign_display, campaign_source
+from app.web.messaging.campaign_display import RecipientPage
 from app.web.messaging.campaign_form import form_of, posted_values, stored_values
-from app.web.messaging.campaign_rows import RecipientPage
 from app.web.pages.routes import page_route
 from app.web.records.bulk_actions import MAX_ROWS
 
@@ -63,7 +63,7 @@ class CampaignsView(ModulePermissions, BaseView):
         rows = db.session.scalars(query.where(Campaign.id < before) if before else query).all()
         return self.render_template(
             "campaigns/list.html",
-            campaigns=[campaign_rows.campaign_row(each, viewer) for each in rows[:PAGE]],
+            campaigns=[campaign_display.campaign_row(each, viewer) for each in rows[:PAGE]],
             older=f"{BASE}?before={rows[PAGE - 1].id}" if len(rows) > PAGE else "",
             may_send=self.in_menu(viewer.person),
         )
@@ -157,17 +157,17 @@ class CampaignsView(ModulePermissions, BaseView):
         """The check before sending, or the result, with each recipient. `state` filters, `page` from 0."""
         viewer, campaign = current_viewer(), self._found(key, "read")
         state = request.args.get("state", "")
-        if state and state not in campaign_rows.RECIPIENT_WORDS:
+        if state and state not in campaign_display.RECIPIENT_WORDS:
             raise RuleBroken(_("There is no such state. Please choose one of the list."), "state")
         page = RecipientPage(state, parse_integer(request.args.get("page"), 0, 0, MAX_RECIPIENTS))
-        context = campaign_rows.campaign_context(db.session(), campaign, viewer, page)
+        context = campaign_display.campaign_context(db.session(), campaign, viewer, page)
         return self.render_template("campaigns/campaign.html", page_of=context)
 
     @page_route("/<int:key>/live")
     def live(self, key: int) -> Any:
         """The part of the page that updates itself, as a fragment."""
         campaign = self._found(key, "read")
-        context = campaign_rows.progress(db.session(), campaign, current_viewer())
+        context = campaign_display.progress(db.session(), campaign, current_viewer())
         answer = make_response(render_template("campaigns/_live.html", page_of=context))
         if (request.args.get("checking") and context["is_checked"]) or not context["is_live"]:
             answer.headers["HX-Refresh"] = "true"  # the recipients are outside of this part

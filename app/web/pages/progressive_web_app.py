@@ -38,6 +38,9 @@ _SHELL = (
     *("vendor/base.css", "css/crm.css", SPRITE, "vendor/inter.woff2", "img/mark.svg"),
     *("js/theme.js", "js/offline_store.js", "js/offline_page.js"),
 )
+#: The parts of the service worker, which is one script: browsers fetch it, and each script that it imports, anew with
+#: every page, to see whether there is a new one.
+WORKER_FILES = ("offline_store.js", "worker_pages.js", "worker_forms.js", "service_worker.js")
 #: (size in pixels, column of the brand, purpose), of the manifest; the product's own are made by scripts/icons.py.
 _ICONS = (("192x192", "icon_192", "any"), ("512x512", "icon_512", "any"), ("512x512", "icon_maskable", "maskable"))
 _BACKGROUND = "#ffffff"
@@ -82,13 +85,13 @@ def worker() -> Response:
     given = {
         # The offline page shows the brand, too.
         "version": f"{_version(current_app.static_folder or '')}-{_mark_of(brand.refreshed())}",
-        "store": static_url("js/offline_store.js"),
         "shell": [*map(static_url, _SHELL)],
         "page": "/offline/",
         "forms": offline_posts.PATHS,
         "idle": config.session_idle_hours * 3_600_000,
     }
-    source = (Path(current_app.static_folder or "") / "js" / "service_worker.js").read_text(encoding="utf-8")
+    folder = Path(current_app.static_folder or "") / "js"
+    source = "\n".join((folder / name).read_text(encoding="utf-8") for name in WORKER_FILES)
     response = Response(f"const GIVEN = {orjson.dumps(given).decode()};\n{source}", mimetype="text/javascript")
     response.headers["Cache-Control"] = "no-cache"
     return response

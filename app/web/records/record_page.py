@@ -46,7 +46,8 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     location = timeline_tabs.TimelineLocation.of(screen, serialized["id"], serialized.get("number"), viewer)
     return (
         _head(screen, serialized, cells, viewer)
-        | _body(screen, serialized, cells, related, viewer)
+        | _body(screen, serialized, cells, viewer)
+        | _related(screen, serialized, related, viewer)
         | _addresses(screen, serialized, cells, viewer)
         | {
             "moves": _other_statuses(screen, serialized, related, viewer)
@@ -109,12 +110,18 @@ def _head(screen: Any, serialized: dict[str, Any], cells: dict[str, Any], viewer
     }
 
 
-def _body(
-    screen: Any, serialized: dict[str, Any], cells: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
-) -> dict[str, Any]:
-    """The values, the next steps, the related rows and the composer."""
-    labels = _labels_of(screen.record_table)
+def _related(screen: Any, serialized: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any]:
+    """The next steps, and the other related rows."""
     steps = open_tasks.context(screen, serialized, related, viewer)
+    return {
+        "open_tasks": steps,
+        "related": [part for part in related if steps is None or "open_tasks" not in part],
+    }
+
+
+def _body(screen: Any, serialized: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The values and the composer."""
+    labels = _labels_of(screen.record_table)
     editable_names = inline_edit_fields.names_on_page(screen, serialized["id"], viewer)
     if screen.status_picklist and not _may_leave_status(screen, serialized, viewer):
         editable_names -= {"status"}
@@ -123,8 +130,6 @@ def _body(
         "strip": [{"name": name, "label": labels[name], "cell": cells[name]} for name in _strip_names(screen, cells)],
         "texts": _take_texts(screen, sections),
         "sections": sections,
-        "open_tasks": steps,
-        "related": [part for part in related if steps is None or "open_tasks" not in part],
         "composer": composer.context(screen, serialized, viewer),
     }
 

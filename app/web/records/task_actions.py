@@ -7,10 +7,11 @@ from typing import Any
 from flask import flash, redirect, render_template, request
 from flask_babel import gettext as _
 
-from app.domain import follow_ups, task_actions
+from app.domain import follow_ups
 from app.domain.base import Conflict
 from app.domain.next_follow_up import PlannedTask
-from app.domain.tasks import OPEN, Task
+from app.domain.snooze import snoozed_due_on
+from app.domain.tasks import OPEN, Task, refuse_closed
 from app.domain.timeline import MAX_NOTE_LENGTH
 from app.extensions import db
 from app.generated_titles import shown_title
@@ -45,7 +46,7 @@ class TaskActions(Screen):
     def done(self, pk: str) -> Any:
         """Mark a task as done and return to the same page; the flash message offers to undo it."""
         row = self.row_for(pk, "write")
-        task_actions.refuse_closed(row)
+        refuse_closed(row)
         before, title = row.status, row.title
         self.service.change(db.session(), row, {"status": "Done"}, current_viewer())
         db.session.flush()
@@ -71,8 +72,8 @@ class TaskActions(Screen):
     def snooze(self, pk: str) -> Any:
         """Move the due time of a task: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
-        task_actions.refuse_closed(row)
-        moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
+        refuse_closed(row)
+        moment = snoozed_due_on(row.due_on, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
         until = format_local_date(moment.astimezone(viewer.zone), "%a %-d %b, %H:%M")
         flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=until), "success")
@@ -84,7 +85,7 @@ class TaskActions(Screen):
         """Mark a task as done, write a note and create the next task, in one transaction."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         viewer.person.refuse_unless("Tasks", "create")
-        task_actions.refuse_closed(row)
+        refuse_closed(row)
         if request.method == "GET":
             return self._finish_form(row, {"title": row.title, "due_on": next_follow_up(viewer)}, {}, viewer)
         raw = {name: request.form.get(name, "") for name in ("note", "title", "due_on")}

@@ -36,6 +36,7 @@ from app.web.core.viewer import Viewer
 from app.web.pages import disclosure_tables, return_tables
 from app.web.pages.routes import page_route
 from app.web.reports import disclosure_files, disclosure_page
+from app.web.reports.disclosure_pdf import DisclosureDocument
 
 MODULE = "Complaints"
 #: What a file shows.
@@ -201,4 +202,5 @@ def _content(shown: Shown, name: str, format_: str, viewer: Viewer) -> bytes:
             _("Disclosure of complaints: %(month)s", month=month),
             disclosure_tables.tables_of(shown.disclosure, shown.layout),
         )
-    return disclosure_files.make(tables, title, disclosure_page.about(shown.version, viewer), viewer, format_)
+    document = DisclosureDocument(title, disclosure_page.about(shown.version, viewer), tables)
+    return disclosure_files.make(document, viewer, format_)

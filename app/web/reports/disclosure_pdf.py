@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from flask_babel import gettext as _
 
@@ -20,8 +21,18 @@ _UPRIGHT = 4
 _LABELS = 2.2
 
 
-def document(tables: Sequence[FigureTable], title: str, about: str, viewer: Viewer) -> bytes:
+class DisclosureDocument(NamedTuple):
+    """A disclosure or return as a file shows it."""
+
+    title: str
+    #: Which version it is.
+    about: str
+    tables: Sequence[FigureTable]
+
+
+def pdf_of(document: DisclosureDocument, viewer: Viewer) -> bytes:
     """The PDF: the title, which version it is, and the tables with their notes."""
+    title, about, tables = document
     canvas = PdfPages(new_pdf(any(len(table.columns) > _UPRIGHT for table in tables)))
     canvas.pdf.set_title(title)
     pdf_letterhead.draw(canvas, viewer.lookups.brand)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain.audit_log import audit
 from app.domain.base import RuleBroken
 from app.domain.report_schedules import FORMATS
+from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.viewer import Viewer
 from app.web.reports import built_in_reports, pdf, running
@@ -23,10 +24,11 @@ from app.web.transfer.export_files import MIME, Row, csv_rows, sheet_rows, write
 MIMES = MIME | {"pdf": "application/pdf"}
 
 
-def make(session: Session, label: str, definition: ReportDefinition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
+def make(label: str, definition: ReportDefinition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
     """The file and its number of rows, as this viewer may export them. Raises RuleBroken, Denied, NotFound."""
     if format_ not in FORMATS:
         raise RuleBroken(_("Please choose CSV, XLSX or PDF."), "format")
+    session = db.session()
     if definition.kind in built_in_reports.READY and format_ != "pdf":
         return built_in_reports.file_of(session, definition, viewer, format_)
     if format_ != "pdf" and running.is_long(session, definition, viewer):

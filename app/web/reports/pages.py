@@ -283,7 +283,7 @@ def _may(kind: str, viewer: Viewer, verb: str) -> bool:
 def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
     """The file of a report that isn't long, audited. Raises RuleBroken, Denied, NotFound."""
     key, label, definition = report.id, report.label, definition_of(report)
-    data, rows = files.make(db.session(), label, definition, viewer, format_)
+    data, rows = files.make(label, definition, viewer, format_)
     with request_transaction() as session:
         files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_)
     return file_answer(data, label, format_, viewer)

@@ -97,7 +97,7 @@ def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, dict[str
         viewer.person.refuse_unless("Reports", "read")
         definition = definition_of(report)
         rights = file_rights.rights_of(viewer)
-        data, rows = files.make(db.session(), report.label, definition, viewer, format_)
+        data, rows = files.make(report.label, definition, viewer, format_)
         if len(data) > MAX_BYTES:
             raise TooLarge
         _note(viewer, definition, {"report": report.id, "rows": rows, "format": format_, "run": run.id})

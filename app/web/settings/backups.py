@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _l
 
 from app import access
 from app.backups import requested_runs
-from app.domain.base import Conflict, NotFound, Stamp
+from app.domain.base import Conflict, NotFound
 from app.domain.maintenance import backup_runs
 from app.domain.maintenance.backup_runs import BackupRun
 from app.extensions import db
@@ -98,7 +98,7 @@ def _ask(kind: str, name: str | None) -> None:
     with request_transaction() as session:
         if backup_runs.is_pending(session, kind, name):
             raise Conflict(_("This is going on already. Please wait until it has ended."))
-        key = backup_runs.request_run(session, kind, Stamp(viewer.person.id, viewer.now), name).id
+        key = backup_runs.request_run(session, backup_runs.WantedRun(kind, name), viewer.stamp).id
     requested_runs.enqueue(key)
 
 

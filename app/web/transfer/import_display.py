@@ -158,7 +158,7 @@ def _remarks(session: Session, run: ImportRun, is_trial: bool, viewer: Viewer) -
     }
     made = []
     for result, (title, action) in {"": whole}.items() if run.kind == KIND else words.items():
-        found = import_runs.problems(session, run, is_trial, only=result)[:MAX_SHOWN]
+        found = import_runs.problems(session, import_runs.Remarks(run, is_trial, result))[:MAX_SHOWN]
         query = "&".join((["trial=1"] if is_trial else []) + ([f"only={result}"] if result else []))
         if found:
             url = f"/imports/{run.id}/problems.csv" + (f"?{query}" if query else "")

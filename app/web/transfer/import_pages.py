@@ -93,7 +93,7 @@ class ImportsView(BaseView):
         try:
             with request_transaction() as session:
                 run = session.get_one(ImportRun, key, with_for_update=True)
-                import_runs.set_plan(session, run, mapping, options, viewer)
+                import_runs.set_plan(session, run, import_runs.plan_of(run, mapping, options, viewer), viewer)
         except RuleBroken as broken:
             status, sentence, _errors = refusal(broken)
             run = import_runs.own_run(db.session(), key, viewer)
@@ -168,4 +168,5 @@ def _begin(kind_name: str, viewer: Viewer) -> int:
     with request_transaction() as session, file.stream:
         if kind_name == KIND:
             return move_kind.begin(session, file.stream, file.filename, viewer).id  # type: ignore[arg-type]
-        return import_runs.begin(session, file.stream, file.filename, kind, viewer).id  # type: ignore[arg-type]
+        upload = import_runs.Upload(file.stream, file.filename, kind)  # type: ignore[arg-type]
+        return import_runs.begin(session, upload, viewer).id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -57,8 +57,17 @@ def allowed_kinds(viewer: Viewer) -> list[ImportKind]:
     ]
 
 
-def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer: Viewer) -> ImportRun:
+class Upload(NamedTuple):
+    """A file that was uploaded to be imported, and what its rows are."""
+
+    file: BinaryIO
+    name: str
+    kind: ImportKind
+
+
+def begin(session: Session, upload: Upload, viewer: Viewer) -> ImportRun:
     """Store an uploaded file, with a guessed mapping. Raises RuleBroken if it isn't a table."""
+    file, name, kind = upload
     dialect = spreadsheet_files.recognize(file)
     headers = spreadsheet_files.headers(file, dialect)
     rows = sample(file, dialect)
@@ -102,14 +111,18 @@ def _first_plan(
     return fitting(former["mapping"], headers, kind), kept
 
 
-def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options: ImportOptions, viewer: Viewer) -> None:
+def plan_of(run: ImportRun, mapping: dict[str, str], options: ImportOptions, viewer: Viewer) -> ImportPlan:
+    """The plan that this mapping and these options make of the file."""
+    return ImportPlan(kind_named(run.kind, viewer), run.payload["headers"], mapping, options)
+
+
+def set_plan(session: Session, run: ImportRun, plan: ImportPlan, viewer: Viewer) -> None:
     """Store mapping and options, and start the check of the file. Raises RuleBroken."""
     if run.outcome not in ("mapping", "checked"):
         raise Conflict(_("This import has been started, so its mapping can't be changed."))
-    kind = kind_named(run.kind, viewer)
-    refuse_options(options, kind, viewer)
-    ImportPlan(kind, run.payload["headers"], mapping, options).checked()
-    run.payload = {**run.payload, "mapping": mapping, "options": options.as_json()}
+    refuse_options(plan.options, plan.kind, viewer)
+    plan.checked()
+    run.payload = {**run.payload, "mapping": plan.mapping, "options": plan.options.as_json()}
     import_worker.begin_trial(session, run)
 
 
@@ -177,8 +190,17 @@ def own_run(session: Session, key: int, viewer: Viewer) -> ImportRun:
     return row
 
 
-def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0, only: str = "") -> list[Any]:
-    """The next rows with remarks: (line, result, problem, cells); `only` those of one result."""
+class Remarks(NamedTuple):
+    """Rows of a run with remarks, of its check or of the import itself; `only` those of one result."""
+
+    run: ImportRun
+    is_trial: bool
+    only: str = ""
+
+
+def problems(session: Session, remarks: Remarks, after: int = 0) -> list[Any]:
+    """The next rows with remarks: (line, result, problem, cells)."""
+    run, is_trial, only = remarks
     results: tuple[str, ...] = ("wrong", "skipped") if is_trial else ("wrong", "skipped", "kept")
     if run.kind == KIND:  # everything with a remark
         results = ("wrong", "skipped", "created")
@@ -203,9 +225,10 @@ def problem_file(session: Session, run: ImportRun, is_trial: bool, only: str = "
     `only`: the result of the rows, such as skipped.
     """
     heading: list[str] | None = [*_remark_headers(), *run.payload["headers"]]
+    remarks = Remarks(run, is_trial, only)
     after = 0
     while True:
-        found = problems(session, run, is_trial, after, only)
+        found = problems(session, remarks, after)
         if not found and heading is None:
             return
         rows = [[row_number(run, line), problem or result, *(cells or ())] for line, result, problem, cells in found]

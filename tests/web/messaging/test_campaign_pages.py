@@ -420,11 +420,11 @@ def test_a_text_follows_its_registered_template(
     given = template if chosen else None
 
     def found() -> Any:
-        return dlt_rules.registered(crm.session, account, "+919820012345", text, given)
+        return dlt_rules.registered(crm.session, account, dlt_rules.SmsText("+919820012345", text, given))
 
     if result:
         assert found() is template
     else:
         with pytest.raises(RuleBroken):
             found()
-    assert dlt_rules.registered(crm.session, account, "+14155550100", text, None) is None
+    assert dlt_rules.registered(crm.session, account, dlt_rules.SmsText("+14155550100", text, None)) is None

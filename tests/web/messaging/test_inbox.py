@@ -34,7 +34,8 @@ def heard(crm: Crm, account: Any, **values: Any) -> Any:
     """A conversation in which somebody wrote `text` just now. `values`: peer, channel, records, claimed (a name)."""
     session, now = crm.session, world_now()
     channel, peer = values.get("channel", "whatsapp"), values.get("peer", f"+91{crm.make.mobile()}")
-    row = conversations.find_or_create(session, account, channel, peer, Stamp(None, now))
+    key = conversations.ConversationKey(account.id, channel, peer)
+    row = conversations.find_or_create(session, key, Stamp(None, now))
     claimed = values.get("claimed")
     conversations.attach(row, values.get("records", {}), crm.id_of(claimed) if claimed else None, Stamp(None, now))
     row.peer_name = values.get("peer_name")

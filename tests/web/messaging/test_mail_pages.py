@@ -38,7 +38,7 @@ def account(crm: Crm) -> Any:
 def received(crm: Crm, account: Any, records: dict[str, Any], **more: Any) -> Any:
     """An email from ASHA with copies to a brother and to ourselves, in a conversation of these records."""
     session, stamp = crm.session, Stamp(None, NOW)
-    row = conversations.find_or_create(session, account, "email", ASHA, stamp)
+    row = conversations.find_or_create(session, conversations.ConversationKey(account.id, "email", ASHA), stamp)
     conversations.attach(row, records, crm.id_of(more.get("claimed", "cleo")), stamp)
     values = {"channel": "email", "peer": ASHA, "subject": "Pay-in", "body": "It failed.", "account_id": account.id}
     values |= {"conversation_id": row.id, "happened_on": NOW, "native": more.get("native", {})}

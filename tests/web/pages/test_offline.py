@@ -83,6 +83,7 @@ def test_a_stranger_gets_the_app_but_nobodys_name(crm: Crm) -> None:
             assert picture.mimetype == "image/png"
     worker = stranger.screen("/worker.js")
     assert worker.mimetype == "text/javascript" and worker.headers["Cache-Control"] == "no-cache"
+    assert "importScripts" not in worker.text  # each would be asked for with every page
     for file in re.findall(r'"(/static/[^"]+)"', worker.text):
         with stranger.screen(file) as found:
             assert found.status_code == 200 and "v=" in file, file

@@ -351,7 +351,8 @@ def talk(app, people):
         account.stamp(stamp)
         session.add(account)
         session.flush()
-        row = conversations.find_or_create(session, account, "whatsapp", "+919820012345", stamp)
+        key = conversations.ConversationKey(account.id, "whatsapp", "+919820012345")
+        row = conversations.find_or_create(session, key, stamp)
         session.commit()
         return row.id
 

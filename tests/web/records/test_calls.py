@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app import access
-from app.domain.telephony.calls import awaits_callback
+from app.domain.telephony.missed_calls import awaits_callback
 from app.models import Activity, CallLog, Customer, Lead, Task, Ticket
 from tests.app_fixtures import Crm, Make, UserClient
 from tests.cases import each_case

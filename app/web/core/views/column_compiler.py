@@ -7,7 +7,8 @@ operators and the REST schema. Anything else is declared as a field object in th
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, LargeBinary, Numeric, String, Text, Time, inspect
@@ -253,7 +254,7 @@ def field_of_column(name: str, label: Any, attribute: Any, column: Any) -> Field
         return EnumField(name, label, (attribute,), enum=kind.enum_class, **shared)
     for types, make in _BY_TYPE:
         if isinstance(kind, types):
-            return make(name, label, (attribute,), column, shared)
+            return make(_PlainColumn(name, label, attribute, getattr(column.type, "length", None), shared))
     raise TypeError(f"no field shows a column of type {column.type!r} ({column.table.name}.{column.name})")
 
 
@@ -262,32 +263,51 @@ def _plain_type(kind: TypeEngine[Any]) -> Any:
     return kind.impl if isinstance(kind, TypeDecorator) and not isinstance(kind, UtcDateTime) else kind
 
 
-def _number_field(name: str, label: Any, columns: Any, _column: Any, shared: dict[str, Any]) -> Field:
-    return NumberField(name, label, columns, least=0 if name == "version" else -(2**31), **shared)
+class _PlainColumn(NamedTuple):
+    """A column by whose type a field is chosen."""
+
+    name: str
+    label: Any
+    attribute: Any
+    length: int | None
+    #: Keywords that nearly all fields take.
+    shared: dict[str, Any]
+
+    def as_field(self, kind: Any, **more: Any) -> Field:
+        """A field of this class for it."""
+        made: Field = kind(self.name, self.label, (self.attribute,), **self.shared, **more)
+        return made
 
 
-def _text(name: str, label: Any, columns: Any, column: Any, shared: dict[str, Any]) -> Field:
-    length = getattr(column.type, "length", None)
-    return TextField(name, label, columns, **shared, **({"max_length": length} if length else {}))
+def _boolean(column: _PlainColumn) -> Field:
+    return BooleanField(column.name, column.label, (column.attribute,))
+
+
+def _integer(column: _PlainColumn) -> Field:
+    return column.as_field(NumberField, least=0 if column.name == "version" else -(2**31))
+
+
+def _text(column: _PlainColumn) -> Field:
+    return column.as_field(TextField, **({"max_length": column.length} if column.length else {}))
+
+
+def _refuse_binary(column: _PlainColumn) -> Field:
+    raise TypeError(f"“{column.name}” holds bytes; show a property of the model instead ({column.attribute})")
 
 
 #: (SQLAlchemy types, how to create the field); the first match is used.
-_BY_TYPE: tuple[tuple[Any, Any], ...] = (
-    (Boolean, lambda name, label, columns, _column, _shared: BooleanField(name, label, columns)),
-    (UtcDateTime, lambda name, label, columns, _column, shared: DateTimeField(name, label, columns, **shared)),
-    (DateTime, lambda name, label, columns, _column, shared: NaiveDateTimeField(name, label, columns, **shared)),
-    (Date, lambda name, label, columns, _column, shared: DateField(name, label, columns, **shared)),
-    (Time, lambda name, label, columns, _column, shared: TimeField(name, label, columns, **shared)),
-    (Integer, _number_field),
-    ((Numeric, Float), lambda name, label, columns, _column, shared: DecimalField(name, label, columns, **shared)),
-    (Text, lambda name, label, columns, _column, shared: LongTextField(name, label, columns, **shared)),
-    (LargeBinary, lambda name, label, columns, _column, shared: _refuse_binary(name, columns)),
+_BY_TYPE: tuple[tuple[Any, Callable[[_PlainColumn], Field]], ...] = (
+    (Boolean, _boolean),
+    (UtcDateTime, lambda column: column.as_field(DateTimeField)),
+    (DateTime, lambda column: column.as_field(NaiveDateTimeField)),
+    (Date, lambda column: column.as_field(DateField)),
+    (Time, lambda column: column.as_field(TimeField)),
+    (Integer, _integer),
+    ((Numeric, Float), lambda column: column.as_field(DecimalField)),
+    (Text, lambda column: column.as_field(LongTextField)),
+    (LargeBinary, _refuse_binary),
     (String, _text),
 )
-
-
-def _refuse_binary(name: str, columns: Any) -> Field:
-    raise TypeError(f"“{name}” holds bytes; show a property of the model instead ({columns[0]})")
 
 
 def _joins(model: Any, fields: list[Field]) -> tuple[tuple[Any, Any], ...]:

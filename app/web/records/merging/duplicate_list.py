@@ -83,13 +83,8 @@ def _pairs(duplicate_query: DuplicateQuery, viewer: Viewer) -> Select[Any] | Non
         if duplicate_query.reason
         else visible_reasons(viewer)
     )
-    return access.visible_pairs(
-        viewer.person,
-        duplicate_query.screen.service.record,
-        bits,
-        duplicate_query.is_dismissed,
-        duplicate_query.owner_id,
-    )
+    wanted = access.PairFilter(bits, duplicate_query.is_dismissed, duplicate_query.owner_id)
+    return access.visible_pairs(viewer.person, duplicate_query.screen.service.record, wanted)
 
 
 def rows_of(duplicate_query: DuplicateQuery, viewer: Viewer) -> list[Any]:

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.domain.telephony import call_sync, calls, order_evidence
+from app.domain.telephony import call_sync, calls, missed_calls, order_evidence
 from app.domain.telephony.calls import DIRECTIONS, STATUSES, CallLog
 from app.extensions import db
 from app.web.api.resource import Resource, request_json
@@ -308,7 +308,7 @@ class CallScreen(OrderEvidenceRoutes, CallCardRoutes, RecordingRoutes, CallByHan
         if tab == "open":
             list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
         if tab == "missed":
-            list_query.conditions += calls.awaits_callback(viewer.now)
+            list_query.conditions += missed_calls.awaits_callback(viewer.now)
         if tab == "orders":
             list_query.conditions += order_evidence.without_evidence()
         return list_query
