@@ -92,7 +92,7 @@ class CompiledStatement:
             convert = converters[name]
             values[name] = value if convert is None else convert(value)
         if text.order is not None:
-            values = tuple(values[name] for name in text.order)
+            values = tuple([values[name] for name in text.order])  # a generator is called once for each value
         sent = fast_statements.send(session, text.sql, values)
         return fast_statements.convert([*sent.rows], text.converters), sent.warnings
 

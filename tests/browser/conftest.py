@@ -140,7 +140,7 @@ class UserBrowser:
         assert answer.status == 302, answer.text()
         row = re.compile(rf'href="(/inbox/\d+)[^"]*"(?:(?!</li>).)*{name}', re.DOTALL)
         find = partial(self._find, "/inbox/?folder=unassigned", row)
-        eventually(find, "the message has not come in")
+        eventually(lambda: bool(find()), "the message has not come in")
         return find()
 
     def _find(self, path: str, pattern: re.Pattern[str]) -> str:

@@ -134,6 +134,12 @@ def a_status_asks_for_what_it_needs(rohan: UserBrowser, _lead: str) -> None:
     keys.arrow_to(menu.locator(".menu-item", has_text="Sent to HO"))
     keys.press("Enter")
     expect(page.locator("dialog[open] [name=pod_id]")).to_be_focused()
+    # What others change meanwhile doesn't take the place away to which the focus returns
+    page.locator("[data-side]").evaluate(
+        "(side) => side.insertAdjacentHTML('beforeend', '<i data-related id=old></i>')"
+    )
+    page.evaluate("dispatchEvent(new Event('crm:activity'))")
+    expect(page.locator("#old")).to_have_count(0)  # it was drawn anew
     keys.press("Escape")
     expect(menu.locator("summary")).to_be_focused()
     keys.press("s")

@@ -49,7 +49,12 @@ page?.addEventListener('click', (event) => {
 // --- what is shown, as it is now
 let timer = null, missed = false, own = '';
 function soon(wait) { clearTimeout(timer); timer = setTimeout(refresh, wait); }
-const isInUse = () => $('details[open], dialog[open]', head());
+/** The head again, once nobody is in it: its menus are looked at again; a dialog, which gives the focus back to it, says when it closes. */
+function later() {
+  const dialog = $('dialog[open]');
+  if (dialog) dialog.addEventListener('close', () => soon(0), { once: true }); else soon(2000);
+}
+const isInUse = () => $('dialog[open]') || $('details[open]', head());
 async function refresh() {
   missed = false;
   let made;
@@ -59,7 +64,7 @@ async function refresh() {
     made = document.createElement('template');
     made.innerHTML = await answer.text();
   } catch { return; } // the next change asks again
-  if (isInUse()) soon(2000); else swapHead($('[data-head]', made.content));
+  if (isInUse()) later(); else swapHead($('[data-head]', made.content));
   swapNext($('[data-next]', made.content));
   swapSide(made.content);
   own = '';
