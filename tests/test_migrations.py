@@ -76,6 +76,14 @@ def test_head_matches_the_models_and_a_second_upgrade_changes_nothing(migrated: 
     assert counts(db.engine) == before
 
 
+def test_what_a_downgrade_takes_away_comes_back_with_the_next_upgrade(migrated: Flask) -> None:
+    """Rights of roles among it: those that a downgrade left behind were given twice."""
+    before = counts(db.engine)
+    flask_migrate.downgrade(revision="0074")
+    flask_migrate.upgrade()
+    assert counts(db.engine) == before
+
+
 def test_rows_of_an_older_schema_are_migrated_to_head_in_one_go(tmp_path: Path) -> None:
     """On SQLite in one transaction. MariaDB commits each step, as tests/test_migration_steps.py does, and
     tests/deploy/test_upgrade.py from a later schema."""

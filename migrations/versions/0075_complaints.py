@@ -159,6 +159,16 @@ def downgrade() -> None:
     cells, lines = _table("module_permission"), _table("activity")
     op.execute(sa.delete(cells).where(cells.c.module == MODULE))
     op.execute(sa.delete(lines).where(lines.c.kind == "complaint"))
+    _take_back()
+
+
+def _take_back():
+    """No role but Admin has FAB's permissions for the module any more: the next upgrade gives them again."""
+    links, roles = _table("ab_permission_view_role"), _table("ab_role")
+    pairs, views = _table("ab_permission_view"), _table("ab_view_menu")
+    of_module = sa.select(pairs.c.id).join(views, views.c.id == pairs.c.view_menu_id).where(views.c.name == MODULE)
+    others = sa.select(roles.c.id).where(roles.c.name != "Admin")
+    op.execute(sa.delete(links).where(links.c.permission_view_id.in_(of_module), links.c.role_id.in_(others)))
 
 
 def _table(name):

@@ -36,5 +36,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("order_evidence")
     op.drop_index("ix_call_order", "call_log")
-    with op.batch_alter_table("call_log") as table:
-        table.drop_column("is_order")
+    op.drop_column("call_log", "is_order")

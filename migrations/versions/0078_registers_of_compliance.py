@@ -83,6 +83,16 @@ def downgrade() -> None:
     op.drop_table("data_request")
     cells = _table("module_permission")
     op.execute(sa.delete(cells).where(cells.c.module.in_(MODULES)))
+    _take_back()
+
+
+def _take_back():
+    """No role but Admin has FAB's permissions for the modules any more: the next upgrade gives them again."""
+    links, roles = _table("ab_permission_view_role"), _table("ab_role")
+    pairs, views = _table("ab_permission_view"), _table("ab_view_menu")
+    of_modules = sa.select(pairs.c.id).join(views, views.c.id == pairs.c.view_menu_id).where(views.c.name.in_(MODULES))
+    others = sa.select(roles.c.id).where(roles.c.name != "Admin")
+    op.execute(sa.delete(links).where(links.c.permission_view_id.in_(of_modules), links.c.role_id.in_(others)))
 
 
 def _table(name):

@@ -45,8 +45,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_data_request_lead_id", "data_request")
     with op.batch_alter_table("data_request") as table:
         table.drop_constraint("fk_data_request_lead", type_="foreignkey")
-        table.drop_column("lead_id")
+    op.drop_index("ix_data_request_lead_id", "data_request")  # which MariaDB needs for the key
+    op.drop_column("data_request", "lead_id")
     op.drop_table("data_erasure")

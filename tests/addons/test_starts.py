@@ -144,10 +144,9 @@ def test_a_killed_migration_is_repeated_and_a_removed_addon_is_named(tmp_path: P
     assert starts(tmp_path, "", url=url) == ["starts"]
     assert upgrade(tmp_path, url, "upgrade", "heads", KILL_HALF_WAY="1").returncode == -9
     repeated = upgrade(tmp_path, url, "upgrade", "heads")
-    if url.startswith("mysql"):  # which can't undo half a step, and commits each statement
-        assert repeated.returncode == 1 and "was cut off in the middle of the step" in repeated.stderr
-        return
     assert repeated.returncode == 0, repeated.stderr[-2000:]
+    if url.startswith("mysql"):  # which goes on in the middle of the step; the rest is the same on both
+        return
     served, removed = starts(tmp_path, "moved.Manager", "", url=url)
     assert served == "starts"
     assert "schema shop1" in removed and "an add-on that CRM_ADDONS no longer names" in removed
