@@ -27,6 +27,8 @@ from app.domain.erasure.other_parts import (
     NoticePart,
     RejectedCallPart,
     RequestPart,
+    WebhookPart,
+    WrongLinePart,
 )
 from app.domain.erasure.table_parts import MARKER, RecordPart, Stays, TablePart, hash_ids, is_whole_id
 from app.domain.erasure.timeline_part import TimelinePart
@@ -34,12 +36,15 @@ from app.domain.files import attachments
 from app.domain.files.attachments import Attachment
 from app.domain.files.export_and_import_runs import ImportRow
 from app.domain.leads import Lead
+from app.domain.legal_holds import LegalHold
 from app.domain.merging.merged_records import RecordMerge
 from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.domain.messaging.consents import Consent, DoNotDisturb
 from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.dnd_uploads import DndWrongLine
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.message_files import MessageFile
+from app.domain.messaging.message_reactions import MessageReaction
 from app.domain.messaging.messages import Message
 from app.domain.notifications.notices import Notification
 from app.domain.tasks import Task
@@ -51,6 +56,7 @@ from app.domain.telephony.recordings import CallRecording
 from app.domain.telephony.telephones import QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
+from app.domain.webhooks import WebhookDelivery
 
 #: The contact fields of a person, all but the last name, in which the marker stands.
 _CONTACT = dict.fromkeys(
@@ -251,6 +257,9 @@ PARTS: tuple[TablePart, ...] = (
         "other_e164",
         stays=_call_stays,
     ),
+    TablePart(
+        "messages", MessageReaction, {"error": None}, "peer", ("message_id", Message), time=None, stays=_message_stays
+    ),
     TablePart("messages", MessageFile, None, "peer", ("message_id", Message), time=None, stays=_message_stays),
     TablePart(
         "messages",
@@ -277,11 +286,14 @@ PARTS: tuple[TablePart, ...] = (
         also={"state": "dismissed"},
     ),
     RecipientPart("campaigns", CampaignRecipient, {"address": None, "variables": None, "reason": None}, "address"),
+    WrongLinePart("consents", DndWrongLine, {"text": ""}, time=None),
     CampaignPart("campaigns", Campaign, None, time=None),
     FilePart("files", Attachment, None, stays=_file_stays),
     TimelinePart("timeline", Activity, {"payload": {}}, time="at"),
     TablePart("timeline", AssignmentRequest, {"reason": MARKER, "decision_note": None}),
+    TablePart("timeline", LegalHold, {"reason": MARKER, "released_why": None}, time="placed_on"),
     BulkPart("timeline", BulkChange, None, time=None),
+    WebhookPart("notices", WebhookDelivery, {"answer": None, "error": None}, time="at"),
     NoticePart("notices", Notification, None, time="at"),
     ConsentPart("consents", Consent, {"address": ""}, "address"),
     DoNotDisturbPart("consents", DoNotDisturb, {"number": ""}, time=None),

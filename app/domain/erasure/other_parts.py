@@ -177,6 +177,22 @@ class RejectedCallPart(TablePart):
         return [has_address(self.table.c.raw, scope)] if scope.addresses else []
 
 
+class WrongLinePart(TablePart):
+    """Lines of do-not-disturb lists that could not be stored."""
+
+    def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
+        return [has_address(self.table.c.text, scope)] if scope.addresses else []
+
+
+class WebhookPart(TablePart):
+    """What receivers of webhooks answered: they may repeat what was sent."""
+
+    def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
+        ids = {"customer": scope.customer, "lead": scope.leads, "ticket": scope.tickets, "task": scope.tasks}
+        event, record = self.table.c.event, self.table.c.record_id
+        return [and_(event.like(f"{kind}.%"), record.in_(keys)) for kind, keys in ids.items() if keys]
+
+
 class RequestPart(RecordPart):
     """The person's requests themselves, which prove what was asked and answered."""
 
