@@ -160,6 +160,16 @@ class CallPart(TablePart):
         return or_(super()._is_left(scope), *map(is_whole_id, (self.table.c.device_call_id, self.table.c.provider_id)))
 
 
+class CallRequestPart(TablePart):
+    """Calls to be dialed: what waits isn't dialed any more."""
+
+    def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
+        """Erase these."""
+        state = case((self.table.c.state == "queued", "dropped"), else_=self.table.c.state)
+        chosen = self.table.c.id.in_(list(ids))
+        session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
+
+
 class MessagePart(TablePart):
     """Messages: what waits to be sent isn't sent any more."""
 
@@ -242,7 +252,7 @@ PARTS: tuple[TablePart, ...] = (
     RecordPart("tasks", Task, {"title": MARKER, "description": None, "custom": None}, also={"is_generated": False}),
     TablePart("recordings", CallRecording, None, "other_e164", ("call_id", CallLog), stays=_call_stays),
     TablePart("calls", CallCard, {"note": None}, "other_e164", ("call_id", CallLog), stays=_call_stays),
-    TablePart(
+    CallRequestPart(
         "calls",
         CallRequest,
         {"person_number": "", "error": None},

@@ -27,9 +27,14 @@ def has_address(column: Any, scope: Scope) -> ColumnElement[bool]:
     """Whether a text or JSON has one of the person's numbers, written with any separators, or addresses."""
     text = type_coerce(column, Text)
     rules = [text.contains(each, autoescape=True) for each in scope.addresses if "@" in each]
-    numbers = sorted({each[-_LAST_DIGITS:] for each in scope.addresses if each.startswith("+")})
-    rules += [text.regexp_match(_SEPARATORS.join(number)) for number in numbers]
+    rules += [text.regexp_match(number_pattern(each)) for each in scope.addresses if each.startswith("+")]
     return and_(column.is_not(None), or_(false(), *rules))
+
+
+def number_pattern(number: str) -> str:
+    """A regular expression for a number in E.164, as people and telephones write it: not within a longer one."""
+    code, digits = number[1:-_LAST_DIGITS], number[-_LAST_DIGITS:].lstrip("+")
+    return f"(^|[^0-9])(0*{code}{_SEPARATORS})?0?{_SEPARATORS.join(digits)}([^0-9]|$)"
 
 
 class NoticePart(TablePart):
