@@ -27,6 +27,8 @@ from app.domain.erasure.other_parts import (
     NoticePart,
     RejectedCallPart,
     RequestPart,
+    WebhookPart,
+    WrongLinePart,
 )
 from app.domain.erasure.table_parts import MARKER, RecordPart, Stays, TablePart, hash_ids, is_whole_id
 from app.domain.erasure.timeline_part import TimelinePart
@@ -34,12 +36,15 @@ from app.domain.files import attachments
 from app.domain.files.attachments import Attachment
 from app.domain.files.export_and_import_runs import ImportRow
 from app.domain.leads import Lead
+from app.domain.legal_holds import LegalHold
 from app.domain.merging.merged_records import RecordMerge
 from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.domain.messaging.consents import Consent, DoNotDisturb
 from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.dnd_uploads import DndWrongLine
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.message_files import MessageFile
+from app.domain.messaging.message_reactions import MessageReaction
 from app.domain.messaging.messages import Message
 from app.domain.notifications.notices import Notification
 from app.domain.tasks import Task
@@ -51,6 +56,7 @@ from app.domain.telephony.recordings import CallRecording
 from app.domain.telephony.telephones import QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
+from app.domain.webhooks import WebhookDelivery
 
 #: The contact fields of a person, all but the last name, in which the marker stands.
 _CONTACT = dict.fromkeys(
@@ -154,6 +160,16 @@ class CallPart(TablePart):
         return or_(super()._is_left(scope), *map(is_whole_id, (self.table.c.device_call_id, self.table.c.provider_id)))
 
 
+class CallRequestPart(TablePart):
+    """Calls to be dialed: what waits isn't dialed any more."""
+
+    def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
+        """Erase these."""
+        state = case((self.table.c.state == "queued", "dropped"), else_=self.table.c.state)
+        chosen = self.table.c.id.in_(list(ids))
+        session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
+
+
 class MessagePart(TablePart):
     """Messages: what waits to be sent isn't sent any more."""
 
@@ -236,7 +252,7 @@ PARTS: tuple[TablePart, ...] = (
     RecordPart("tasks", Task, {"title": MARKER, "description": None, "custom": None}, also={"is_generated": False}),
     TablePart("recordings", CallRecording, None, "other_e164", ("call_id", CallLog), stays=_call_stays),
     TablePart("calls", CallCard, {"note": None}, "other_e164", ("call_id", CallLog), stays=_call_stays),
-    TablePart(
+    CallRequestPart(
         "calls",
         CallRequest,
         {"person_number": "", "error": None},
@@ -250,6 +266,9 @@ PARTS: tuple[TablePart, ...] = (
         {"from_number": None, "to_number": None, "other_e164": None, "outcome": None, "native": calls.ERASED},
         "other_e164",
         stays=_call_stays,
+    ),
+    TablePart(
+        "messages", MessageReaction, {"error": None}, "peer", ("message_id", Message), time=None, stays=_message_stays
     ),
     TablePart("messages", MessageFile, None, "peer", ("message_id", Message), time=None, stays=_message_stays),
     TablePart(
@@ -277,11 +296,14 @@ PARTS: tuple[TablePart, ...] = (
         also={"state": "dismissed"},
     ),
     RecipientPart("campaigns", CampaignRecipient, {"address": None, "variables": None, "reason": None}, "address"),
+    WrongLinePart("consents", DndWrongLine, {"text": ""}, time=None),
     CampaignPart("campaigns", Campaign, None, time=None),
     FilePart("files", Attachment, None, stays=_file_stays),
     TimelinePart("timeline", Activity, {"payload": {}}, time="at"),
     TablePart("timeline", AssignmentRequest, {"reason": MARKER, "decision_note": None}),
+    TablePart("timeline", LegalHold, {"reason": MARKER, "released_why": None}, time="placed_on"),
     BulkPart("timeline", BulkChange, None, time=None),
+    WebhookPart("notices", WebhookDelivery, {"answer": None, "error": None}, time="at"),
     NoticePart("notices", Notification, None, time="at"),
     ConsentPart("consents", Consent, {"address": ""}, "address"),
     DoNotDisturbPart("consents", DoNotDisturb, {"number": ""}, time=None),

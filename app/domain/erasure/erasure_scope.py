@@ -130,7 +130,7 @@ def addresses_of(session: Session, table: str, key: int) -> list[str]:
     _find_records(session, scope)
     found: set[str] = set()
     for record, ids in ((Customer, scope.customer), (Lead, scope.leads), (Ticket, scope.tickets)):
-        columns: Any = record.__table__.c  # type: ignore[attr-defined]
+        columns: Any = record.__table__.c
         query = select(columns.mobile_e164, columns.alternative_e164, columns.email).where(columns.id.in_(ids))
         found |= {str(value).lower() for row in session.execute(query) for value in row if value}
     return sorted(found)

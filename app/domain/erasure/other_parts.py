@@ -27,9 +27,14 @@ def has_address(column: Any, scope: Scope) -> ColumnElement[bool]:
     """Whether a text or JSON has one of the person's numbers, written with any separators, or addresses."""
     text = type_coerce(column, Text)
     rules = [text.contains(each, autoescape=True) for each in scope.addresses if "@" in each]
-    numbers = sorted({each[-_LAST_DIGITS:] for each in scope.addresses if each.startswith("+")})
-    rules += [text.regexp_match(_SEPARATORS.join(number)) for number in numbers]
+    rules += [text.regexp_match(number_pattern(each)) for each in scope.addresses if each.startswith("+")]
     return and_(column.is_not(None), or_(false(), *rules))
+
+
+def number_pattern(number: str) -> str:
+    """A regular expression for a number in E.164, as people and telephones write it: not within a longer one."""
+    code, digits = number[1:-_LAST_DIGITS], number[-_LAST_DIGITS:].lstrip("+")
+    return f"(^|[^0-9])(0*{code}{_SEPARATORS})?0?{_SEPARATORS.join(digits)}([^0-9]|$)"
 
 
 class NoticePart(TablePart):
@@ -175,6 +180,22 @@ class RejectedCallPart(TablePart):
 
     def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
         return [has_address(self.table.c.raw, scope)] if scope.addresses else []
+
+
+class WrongLinePart(TablePart):
+    """Lines of do-not-disturb lists that could not be stored."""
+
+    def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
+        return [has_address(self.table.c.text, scope)] if scope.addresses else []
+
+
+class WebhookPart(TablePart):
+    """What receivers of webhooks answered: they may repeat what was sent."""
+
+    def _branches(self, scope: Scope) -> list[ColumnElement[bool]]:
+        ids = {"customer": scope.customer, "lead": scope.leads, "ticket": scope.tickets, "task": scope.tasks}
+        event, record = self.table.c.event, self.table.c.record_id
+        return [and_(event.like(f"{kind}.%"), record.in_(keys)) for kind, keys in ids.items() if keys]
 
 
 class RequestPart(RecordPart):

@@ -108,7 +108,8 @@ def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownC
     by_id: dict[str, KnownCall] = {}
     by_natural_key: dict[Any, KnownCall] = {}
     for *columns, from_number, to_number, other_e164 in rows:
-        found = KnownCall(*columns, is_erased=columns[5] == _ERASED)
+        found = KnownCall(*columns)
+        found.is_erased = found.native == _ERASED
         known = by_id.setdefault(found.device_call_id, found)
         if known.is_erased:
             by_natural_key[ERASED, found.started_on.replace(microsecond=0)] = known
