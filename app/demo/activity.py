@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
 
 from app import models
 from app.demo.builder import ZONE, DemoBuilder, Row, stamps
@@ -41,7 +42,7 @@ def make_tasks(builder: DemoBuilder) -> None:
         is_old = builder.now - record["created_on"] > timedelta(days=7)  # than any of the overdue tasks
         if is_open and is_old and not record["label"].endswith("Scheduled"):
             due = next(overdue, None)
-        _task(builder, record, is_first, is_open, due)
+        _task(builder, record, _TaskState(is_first, is_open, due))
     for record in records:
         if record["label"] in _LEFT_ALONE:
             builder.left_alone_on[record["id"]] = record["status_on"]
@@ -57,7 +58,17 @@ def _overdue(builder: DemoBuilder) -> list[tuple[str, datetime]]:
     return to_reassign + in_grace + in_backlog
 
 
-def _task(builder: DemoBuilder, record: Row, is_first: bool, is_open: bool, late: tuple[str, datetime] | None) -> None:
+class _TaskState(NamedTuple):
+    """Which task of its record it is, and how far it has got."""
+
+    is_first: bool
+    is_open: bool
+    #: The status and due time of an overdue one.
+    late: tuple[str, datetime] | None
+
+
+def _task(builder: DemoBuilder, record: Row, state: _TaskState) -> None:
+    is_first, is_open, late = state
     is_lead = "pod_id" in record
     latest = late[1] if late else builder.now
     made = record["created_on"] if is_first else builder.office_time(record["created_on"], latest)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -16,6 +17,7 @@ from app.demo import sla
 from app.demo.assignments import Change, assign
 from app.demo.builder import SEED, ZONE, DemoBuilder, Row, id_of, labels, stamps
 from app.demo.people import new_customer
+from app.domain.base import Stamp
 from app.domain.complaints.clocks import ComplaintTerms
 from app.domain.tickets import ENDED, ticket_subjects
 
@@ -103,7 +105,7 @@ def make_old_customers(builder: DemoBuilder) -> None:
     for place in range(_OLD_CUSTOMERS):
         owner = builder.staff["Support User"][place % len(builder.staff["Support User"])]
         created = at + timedelta(days=place)
-        new_customer(builder, builder.contact(), "Direct", owner, created, "Customer created")
+        new_customer(builder, {"source": "Direct"} | builder.contact(), Stamp(owner, created))
     builder.rng = kept
 
 
@@ -111,10 +113,13 @@ def make_old_complaints(builder: DemoBuilder) -> None:
     """Make the complaints from before the history with their tickets, in order of time."""
     since = builder.now - _SINCE + timedelta(days=_OLD_CUSTOMERS + 1)
     customers = [row for row in builder.rows_of(models.Customer) if row["created_on"] < since]
+    people = builder.staff["Support User"]
     for place, (days, source, category, about, taken) in enumerate(OLD):
         at = _morning(builder, days)
         customer = customers[place % len(customers)]
-        ticket = _old_ticket(builder, place, customer, (about, category), (at, at + timedelta(days=taken)))
+        assignee = people[place % len(people)]
+        old = _OldTicket(customer, assignee, about, category, at, at + timedelta(days=taken))
+        ticket = _old_ticket(builder, old)
         _add(builder, _Case(place, source, category, about, ticket, ticket["resolved_on"]))
     builder.set_aside += builder.rows.pop(models.Ticket.__tablename__, [])
 
@@ -167,13 +172,22 @@ def _set_subject(builder: DemoBuilder, ticket: Row, category: str) -> None:
     builder.add(ticket_subjects, ticket_id=ticket["id"], subject_id=_subject(builder, category))
 
 
-def _old_ticket(
-    builder: DemoBuilder, place: int, customer: Row, what: tuple[str, str], times: tuple[datetime, datetime]
-) -> Row:
-    """A ticket from before the history. `what`: what it is about, and its category."""
-    statuses, (about, category) = labels(builder, models.TicketStatus), what
-    people, (at, done) = builder.staff["Support User"], times
-    assignee, status = people[place % len(people)], id_of(statuses, "Resolved")
+class _OldTicket(NamedTuple):
+    """A ticket from before the history."""
+
+    customer: Row
+    assignee: int
+    about: str
+    category: str
+    #: When it was opened and resolved, UTC.
+    at: datetime
+    done: datetime
+
+
+def _old_ticket(builder: DemoBuilder, old: _OldTicket) -> Row:
+    customer, assignee, about, category, at, done = old
+    statuses = labels(builder, models.TicketStatus)
+    status = id_of(statuses, "Resolved")
     first = id_of(statuses, "New")
     ticket = builder.add(
         models.Ticket,

@@ -176,9 +176,9 @@ def _open(builder: DemoBuilder, lead: Row, stamp: Stamp) -> None:
     """Convert the lead to a customer with an account, and move its contact fields there."""
     lead |= {"client_id": f"ESH{20_000 + lead['id']}", "opened_on": stamp.now}
     if lead["customer_id"] is None:
-        person = {name: lead[name] for name in CONTACT_FIELDS}
+        person = {"source": "Lead"} | {name: lead[name] for name in CONTACT_FIELDS}
         text = f"Customer created from {lead['number']}"
-        customer = new_customer(builder, person, "Lead", lead["owner_id"], stamp.now, text)
+        customer = new_customer(builder, person, Stamp(lead["owner_id"], stamp.now), text)
         _link_customer(lead, customer)
     else:
         customer = next(row for row in builder.rows_of(models.Customer) if row["id"] == lead["customer_id"])

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app import models
 from app.demo.builder import ZONE, DemoBuilder, Row, labels, role_id, stamps
 from app.demo.sample_text import FIXED_HOLIDAYS, HOLIDAYS_2026
+from app.domain.base import Stamp
 
 #: Team, role, first name, last name. The first of each team is its manager.
 PEOPLE = (
@@ -83,14 +84,14 @@ def _plan_leave(builder: DemoBuilder) -> None:
     absent |= {"leave_from": starts, "leave_to": starts + timedelta(days=5), "delegate_id": substitute["id"]}
 
 
-def new_customer(builder: DemoBuilder, person: Row, source: str, owner: int, at: datetime, text: str) -> Row:
-    """Make a customer with these contact fields, and the first entry of the timeline."""
+def new_customer(builder: DemoBuilder, person: Row, stamp: Stamp, text: str = "Customer created") -> Row:
+    """Make a customer with this source and these contact fields, and the first entry of the timeline."""
+    owner, at = stamp.by, stamp.now
     kyc = builder.rng.choices(("Verified", "Pending", "Re-KYC due", "Rejected"), (70, 18, 9, 3))[0]
     customer = builder.add(
         models.Customer,
         number=builder.number("CUST", at),
         version=1,
-        source=source,
         owner_id=owner,
         kyc_status=kyc,
         status="Inactive" if builder.chance(0.06) else "Active",
@@ -129,7 +130,7 @@ def make_direct_customers(builder: DemoBuilder) -> None:
         at = builder.office_time(builder.now - timedelta(days=180), builder.now - timedelta(days=2))
         owner = builder.choose(owners)
         source = builder.rng.choices(("Direct", "Ticket", "Other"), (60, 30, 10))[0]
-        customer = new_customer(builder, builder.contact(), source, owner, at, "Customer created")
+        customer = new_customer(builder, {"source": source} | builder.contact(), Stamp(owner, at))
         if builder.chance(0.8):
             kind = builder.choose(kinds) if kinds else None
             account = {"client_id": f"ESH{10_000 + n}", "account_type_id": kind, "lead_id": None}

@@ -21,21 +21,22 @@ def make_tickets(builder: DemoBuilder) -> None:
     subjects = list(labels(builder, models.TicketSubject).items())
     if not statuses or not subjects:
         raise RuleBroken("The lists of ticket statuses and subjects are empty. Bring the database up to date first.")
-    customers = builder.rows_of(models.Customer)
     moments = sorted(
         builder.office_time(builder.now - timedelta(days=DAYS), builder.now - timedelta(minutes=15))
         for _ in range(builder.count("tickets"))
     )
     for n, at in enumerate(moments):
         chosen = builder.rng.sample(subjects, k=min(len(subjects), builder.rng.choices((1, 2, 3), (70, 22, 8))[0]))
-        ticket = _ticket(builder, at, builder.choose(customers), [label for label, _ in chosen], statuses)
+        ticket = _ticket(builder, at, [label for label, _ in chosen], id_of(statuses, "New"))
         for _, subject in chosen:
             builder.add(ticket_subjects, ticket_id=ticket["id"], subject_id=subject)
         _set_status(builder, ticket, statuses, n)
         maybe_reassign(builder, ticket)
 
 
-def _ticket(builder: DemoBuilder, at: datetime, customer: Row, subjects: list[str], statuses: dict[str, int]) -> Row:
+def _ticket(builder: DemoBuilder, at: datetime, subjects: list[str], new: int) -> Row:
+    """A ticket of any customer with the status `new`."""
+    customer = builder.choose(builder.rows_of(models.Customer))
     assignee, decision = builder.next_in_turn("Support User")
     by = builder.rng.choices((assignee, builder.manager_of[assignee]), (60, 40))[0]
     reason = "created" if by == assignee else "round robin"
@@ -46,7 +47,7 @@ def _ticket(builder: DemoBuilder, at: datetime, customer: Row, subjects: list[st
         version=1,
         status_on=at,
         priority=builder.rng.choices(domain_tickets.PRIORITIES, (20, 50, 22, 8))[0],
-        status_id=id_of(statuses, "New"),
+        status_id=new,
         source=builder.rng.choices(domain_tickets.SOURCES, (40, 15, 20, 20, 5))[0],
         customer_id=customer["id"],
         lead_id=None,
@@ -87,7 +88,7 @@ def _set_status(builder: DemoBuilder, ticket: Row, statuses: dict[str, int], n: 
     path = [step for step in ("Open", label) if step in statuses] if label != "New" else []
     steps = list(dict.fromkeys(path))
     for step, at in zip(steps, builder.step_times(ticket["created_on"], len(steps)), strict=True):
-        _move_ticket(builder, ticket, step, statuses[step], at)
+        _move_ticket(builder, ticket, (step, statuses[step]), at)
     ticket["label"] = label
     if label in ended_labels:
         sla.finish_clock(builder, ticket, models.Ticket)
@@ -95,8 +96,9 @@ def _set_status(builder: DemoBuilder, ticket: Row, statuses: dict[str, int], n: 
         sla.start_clock(builder, ticket, models.Ticket)
 
 
-def _move_ticket(builder: DemoBuilder, ticket: Row, label: str, status: int, at: datetime) -> None:
-    by = ticket["assignee_id"]
+def _move_ticket(builder: DemoBuilder, ticket: Row, to: tuple[str, int], at: datetime) -> None:
+    """Move it `to` the status with this label and id."""
+    by, (label, status) = ticket["assignee_id"], to
     if label in ("Resolved", "Closed"):
         ticket |= {"resolution": builder.choose(RESOLUTIONS), "resolved_on": at}
     if label == "Waiting for Customer":

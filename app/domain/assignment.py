@@ -112,7 +112,7 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
         record_locks.write_first(session)
         _end_assignments(session, record, (previous_id, assignee.user_id), stamp.now)
         if previous_id is not None:
-            task_handover.hand_over(session, record, previous_id, assignee.user_id, stamp)
+            task_handover.hand_over(session, record, previous_id, stamp)
     open_assignment(session, record, replace(assignee, previous_id=previous_id), stamp)
     return True
 
@@ -341,7 +341,7 @@ def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -
     if is_current:
         record.assignee_id = _successor(session, others, stamp.now)
     record.stamp(stamp)
-    task_handover.hand_over(session, record, user_id, record.assignee_id, stamp)
+    task_handover.hand_over(session, record, user_id, stamp)
     successor_id = record.assignee_id if is_current else None
     timeline.write(session, record, "assignment", stamp, what="released", old=user_id, to=successor_id)
     _notify(session, record, [_Notice(user_id, "unassigned", {"to": None}, "released")], stamp)

@@ -27,14 +27,14 @@ def _open_tasks(record: Any, user_id: int) -> Select[Task]:
     return select(Task).where(*theirs).order_by(Task.id)
 
 
-def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: Stamp) -> None:
-    """Assign the open tasks that one user has for the record to another.
+def hand_over(session: Session, record: Any, from_id: int, stamp: Stamp) -> None:
+    """Give the record's assignee the open tasks that another user has for it.
 
     They keep their due times, and get the new user's reminders. The notice about the record stands for them too. A
     reassignment round in progress continues: the former assignee counts as tried, the new one no longer does. For a
     task that had stayed overdue with everybody in turn, a new round begins, as if the task itself had been assigned.
     """
-    found = list(session.scalars(_open_tasks(record, from_id)))
+    to_id, found = record.assignee_id, list(session.scalars(_open_tasks(record, from_id)))
     offsets = reminder_preferences.reminder_offsets(session.get_one(User, to_id)) if found else ()
     context = ChangeContext(stamp.by, stamp.now, reminder_minutes=offsets)
     kept = [task for task in found if not task.exhausted]

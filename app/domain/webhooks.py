@@ -275,7 +275,7 @@ def subscriptions(session: Session) -> tuple[Subscription, ...]:
 
 
 class WebhookEvent(NamedTuple):
-    """What is reported: “lead.changed”, and of which record; a test has none."""
+    """What is reported: the name of the event, and of which record; a test has none."""
 
     name: str
     record_id: int | None = None

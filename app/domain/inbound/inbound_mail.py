@@ -67,7 +67,9 @@ def process(session: Session, context: InboundMailContext, arrived: ArrivedMail)
     elif mail.bounce is not None and _note_failures(session, mail.bounce, context):
         row.origin, row.sentence = "bounce", IS_REPORT
     else:
-        _keep(session, context, row, mail, arrived.raw)
+        _keep(session, context, row, mail)
+        if mail.is_cut or len(mail.text) > MAX_BODY:
+            row.sentence, row.original = row.sentence or IS_CUT, context.store.put(arrived.raw).digest
     session.flush()
     channel_accounts.record_success(session, context.account.id, context.now)
     return row.state
@@ -157,7 +159,7 @@ def _is_returned(mail: ReadMail, context: InboundMailContext) -> bool:
     return is_ours or mail.is_circular
 
 
-def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMail, raw: bytes) -> None:
+def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMail) -> None:
     """Add it to the conversation with its sender, and to the record that it belongs to."""
     thread = mail_threads.thread_of(session, mail, context.vault, row.is_unverified)
     record = None
@@ -174,8 +176,6 @@ def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMa
         message.native = message.native | {"unverified": True}
     if any(map(_is_bomb, mail.attachments)):
         row.sentence = row.sentence or HAS_BOMB
-    if mail.is_cut or len(mail.text) > MAX_BODY:
-        row.sentence, row.original = row.sentence or IS_CUT, context.store.put(raw).digest
     conversations.note_message(session, conversation, message, context.now)
     _apply_consent_change(session, row, message, context.stamp)
     if not mail.is_automatic and record is None:

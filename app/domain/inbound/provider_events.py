@@ -144,7 +144,8 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
         return "message"  # another worker has just stored the same message
     conversations.note_message(session, conversation, message, now)
     _apply_consent_change(session, message, stamp)
-    _notify(session, conversation, message, target, now)
+    if conversation.unread <= 1:  # later ones are shown next to the first
+        notices.notify(session, _notice_of(conversation, message, target), now)
     return "message"
 
 
@@ -236,15 +237,13 @@ def _apply_consent_change(session: Session, message: Message, stamp: Stamp) -> N
         consents.record(session, entry | {"customer_id": message.customer_id, "lead_id": message.lead_id}, stamp)
 
 
-def _notify(session: Session, conversation: Conversation, message: Message, target: CallTarget, now: datetime) -> None:
-    """Notify whoever answers the conversation of its first unread message; later ones are shown next to it."""
-    if conversation.unread > 1:
-        return
+def _notice_of(conversation: Conversation, message: Message, target: CallTarget) -> notices.NoticeEvent:
+    """The notice of an unread message for whoever answers the conversation."""
     person = conversation.claimed_by_id or next(iter(target.responsible), None)
     ids = {name: getattr(message, name) for name in conversations.RECORDS}
     payload = {"channel": message.channel, "number": target.number, "conversation": conversation.id}
     key = f"message:{conversation.id}:{message.id}"
-    notices.notify(session, notices.NoticeEvent("message", key, [person], payload, notice_record(ids)), now)
+    return notices.NoticeEvent("message", key, [person], payload, notice_record(ids))
 
 
 def notice_record(ids: dict[str, int | None]) -> dict[str, int | None]:

@@ -99,12 +99,12 @@ class MergeLedger:
     changes: list[MergeChange] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def changed(self, table: Table, column: str, before: Any, after: Any, rows: Sequence[int]) -> None:
+    def changed(self, column: Any, before: Any, after: Any, rows: Sequence[int]) -> None:
         """Record the rows in which a column changed from one value to another."""
         self.changes.append(
             MergeChange(
-                table_name=str(table.name),
-                column_name=column,
+                table_name=str(column.table.name),
+                column_name=column.name,
                 before=as_json(before),
                 after=as_json(after),
                 rows=list(rows),
@@ -176,7 +176,7 @@ def _move(session: Session, move: RowMove, column: Any, rule: Any) -> None:
     ids = [int(key) for key in connection.scalars(query)]
     for some in batched(ids, _AT_ONCE):
         connection.execute(update(table).where(table.c.id.in_(some)).values({column.name: move.kept}))
-        move.ledger.changed(table, column.name, move.gone, move.kept, some)
+        move.ledger.changed(column, move.gone, move.kept, some)
     if ids:
         move.ledger.counts[str(table.name)] += len(ids)
 
@@ -217,7 +217,7 @@ def _recompute(session: Session, move: RowMove, each: DerivedColumn, row: Any) -
         new = each.given_up(row, move.now)
     connection.execute(update(table).where(table.c.id == row["id"]).values(**new))
     for name, value in new.items():
-        move.ledger.changed(table, name, row[name], value, [row["id"]])
+        move.ledger.changed(table.c[name], row[name], value, [row["id"]])
 
 
 def _beside(table: Table, column: str) -> list[str]:

@@ -55,7 +55,7 @@ def close(session: Session, kept: Any, ids: Sequence[int], context: ChangeContex
             if (new := getattr(task, name)) != old:
                 alike.setdefault(f"{name}: {old} {new}", [name, old, new, []])[-1].append(task.id)
     for name, old, new, rows in alike.values():
-        ledger.changed(Task.__table__, name, old, new, rows)
+        ledger.changed(Task.__table__.c[name], old, new, rows)
 
 
 def _columns(task: Task) -> dict[str, Any]:

@@ -136,8 +136,8 @@ class _Merge:
         for key, open_key in connection.execute(query.with_for_update()).all():
             step = update(table).where(table.c.id == key).values(ended_on=self.context.now, open_key=None)
             connection.execute(step)
-            self.changes_made.changed(table, "ended_on", None, self.context.now, [key])
-            self.changes_made.changed(table, "open_key", open_key, None, [key])
+            self.changes_made.changed(table.c.ended_on, None, self.context.now, [key])
+            self.changes_made.changed(table.c.open_key, open_key, None, [key])
 
     def _delete_gone(self) -> None:
         """Delete the merged records. Nothing refers to them any more, so nothing else is deleted."""

@@ -29,6 +29,7 @@ from app.web.records.complaint_entries import ComplaintEntries
 from app.web.records.complaint_fields import LABELS, SPECIAL_FIELDS, stamp_for, terms_for
 from app.web.records.complaint_joins import ComplaintJoins
 from app.web.records.complaint_tabs import TABS, tab_condition
+from app.web.records.lists.list_tabs import ListTab, shown_tabs
 from app.web.records.screen import Screen
 from app.web.records.tickets import TicketService
 
@@ -191,17 +192,8 @@ class ComplaintScreen(ComplaintJoins, ComplaintEntries, Screen):
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Pending ones by how urgent they are, and all."""
-        chosen = request.args.get("tab") or "all"
-        return [
-            {
-                "label": str(tab.label),
-                "url": f"{self.route_base}/?tab={name}",
-                "count": None,
-                "active": name == chosen,
-                "empty": str(tab.empty) or None,
-            }
-            for name, tab in TABS.items()
-        ]
+        tabs = [ListTab(name, tab.label, tab.empty) for name, tab in TABS.items()]
+        return shown_tabs(self.route_base, tabs, request.args.get("tab") or "all")
 
     def opening_tab(self, viewer: Viewer) -> str | None:
         """The pending ones."""

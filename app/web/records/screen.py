@@ -225,7 +225,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
         return redirect(f"{self.route_base}/?{request.query_string.decode(errors='replace')}")
 
     def tabs(self, viewer: Viewer) -> Rows:
-        """Tabs of the list: {label, url, count, active}."""
+        """Tabs of the list, by `list_tabs.shown_tabs`."""
         return []
 
     def opening_tab(self, viewer: Viewer) -> str | None:

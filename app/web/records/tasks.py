@@ -28,6 +28,7 @@ from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
 from app.web.records.bulk_actions import BulkAction, set_column
 from app.web.records.calendar_rescheduling import CalendarMoves
+from app.web.records.lists.list_tabs import ListTab, shown_tabs
 from app.web.records.related_person_field import OpenDueField, RelatedPersonField
 
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
@@ -220,14 +221,8 @@ class TaskScreen(CalendarMoves):
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Open tasks, by due time; all tasks."""
-        chosen = _tab()
-        return [
-            {"label": label, "url": url, "count": None, "active": name == chosen, "empty": empty}
-            for name, label, url, empty in (
-                ("open", _g("Open"), "/tasks/", _g("No open tasks.")),
-                ("all", _g("All"), "/tasks/?tab=all", None),
-            )
-        ]
+        tabs = (ListTab("", _g("Open"), _g("No open tasks.")), ListTab("all", _g("All")))
+        return shown_tabs("/tasks", tabs, "" if _tab() == "open" else "all")
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, is_open = super()._list_query(viewer), _tab() == "open"

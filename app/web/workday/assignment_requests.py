@@ -28,6 +28,7 @@ from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route
+from app.web.records.lists.list_tabs import ListTab, shown_tabs
 from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
 
@@ -237,23 +238,11 @@ class RequestScreen(Screen):
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """The tabs: requests to decide, the viewer's own, and all."""
         chosen = request.args.get("tab") or "all"
-        tabs: list[tuple[str, str, str]] = [
-            ("mine", _("Mine"), _("You have not requested any assignment.")),
-            ("all", _("All"), ""),
-        ]
+        tabs = [ListTab("mine", _("Mine"), _("You have not requested any assignment.")), ListTab("all", _("All"))]
         if viewer.person.may("Requests", "write"):
-            tabs.insert(0, ("waiting", _("Waiting for me"), _("No requests are waiting for you.")))
-        counts = {"waiting": waiting_count(viewer.person) or None}
-        return [
-            {
-                "label": label,
-                "url": f"{self.route_base}/?tab={name}",
-                "count": counts.get(name),
-                "active": name == chosen,
-                "empty": empty,
-            }
-            for name, label, empty in tabs
-        ]
+            count = waiting_count(viewer.person) or None
+            tabs.insert(0, ListTab("waiting", _("Waiting for me"), _("No requests are waiting for you."), count))
+        return shown_tabs(self.route_base, tabs, chosen)
 
     def opening_tab(self, viewer: Viewer) -> str | None:
         """What waits for a decision of the person; for people who decide nothing, their own requests."""

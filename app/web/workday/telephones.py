@@ -62,7 +62,7 @@ class TelephonesView(ModulePermissions, BaseView):
         return render_template(
             "workday/telephones.html",
             page={
-                "tabs": call_entries.tabs("phone"),
+                "tabs": call_entries.call_tabs("phone"),
                 "may_log": viewer.person.may("Call Logs", "create"),
                 "phone": _own_phone(sync, viewer) if sync is not None else None,
                 "kept": _rejected_rows(viewer),

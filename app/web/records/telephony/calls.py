@@ -299,7 +299,7 @@ class CallScreen(OrderEvidenceRoutes, CallCardRoutes, RecordingRoutes, CallByHan
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """All calls, own calls without an outcome, missed calls not returned, orders, the viewer's phone."""
-        return call_entries.tabs(request.args.get("tab", ""))
+        return call_entries.call_tabs(request.args.get("tab", ""))
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, tab = super()._list_query(viewer), request.args.get("tab")

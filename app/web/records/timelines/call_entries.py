@@ -21,6 +21,7 @@ from app.web.core.localization.durations import span
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.viewer import Viewer
 from app.web.records import recordings as recording_pages
+from app.web.records.lists.list_tabs import ListTab, shown_tabs
 
 #: (direction, whether the call was answered) -> icon and tone.
 SIGNS = {
@@ -76,19 +77,16 @@ def dial_of(side: Any, viewer: Viewer) -> str | None:
     return e164 if e164 and viewer.person.mask_value("mobile", e164) == e164 else None
 
 
-def tabs(chosen: str) -> list[dict[str, Any]]:
+def call_tabs(chosen: str) -> list[dict[str, Any]]:
     """The tabs of the calls page, with the text of an empty tab; "phone" is the viewer's own phone."""
-    parts = (
-        ("", _("All"), "/calls/", None),
-        ("open", _("No outcome"), "/calls/?tab=open", _("All your calls have an outcome.")),
-        ("missed", _("Call back"), "/calls/?tab=missed", _("No missed calls to return.")),
-        ("orders", _("No evidence"), "/calls/?tab=orders", _("Every order has its evidence.")),
-        ("phone", _("My phone"), "/phone/", None),
+    tabs = (
+        ListTab("", _("All")),
+        ListTab("open", _("No outcome"), _("All your calls have an outcome.")),
+        ListTab("missed", _("Call back"), _("No missed calls to return.")),
+        ListTab("orders", _("No evidence"), _("Every order has its evidence.")),
+        ListTab("phone", _("My phone"), url="/phone/"),
     )
-    return [
-        {"label": label, "url": url, "count": None, "active": chosen == name, "empty": empty}
-        for name, label, url, empty in parts
-    ]
+    return shown_tabs("/calls", tabs, chosen)
 
 
 def shown_outcome(outcome: str | None) -> str | None:
