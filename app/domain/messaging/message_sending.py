@@ -190,7 +190,7 @@ def _content(
         or (message_templates.subject_of(template, request.variables) if template else "")
         or None,
         "purpose": template.purpose if template else request.purpose or "promotional",
-        "sent_as": "service" if request.purpose is None and request.template is None else None,
+        "sent_as": "service" if request.purpose is None and template is None else None,
         "template_id": template.id if template else None,
         "variables": dict(request.variables) or None,
         "media": [_file(each, request.body.strip()) for each in request.media] or None,
