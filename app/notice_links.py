@@ -57,7 +57,7 @@ def _read(session: Session, record: Any, ids: list[int]) -> list[tuple[Any, ...]
 
 
 def _named(record: Any) -> Any:
-    """SELECT, by ids, of id, number, the summary of a ticket, and pairs of first and last name, the customer's first."""
+    """SELECT by ids: id, number, summary of a ticket, and pairs of first and last name, the customer's first."""
     own = (record.first_name, record.last_name)
     summary = Ticket.summary if record is Ticket else null().label("summary")
     if record is Customer:
