@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import time
+
 import pytest
 from flask import Flask, Response, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
+from app.web.security import session_cookie
 from app.web.security.session_cookie import SessionCookies
 
 VALUES = {"sid": "abc", "_permanent": True, "list": [1, "zwei"]}
@@ -52,6 +55,23 @@ def test_the_signer_is_made_once_and_each_session_is_its_own() -> None:
     assert first is not None and second is not None
     first["list"].append(2)
     assert second["list"] == VALUES["list"]
+
+
+@pytest.mark.parametrize("seconds, is_valid", [(-1, False), (0, True), (60, True), (61, False)])
+def test_a_cookie_that_is_known_ends_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, is_valid: bool
+) -> None:
+    app, theirs, now = _app("one"), SecureCookieSessionInterface(), int(time())
+    app.config["PERMANENT_SESSION_LIFETIME"] = 60
+    monkeypatch.setattr("time.time", lambda: now)  # of itsdangerous
+    cookie = _signed(theirs, app)
+    monkeypatch.setattr(session_cookie, "time", lambda: now)
+    assert dict(_opened(app, cookie) or {}) == VALUES
+    monkeypatch.setattr(session_cookie, "time", lambda: now + seconds)
+    monkeypatch.setattr("time.time", lambda: now + seconds)
+    with app.test_request_context(headers={"Cookie": f"crm={cookie}"}) as context:
+        assert dict(_opened(app, cookie) or {}) == dict(theirs.open_session(app, context.request) or {})
+    assert bool(_opened(app, cookie)) is is_valid
 
 
 @pytest.mark.parametrize("vary", ["", "Accept-Encoding"])

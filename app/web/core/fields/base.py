@@ -101,7 +101,7 @@ class Field:
 
     def is_passthrough(self, viewer: Viewer) -> bool:
         """Whether the value of the only column is written to JSON unchanged."""
-        return self.is_plain and (not self.mask or viewer.person.mask(self.mask_name) == "full")
+        return self.is_plain and self.is_shown_whole(viewer)
 
     def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
         """Makes JSON of the value of the only column, as `serialize` does; None if that must be asked."""
@@ -111,11 +111,19 @@ class Field:
         """The converter, if it is the same for everybody."""
         return None
 
+    def joint_converter(self, viewer: Viewer) -> Callable[[tuple[Any, ...]], Any] | None:
+        """Makes JSON of the values of several columns, as `serialize` does; None if that must be asked."""
+        kind = type(self)
+        is_usual = kind.serialize is Field.serialize and kind.value is Field.value
+        return _first_known if is_usual and self.is_shown_whole(viewer) else None
+
+    def is_shown_whole(self, viewer: Viewer) -> bool:
+        """Whether no mask hides anything of the value."""
+        return not self.mask or viewer.person.mask(self.mask_name) == "full"
+
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The row's first value that is not null, masked for the person."""
-        found = values[0]
-        if found is None and len(values) > 1:
-            found = next((other for other in values[1:] if other is not None), None)
+        found = _first_known(values)
         return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -223,6 +231,14 @@ class Field:
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The stored value as the form shows it for editing."""
         return self.value(values, viewer)
+
+
+def _first_known(values: tuple[Any, ...]) -> Any:
+    """The first value that is not null; None if all are."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def validated(field: Field, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -58,6 +59,15 @@ class NameField(TextField):
         return func.coalesce(*reversed(self.names))
 
 
+def _number(values: tuple[Any, ...]) -> Any:
+    """The first number of pairs (typed, E.164): E.164 if known, else as typed."""
+    for place in range(0, len(values), 2):
+        found = values[place + 1] or values[place]
+        if found:
+            return found
+    return None
+
+
 class PhoneField(Field):
     """A phone number: selects (typed, e164[, customer's typed, customer's e164]).
 
@@ -76,10 +86,13 @@ class PhoneField(Field):
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """E.164 if known, else as typed; masked."""
-        for typed, e164 in zip(values[::2], values[1::2], strict=True):
-            if typed or e164:
-                return viewer.person.mask_value(self.name, e164 or typed)
-        return None
+        return viewer.person.mask_value(self.name, _number(values))
+
+    def joint_converter(self, viewer: Viewer) -> Callable[[tuple[Any, ...]], Any] | None:
+        """The same, of people who see whole numbers."""
+        kind = type(self)
+        is_usual = kind.serialize is Field.serialize and kind.value is PhoneField.value
+        return _number if is_usual and viewer.person.mask(self.name) == "full" else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Formatted, with a link to call unless masked."""

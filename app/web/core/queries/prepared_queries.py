@@ -80,7 +80,8 @@ class PreparedQuery:
         return [self.row(*values) for values in access.answer(session, question, open_values)]
 
     def _with_ids(self, record: Any, ids: Sequence[int]) -> Any:
-        return self.query.where(record.id.in_(listed(ids, "wanted_id")))
+        found = self.query.where(record.id.in_(listed(ids, "wanted_id")))
+        return found.with_hint(record, "FORCE INDEX (PRIMARY)", "mysql")  # the rules name many other indexes
 
     def newest_of_any(
         self, session: Session, key: Any, alternatives: Sequence[Any], rules: Sequence[Any], limit: int

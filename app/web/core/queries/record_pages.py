@@ -98,6 +98,7 @@ class PageStatement:
         page = None if person is None or wanted is None else access.page_of_union(person, self.table.record, wanted)
         if page is not None:
             ids = page.subquery("page")
+            query = query.with_hint(self.table.record, "FORCE INDEX (PRIMARY)", "mysql")
             return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
         bound = replace(self.query, conditions=self.rules, order=self.order)
         if self.offset < access.DEEP_OFFSET:
@@ -319,18 +320,15 @@ def count(table: RecordColumns, session: Any, query: ListQuery, cap: int) -> int
     if query.ways is not None and query.ways[1] is not None and cap == query.counted_to:
         return min(cap, query.ways[0] + query.ways[1])
     shape, person = access.shape_of(query.conditions), access.acting(session)
-    rules, by_holders = shape.opened(query.conditions), access.counts_by_holders(session, table.record)
-    is_of_table = tables_in(rules, access.outer_nodes) <= {table.name}
-    if person is not None and access.is_entry(table.record) and is_of_table and cap < NO_CAP:
-        counted = ("count", cap, shape.key) if shape.key is not None else None
-        asked = access.PageQuery(rules, cap, name=counted, open_values=shape.open_values)
-        entries = access.newest_entries(session, person, asked)
+    by_holders = access.counts_by_holders(session, table.record)
+    if person is not None and access.is_entry(table.record) and cap < NO_CAP:
+        entries = _count_of_entries(table, session, person, query, cap)
         if entries is not None:
-            return cap if entries.rest is not None else len(entries.ids)
+            return entries
 
     def statement() -> Select[Any]:
-        found = None
-        if person is not None and is_of_table:
+        found, rules = None, shape.opened(query.conditions)
+        if person is not None and tables_in(rules, access.outer_nodes) <= {table.name}:
             wanted = access.PageQuery(rules, cap, by_holders=by_holders)
             found = access.exact_count(person, table.record) if cap == NO_CAP and not rules else None
             found = access.count_by_person(person, table.record, wanted) if found is None else found
@@ -345,6 +343,20 @@ def count(table: RecordColumns, session: Any, query: ListQuery, cap: int) -> int
     name = None if shape.key is None else (table, "count", cap, by_holders, shape.key)
     question = access.CachedStatement(name, statement, partial(guarded, table, query))
     return int(access.answer(session, question, shape.open_values)[0][0] or 0)
+
+
+def _count_of_entries(
+    table: RecordColumns, session: Any, person: access.Person, query: ListQuery, cap: int
+) -> int | None:
+    """The number of entries of a timeline up to the cap; None if they are counted as other records are."""
+    shape = access.shape_of(query.conditions)
+    rules = shape.opened(query.conditions)
+    if not tables_in(rules, access.outer_nodes) <= {table.name}:
+        return None
+    name = ("count", cap, shape.key) if shape.key is not None else None
+    asked = access.PageQuery(rules, cap, name=name, open_values=shape.open_values)
+    entries = access.newest_entries(session, person, asked)
+    return None if entries is None else cap if entries.rest is not None else len(entries.ids)
 
 
 def guarded(table: RecordColumns, query: ListQuery | None = None) -> frozenset[str]:

@@ -19,14 +19,17 @@ class Reader(NamedTuple):
     cut: slice
     #: The index of its only column, if `convert` alone makes JSON of that value, or nothing has to.
     place: int | None
+    #: Makes JSON of the value at `place`, or without one of all values; None if there is nothing to do, or the field
+    #: must be asked.
     convert: Callable[[Any], Any] | None = None
 
 
 def reader_of(field: Field, cut: slice, viewer: Viewer) -> Reader:
     """How this viewer reads a field."""
     convert = None if field.is_plain else field.converter(viewer)
-    is_single = convert is not None or field.is_passthrough(viewer)
-    return Reader(field.name, field, cut, cut.start if is_single else None, convert)
+    if convert is not None or field.is_passthrough(viewer):
+        return Reader(field.name, field, cut, cut.start, convert)
+    return Reader(field.name, field, cut, None, None if field.is_plain else field.joint_converter(viewer))
 
 
 @lru_cache(maxsize=200)
@@ -46,9 +49,10 @@ def serialize(row: Any, readers: Sequence[Reader], viewer: Viewer) -> dict[str, 
     """A raw row as a JSON object; passthrough values are unchanged."""
     serialized: dict[str, Any] = {"id": row[0]}
     for name, field, cut, place, convert in readers:
-        value = field.serialize(row[cut], viewer) if place is None else row[place]
-        if convert is not None:
-            value = convert(value)
+        if place is not None:
+            value = row[place] if convert is None else convert(row[place])
+        else:
+            value = field.serialize(row[cut], viewer) if convert is None else convert(row[cut])
         if "." in name:
             relation, _dot, column = name.partition(".")
             nested = serialized.get(relation, {})
