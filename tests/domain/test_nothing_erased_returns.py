@@ -170,7 +170,8 @@ def test_what_a_provider_sends_again_stays_erased(
 def test_notices_and_requests_for_assignment_name_nobody(session: Session, ravi: Customer, rhea: Any) -> None:
     lead, asha = factories.lead(session, rhea, customer_id=ravi.id), factories.user(session, "asha", "Admin")
     request = assignment_requests.create(session, lead, asha.id, "Ravi Likes options", Stamp(rhea.id, NOW))
-    assignment_requests.close(session, request, "Rejected", Stamp(asha.id, NOW), "Ravi Kumar said no")
+    outcome = assignment_requests.RequestOutcome("Rejected", "Ravi Kumar said no")
+    assignment_requests.close(session, request, outcome, Stamp(asha.id, NOW))
     asked = requested(session, ravi)
     run = ExportRun(kind="person", outcome="done", payload={}, rights={})
     stored(session, run)
@@ -236,7 +237,9 @@ def test_nobody_can_enter_what_has_the_form_of_a_hash(
     with pytest.raises(RuleBroken):
         consents.record(session, {**said, "address": form}, stamp)
     provider_events.process(session, account, IncomingMessage("y", "whatsapp", form, "", "STOP", NOW), NOW)
-    account_of = conversations.find_or_create(session, account, "whatsapp", "erased:Ravi", stamp)
+    account_of = conversations.find_or_create(
+        session, conversations.ConversationKey(account, "whatsapp", "erased:Ravi"), stamp
+    )
     account_of.customer_id = ravi.id
     session.commit()
     erased(session, ravi)
