@@ -26,6 +26,7 @@ from app.web.core.localization.data_request_words import KIND_WORDS
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
+from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.records import reveals
 from app.web.records.screen import Screen
@@ -70,6 +71,7 @@ _LABELS = {
     "changed_on": _l("Updated"),
 }
 _HELP = {
+    "customer": _l("If you choose another one, the identity has to be checked again."),
     "lead": _l("Of a person who is no customer."),
     "person": _l("Leave it empty to take the customer's name."),
     "received_on": _l("Leave it empty for today."),
@@ -95,6 +97,19 @@ class DataRequestService(RegisterService):
     def complete(self, session: Session, row: Any, viewer: Viewer) -> None:
         """Fill in what follows from the rest. Raises RuleBroken."""
         data_requests.complete(session, row, viewer.stamp, viewer.today)
+
+    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Change it; that the identity has to be checked again is told, and audited. Raises RuleBroken."""
+        before, was_checked = _subject(row), row.identity_checked_on is not None
+        super().change(session, row, values, viewer)
+        if was_checked and row.identity_checked_on is None and _subject(row) != before:
+            self._audit(session, row, viewer, what="identity check cleared")
+            save_warnings.add(_("The identity has to be checked again: it was checked for another person or purpose."))
+
+
+def _subject(row: DataRequest) -> list[Any]:
+    """Whom the request is about, and what it asks for."""
+    return [getattr(row, name) for name in data_requests.SUBJECT]
 
 
 class DataRequestResource(ErasureRest, Resource):
@@ -257,7 +272,9 @@ class DataRequestScreen(Screen):
     @page_route("/erasure/<pk>", methods=["GET"])
     def erasure(self, pk: str) -> Any:
         """What an erasure would do, or how far it is."""
-        return self._erasure_page(self.row_for(pk, "write"))
+        row = self.row_for(pk, "write")
+        broken = erasure_requests.refusal_of_day(row, request.args, current_viewer())
+        return self._erasure_page(row, broken), 200 if broken is None else 422
 
     @page_route("/erasure/<pk>", methods=["POST"])
     def erase(self, pk: str) -> Any:
@@ -266,11 +283,10 @@ class DataRequestScreen(Screen):
         try:
             erasure_requests.confirm(row, request.form.get("confirm", ""), request.form, current_viewer())
         except RuleBroken as broken:
-            return self._erasure_page(row, broken), 422
+            return self._erasure_page(row, broken), refusal(broken)[0]
         flash(_("The erasure goes on by itself. This page shows how far it is."), "success")
         return redirect(f"{self.route_base}/erasure/{row.id}")
 
     def _erasure_page(self, row: DataRequest, broken: RuleBroken | None = None) -> str:
-        page = erasure_requests.context(row, request.values, current_viewer())
-        page["error"] = translate_text(broken.message) if broken is not None else ""
+        page = erasure_requests.context(row, request.values, current_viewer(), broken)
         return render_template("compliance/erasure.html", page=page)
