@@ -75,6 +75,11 @@ class DataRequest(Record, Versioned):
         return self.person
 
 
+def number_of(key: int) -> str:
+    """The number of a request, by which people name it; `key`: its id."""
+    return f"DR-{key}"
+
+
 def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> None:
     """Fill in what follows from the rest, before the row is stored. Raises RuleBroken.
 

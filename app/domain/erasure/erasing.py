@@ -16,7 +16,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import address_hashes
+from app.domain import address_hashes, data_requests
 from app.domain.audit_log import audit, audit_keys
 from app.domain.base import Conflict, RuleBroken, Stamp, translatable
 from app.domain.customers import Customer
@@ -55,7 +55,7 @@ class ErasurePlan:
 
 def number_of(request: DataRequest) -> str:
     """The number of a request, by which people name it."""
-    return f"DR-{request.id}"
+    return data_requests.number_of(request.id)
 
 
 def of_request(session: Session, request: DataRequest) -> DataErasure | None:

@@ -37,7 +37,18 @@ STATE_WORDS = {
     "refused": _l("Refused"),
     "withdrawn": _l("Withdrawn"),
 }
+
+
+class RequestNumberField(Field):
+    """The number by which people name a request, and erased rows the one for which they were erased."""
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> str:
+        """Such as DR-12."""
+        return data_requests.number_of(values[0])
+
+
 _FIELDS: tuple[Field, ...] = (
+    RequestNumberField("number", columns=(DataRequest.id,)),
     TextField("person", max_length=200),
     ChoiceField("kind", options=KINDS, words=KIND_WORDS, required=True),
     ChoiceField(
@@ -52,6 +63,7 @@ _FIELDS: tuple[Field, ...] = (
     LongTextField("answer"),
 )
 _LABELS = {
+    "number": _l("Number"),
     "person": _l("Person"),
     "customer": _l("Customer"),
     "lead": _l("Lead"),
@@ -120,7 +132,7 @@ class DataRequestResource(ErasureRest, Resource):
     module = data_requests.MODULE
     service = DataRequestService()
     add_columns = edit_columns = list(_TYPED)
-    show_columns = [*_TYPED, "identity_checked_by", "version", "created_on", "changed_on"]
+    show_columns = ["number", *_TYPED, "identity_checked_by", "version", "created_on", "changed_on"]
     search_columns = [
         *("person", "customer", "kind", "state", "received_on", "due_on"),
         *("answered_on", "identity_checked_on", "created_on"),
@@ -140,7 +152,7 @@ class DataRequestScreen(Screen):
     service = DataRequestService()
     list_title, record_name = _l("Data requests"), _l("Data request")
     empty_text = _l("No requests yet. Note here when somebody asks what you store about them, or to change it.")
-    list_columns = ["person", "kind", "state", "due_on", "received_on", "answered_on"]
+    list_columns = ["person", "number", "kind", "state", "due_on", "received_on", "answered_on"]
     search_columns = DataRequestResource.search_columns
     order_columns = DataRequestResource.order_columns
     show_columns = DataRequestResource.show_columns
@@ -206,17 +218,27 @@ class DataRequestScreen(Screen):
         return list_query
 
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-        """Its history, in place of a timeline."""
-        return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
+        """Its number, and its history in place of a timeline."""
+        return {
+            "number": row["number"],
+            "timeline": register_history.history(self, row["id"], viewer),
+            "older_url": None,
+        }
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """The next thing to do with an open request: check who asks, then answer."""
+        """The next thing to do with an open request: check who asks, erase what they want erased, then answer."""
         if row.get("state") != "open" or not viewer.person.may(self.module, "write"):
             return None
         is_checked = row.get("identity_checked_on") or row.get("kind") not in data_requests.NEED_IDENTITY
+        if is_checked and row.get("kind") == "erasure" and not erasure_requests.is_begun(row["id"]):
+            return self._erase_link(row)
         label, name = (_("Enter the answer"), "answer") if is_checked else (_("Check the identity"), "identity_how")
         url = f"{self.route_base}/edit/{row['id']}#f-{name}"
         return {"label": label, "icon": "pencil" if is_checked else "user-check", "url": url, "method": "get"}
+
+    def _erase_link(self, row: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self.route_base}/erasure/{row['id']}"
+        return {"label": _("Erase the data"), "icon": "trash", "url": url, "method": "get"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The copy of the person's data, of a request for access; the erasure of one for erasure."""
@@ -225,8 +247,7 @@ class DataRequestScreen(Screen):
             url = f"{self.route_base}/copy/{row['id']}"
             return [{"label": _("Copy of the data"), "icon": "file-export", "url": url, "method": "get"}]
         if kind == "erasure" and may(self.module, "write"):
-            url = f"{self.route_base}/erasure/{row['id']}"
-            return [{"label": _("Erase the data"), "icon": "trash", "url": url, "method": "get"}]
+            return [self._erase_link(row)]
         return []
 
     # --- the copy

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
 from app.lib.digit_grouping import GroupedInt
 
+DAYS_OF_YEAR = 365.25
 KIND_WORDS = {
     "contact": _l("Contact data, KYC and accounts"),
     "leads": _l("Leads"),
@@ -31,8 +34,9 @@ KIND_WORDS = {
 
 def span_of(days: int) -> str:
     """So many days in words: in years where they are whole ones, with or without their leap days."""
-    years = round(days / 365.25)
-    if years and 365 * years <= days <= 366 * years and abs(days - 365.25 * years) < max(1, years % 4):
+    years = round(days / DAYS_OF_YEAR)
+    exact = years * DAYS_OF_YEAR
+    if years and days in (365 * years, floor(exact), ceil(exact)):
         return str(ngettext("%(num)s year", "%(num)s years", years))
     return str(ngettext("%(num)s day", "%(num)s days", GroupedInt(days)))
 
@@ -45,7 +49,7 @@ def duty_sentence(duty: str, days: int, day: str | None) -> str:
 def _with_day(duty: str, span: str, day: str) -> str:
     values = {"span": span, "day": day}
     texts = {
-        "customer": _("Data of customers is kept for %(span)s after the end of their accounts, until %(day)s.", **values),
+        "customer": _("Customers' data is kept for %(span)s after the end of their accounts, until %(day)s.", **values),
         "complaint": _("Complaints are kept for %(span)s after their last step, until %(day)s.", **values),
         "order": _("Orders by telephone are kept for %(span)s, until %(day)s.", **values),
         "proof": _("The request is kept for %(span)s as proof, until %(day)s.", **values),
@@ -56,7 +60,7 @@ def _with_day(duty: str, span: str, day: str) -> str:
 def _without_day(duty: str, span: str) -> str:
     texts = {
         "customer": _(
-            "Data of customers is kept for %(span)s after the last day of their accounts. It isn't known: if all "
+            "Customers' data is kept for %(span)s after the last day of their accounts. It isn't known: if all "
             "accounts are closed, enter it below.",
             span=span,
         ),
@@ -65,6 +69,6 @@ def _without_day(duty: str, span: str) -> str:
             "the complaint.",
             span=span,
         ),
-        "order": _("Orders by telephone are kept for %(span)s, and until the ticket about them is resolved.", span=span),
+        "order": _("Orders by telephone are kept for %(span)s, and until their ticket is resolved.", span=span),
     }
     return texts[duty]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import select, update
 from app import access, jobs
 from app.domain.base import Stamp
 from app.models import AuditEntry, Customer, CustomerAccount, DataErasure, DataRequest
+from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
 
 URL, REST = "/data-requests/erasure", "/api/v1/data_request/"
@@ -31,6 +33,13 @@ def seen(crm: Crm, row: DataRequest, who: str = "rhea") -> dict[str, Any]:
     """What a confirmation sends after its page was looked at."""
     shown = crm.client(who).rest("GET", f"{REST}{row.id}/erasure").json["result"]
     return {"confirm": f"DR-{row.id}", "record": shown["record"], "version": shown["version"]}
+
+
+def main_button(page: str) -> str:
+    """The words of the main button of a record's page."""
+    found = re.search(r'<a href="[^"]+" class="btn btn-primary">.*?<span>([^<]+)</span>', page, re.DOTALL)
+    assert found is not None
+    return found[1].strip()
 
 
 def turned(crm: Crm, row: DataRequest, **values: Any) -> Any:
@@ -59,9 +68,12 @@ def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     make.message("ana", lead_id=lead.id, body="Namaste Ravi")
     row = noted(crm, customer=customer.id)
     rhea, number = crm.client("rhea"), f"DR-{row.id}"
-    assert f'href="{URL}/{row.id}"' in rhea.screen(f"/data-requests/show/{row.id}").text
+    page = rhea.screen(f"/data-requests/show/{row.id}").text
+    assert f'data-copy="{number}"' in page and main_button(page) == "Erase the data"
+    assert number in rhea.screen("/data-requests/?tab=due").text
+    assert rhea.rest("GET", f"{REST}{row.id}").json["result"]["number"] == number
     page = rhea.screen(f"{URL}/{row.id}").text
-    assert "Nothing is erased yet" in page and "Messages and emails" in page and "kept for 1096 days as proof" in page
+    assert "Nothing is erased yet" in page and "Messages and emails" in page and "kept for 3 years as proof" in page
     planned = rhea.rest("GET", f"{REST}{row.id}/erasure").json["result"]
     assert planned["state"] == "planned" and planned["number"] == number and len(planned["sentences"]) == 5
     assert {each["kind"]: each["goes"] for each in planned["lines"]}["contact"] == 1
@@ -99,6 +111,7 @@ def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     again = make.lead("ana", first_name="Ravi", mobile="9820012345")
     assert again.customer_id is None and len(crm.rows(select(Customer))) == 1
     history = rhea.screen(f"/data-requests/show/{row.id}").text
+    assert main_button(history) == "Enter the answer"
     assert "confirmed the erasure" in history and "What no duty keeps was erased" in history
 
 
@@ -227,3 +240,12 @@ def test_a_customer_is_erased_again_for_another_request(crm: Crm, make: Make) ->
     states = [(each.number, each.active_number, each.state) for each in crm.rows(select(DataErasure))]
     assert states == [(ravi.number, None, "done"), (ravi.number, ravi.number, "waiting")]
     assert "goes on with what was left" in rhea.screen(f"{URL}/{first.id}").text
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [(1826, "5 years"), (1825, "5 years"), (1096, "3 years"), (366, "1 year"), (400, "400 days"), (30, "30 days")],
+)
+def test_spans_are_said_in_years_where_they_are_whole_ones(crm: Crm, days: int, said: str) -> None:
+    with crm.app.test_request_context("/"):
+        assert erasure_texts.span_of(days) == said
