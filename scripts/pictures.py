@@ -38,7 +38,7 @@ _ADDRESSES = """
 /inbox/ /inbox/?folder=team first:/inbox/?folder=team /leads/ /leads/?layout=board first:/leads/ /leads/add /leads/quick
 /tickets/ /tickets/?layout=board first:/tickets/ /tickets/add /customers/ first:/customers/ /customers/add
 /complaints/?tab=pending /complaints/ first:/complaints/?tab=all /complaints/add /complaints-disclosure/
-/settings/complaints/ /settings/personal-data/ /settings/complaint-categories/list/
+/settings/disclosure/ /settings/complaints/ /settings/personal-data/ /settings/complaint-categories/list/
 /tasks/ /tasks/?layout=board /tasks/?layout=calendar /tasks/?layout=calendar&span=day /tasks/?layout=calendar&span=month
 first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /requests/ /campaigns/ /exports/ /imports/
 /imports/new /search?q=mehta /views/ /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/

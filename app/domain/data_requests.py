@@ -8,13 +8,14 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Date, ForeignKey, Index, String, Text, update
+from sqlalchemy import Date, ForeignKey, Index, String, Text, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import business_settings
 from app.domain.audit_log import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned
 from app.domain.customers import Customer
+from app.domain.erasure.erasures import DataErasure
 from app.domain.leads import Lead
 from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent
@@ -29,6 +30,11 @@ STATES = ("open", "answered", "refused", "withdrawn")
 ANSWERED = ("answered", "refused")
 #: Kinds that hand out or change data, so that the person's identity has to be checked before.
 NEED_IDENTITY = ("access", "correction", "erasure", "nomination")
+#: Column -> field: what says whom a request is about, and what is done for it. The identity was checked for this.
+SUBJECT = {"customer_id": "customer", "lead_id": "lead", "kind": "kind"}
+#: What hangs on the check of the identity: the check itself and the answer.
+_CHECK = ("identity_how", "identity_checked_on", "identity_checked_by_id")
+_ANSWER = ("state", "answered_on", "answer", "proof")
 
 
 class DataRequest(Record, Versioned):
@@ -69,20 +75,54 @@ class DataRequest(Record, Versioned):
         return self.person
 
 
+def number_of(key: int) -> str:
+    """The number of a request, by which people and notices name it; `key`: its id."""
+    return f"DR-{key}"
+
+
 def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> None:
     """Fill in what follows from the rest, before the row is stored. Raises RuleBroken.
 
     The name comes from the customer, the last day from the setting, the day of the answer and who has checked the
-    identity from whoever says so. `today`: in the person's zone.
+    identity from whoever says so. `today`: in the person's zone. If another customer, lead or kind is chosen, what
+    hangs on the check of the identity is cleared, unless it was entered anew.
     """
+    _turn(session, row)
     if not (row.person or "").strip():
-        row.person = _name_of_record(session, row)
+        row.person = _name_of_record(session, row.customer_id, row.lead_id)
     if not (row.person or "").strip():
         raise RuleBroken("Please choose the customer, or enter the person's name.", "person")
     _complete_days(session, row, today)
     _complete_identity(row, stamp, today)
     _complete_answer(row, today)
     _refuse_days(row, today)
+
+
+def _turn(session: Session, row: DataRequest) -> None:
+    """Clear what was checked and answered for another person or purpose. Raises RuleBroken once data is erased."""
+    turned = [name for name in SUBJECT if inspect(row).persistent and _is_changed(row, name)]
+    if not turned:
+        return
+    begun = select(DataErasure.id).where(DataErasure.request_id == row.id)
+    if session.scalars(begun).first() is not None:
+        text = "Data is being erased for this request, so its customer, lead and kind can't be changed any more."
+        raise RuleBroken(text, SUBJECT[turned[0]])
+    if not _is_changed(row, "person") and row.person == _name_before(session, row):
+        row.person = ""
+    answer = _ANSWER if row.state == "answered" else ()
+    for name in (*_CHECK, *answer):
+        if not _is_changed(row, name):
+            setattr(row, name, "open" if name == "state" else None)
+
+
+def _is_changed(row: DataRequest, name: str) -> bool:
+    return bool(inspect(row).attrs[name].history.has_changes())
+
+
+def _name_before(session: Session, row: DataRequest) -> str:
+    """The name of the customer or lead that the request was about."""
+    before = {name: next(iter(inspect(row).attrs[name].history.non_added()), None) for name in SUBJECT}
+    return _name_of_record(session, before["customer_id"], before["lead_id"])
 
 
 def _complete_days(session: Session, row: DataRequest, today: date) -> None:
@@ -98,13 +138,16 @@ def _complete_days(session: Session, row: DataRequest, today: date) -> None:
         raise RuleBroken("The last day can't be before the day on which it was received.", "due_on")
 
 
-def _name_of_record(session: Session, row: DataRequest) -> str:
+def _name_of_record(session: Session, customer_id: int | None, lead_id: int | None) -> str:
     """The name of the customer, or of the lead; an empty text if none is chosen."""
-    found: Any = session.get(Customer, row.customer_id) if row.customer_id is not None else None
-    if found is None and row.lead_id is not None:
-        found = session.get(Lead, row.lead_id)
-    if found is None:
-        return ""
+    found: Any = session.get(Customer, customer_id) if customer_id is not None else None
+    if found is None and lead_id is not None:
+        found = session.get(Lead, lead_id)
+    return name_of(found) if found is not None else ""
+
+
+def name_of(found: Any) -> str:
+    """The name of a customer or lead; its number if it has none."""
     return " ".join(part for part in (found.first_name, found.last_name) if part) or str(found.number)
 
 
@@ -152,11 +195,6 @@ def refuse_copy(row: DataRequest) -> None:
         raise RuleBroken("Please check the person's identity first, and say how.", "identity_how")
 
 
-def number_of(row: DataRequest) -> str:
-    """The number of a request, by which people name it; notices hold it and not the person's name."""
-    return f"DR-{row.id}"
-
-
 def note_copy(session: Session, row: DataRequest, copy_id: int, stamp: Stamp, reason: str = "") -> None:
     """Record that a copy is being made; it takes the place of an earlier one.
 
@@ -170,7 +208,7 @@ def note_copy(session: Session, row: DataRequest, copy_id: int, stamp: Stamp, re
     audit.write(session, "data request", stamp.by, stamp.now, about, what="copy in full asked for", reason=reason)
     others = [*permission_holders.holders(session, MODULE, "write"), *active_admins(session)]
     told = tuple(dict.fromkeys(key for key in others if key != stamp.by))
-    payload = {"what": "request", "stage": "full copy", "row": row.id, "name": number_of(row)}
+    payload = {"what": "request", "stage": "full copy", "row": row.id, "name": number_of(row.id)}
     notices.notify(session, NoticeEvent("compliance", f"full copy:{copy_id}", told, payload, None, stamp.by), stamp.now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from app.domain.audit_log.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
-from app.domain.erasure import erasing
+from app.domain.erasure import erasing, erasure_list
 from app.domain.erasure.erasing import CHUNK, SETTLES_AFTER, Confirmation
 from app.domain.legal_holds import HoldInput
 from app.domain.messaging import consents, messages
@@ -43,6 +44,7 @@ from app.models import (
     NoteText,
     Notification,
 )
+from app.ops.storage.erasure_list_file import ErasureListFile
 from tests import factories
 from tests.factories import NOW
 
@@ -212,8 +214,13 @@ def test_a_kill_in_the_middle_and_two_at_once_erase_everything_once(
     work(session)
     session.refresh(made)
     assert made.counts["timeline"] == CHUNK + 7 and "Ravi" not in dump(session, "data_request")
+    again = erasing.begin(session, requested(session, ravi), Confirmation("DR-2"), Stamp(rhea.id, LATER))
+    session.commit()
+    assert (made.state, made.active_number, again.active_number) == ("done", None, ravi.number)
     with pytest.raises(Conflict):
-        erasing.begin(session, requested(session, ravi), Confirmation("DR-2"), stamp)
+        erasing.begin(session, requested(session, ravi), Confirmation("DR-3"), stamp)
+    session.rollback()
+    assert work(session, LATER + SETTLES_AFTER) < 10 and again.state == "waiting"
 
 
 def test_a_customer_with_an_account_is_kept_until_years_after_its_end(
@@ -327,3 +334,34 @@ def test_the_number_is_typed_again(session: Session, ravi: Customer) -> None:
     with pytest.raises(RuleBroken, match="DR-1"):
         erasing.begin(session, requested(session, ravi), Confirmation("yes"), Stamp(None, NOW))
     assert not session.scalars(select(Consent)).all()
+
+
+def listed(number: str, key: int, request: str = "DR-1", at: datetime = NOW) -> dict[str, Any]:
+    entry = {"number": number, "table": "customer", "id": key, "request": request, "accounts_ended_on": None}
+    return entry | {"confirmed_on": at.isoformat(timespec="seconds")}
+
+
+def test_an_id_that_was_given_anew_touches_nobody_elses_opt_outs(session: Session, ravi: Customer) -> None:
+    request = requested(session, ravi)  # DR-1 of the restored database, and no_sms of Ravi
+    assert erasure_list.begin_missing(session, [listed("CUST-2020-9", ravi.id)], NOW) == 1
+    [made] = session.scalars(select(DataErasure)).all()
+    assert (made.request_id, made.addresses_sealed, made.active_number) == (None, None, None)
+    assert not session.scalars(select(Consent)).all()
+    work(session)
+    session.refresh(ravi)
+    assert ravi.first_name == "Ravi" and made.state == "done"
+    assert erasing.of_request(session, request) is None
+
+
+def test_of_several_erasures_of_a_record_the_last_one_is_listed_and_begun_again(
+    session: Session, ravi: Customer, tmp_path: Path
+) -> None:
+    file, later = ErasureListFile(tmp_path), NOW + timedelta(days=9)
+    file.add([listed(ravi.number, ravi.id, "DR-7", later), listed(ravi.number, ravi.id)])
+    assert [each["request"] for each in file.entries().values()] == ["DR-7"]
+    first = begun(session, requested(session, ravi))  # the restored database knows the first one, which runs still
+    assert erasure_list.compare(session, file, later) == 1 and erasure_list.compare(session, file, later) == 0
+    again = session.scalars(select(DataErasure).where(DataErasure.request_number == "DR-7")).one()
+    assert (first.state, again.active_number) == ("done", ravi.number)
+    assert work(session, later + SETTLES_AFTER) < 20 and again.state == "waiting"
+    assert len(file.path.read_text().splitlines()) == 2

@@ -70,7 +70,7 @@ def _requests(session: Session, now: datetime, zone: ZoneInfo) -> Iterator[Clock
     rules = (DataRequest.state == "open", DataRequest.due_on <= today + ahead)
     for row in session.scalars(select(DataRequest).where(*rules).order_by(DataRequest.due_on, DataRequest.id)):
         stage = "late" if row.due_on < today else "warning"
-        name = data_requests.number_of(row)
+        name = data_requests.number_of(row.id)
         yield ClockNotice("request", row.id, stage, name, _midnight(row.due_on, zone), f"{row.due_on:%d %b %Y}")
 
 

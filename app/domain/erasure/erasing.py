@@ -21,7 +21,7 @@ from app.domain.audit_log import audit, audit_keys
 from app.domain.base import Conflict, RuleBroken, Stamp, translatable
 from app.domain.customers import Customer
 from app.domain.data_requests import DataRequest
-from app.domain.erasure import duties
+from app.domain.erasure import account_ends, duties
 from app.domain.erasure import erasure_scope as scopes
 from app.domain.erasure.erased_tables import KINDS, PARTS
 from app.domain.erasure.erasure_scope import Scope
@@ -55,7 +55,7 @@ class ErasurePlan:
 
 def number_of(request: DataRequest) -> str:
     """The number of a request, by which people name it."""
-    return data_requests.number_of(request)
+    return data_requests.number_of(request.id)
 
 
 def of_request(session: Session, request: DataRequest) -> DataErasure | None:
@@ -85,6 +85,12 @@ def subject_of(session: Session, request: DataRequest) -> Any:
     if lead.customer_id is not None:
         raise RuleBroken("This lead belongs to a customer. Please choose the customer in the request instead.")
     return lead
+
+
+def refuse_day(session: Session, request: DataRequest, ended_on: date | None, today: date) -> None:
+    """Raise RuleBroken unless the accounts of the request's customer can have ended on this day."""
+    row = subject_of(session, request)
+    account_ends.refuse_implausible(session, row.__tablename__, row.id, ended_on, today)
 
 
 def plan(session: Session, request: DataRequest, accounts_ended_on: date | None, now: datetime) -> ErasurePlan:
@@ -120,6 +126,7 @@ def _new(request: DataRequest, row: Any, accounts_ended_on: date | None, now: da
         record_table=row.__tablename__,
         record_id=row.id,
         number=row.number,
+        active_number=row.number,
         accounts_ended_on=accounts_ended_on,
         state="running",
         confirmed_on=now,
@@ -140,6 +147,27 @@ class Confirmation:
     number: str
     #: The last day of the customer's accounts; None = they have none, or one is open.
     accounts_ended_on: date | None = None
+    #: The number of the customer or lead, and the version of the request, that were shown; None skips the check.
+    record: str | None = None
+    version: str | None = None
+    #: The day in the zone of whoever confirms; None = the one in UTC.
+    today: date | None = None
+
+    def refuse_other(self, request: DataRequest, number: str) -> None:
+        """Raise Conflict if something else was shown than what would be erased, RuleBroken without the number."""
+        asked = number_of(request)
+        if self.number.strip().upper() != asked:
+            text = translatable("Please type the number of the request, %(number)s, to confirm.", number=asked)
+            raise RuleBroken(text, "confirm")
+        is_same = self.record in (None, number) and self.version in (None, str(request.version))
+        if not is_same:
+            raise Conflict(translatable(CHANGED, number=asked, record=number))
+
+
+CHANGED = (
+    "Request %(number)s was not shown to you as it is now: it is about %(record)s, or was changed meanwhile. Nothing "
+    "was erased. Please look at it again, then confirm."
+)
 
 
 def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp: Stamp) -> DataErasure:
@@ -148,40 +176,56 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     The session acts for the system: the caller has checked what the person may do.
     """
     row = subject_of(session, request)
-    if confirmed.number.strip().upper() != number_of(request):
-        text = translatable("Please type the number of the request, %(number)s, to confirm.", number=number_of(request))
-        raise RuleBroken(text, "confirm")
-    _refuse_end(confirmed.accounts_ended_on, stamp)
+    refuse_day(session, request, confirmed.accounts_ended_on, confirmed.today or stamp.now.date())
     erasure = _new(request, row, confirmed.accounts_ended_on, stamp.now)
     erasure.stamp(stamp)
     found = scopes.of(session, erasure, stamp.now, ())
     if found.is_held:
         raise RuleBroken(HELD)
+    confirmed.refuse_other(request, row.number)
+    supersede(session, erasure)
     try:
         with session.begin_nested():
             session.add(erasure)
             session.flush()
     except IntegrityError as error:
-        raise Conflict("This person is being erased already, or was.") from error
+        raise Conflict("This person is being erased already.") from error
     prepare(session, erasure, stamp)
+    request.stamp(stamp)  # a new version: a form from before can't turn the request to somebody else
     audit.write(session, "data request", stamp.by, stamp.now, f"data request {request.id}", what="erasure confirmed")
     return erasure
 
 
-def set_end(session: Session, erasure: DataErasure, ended_on: date, stamp: Stamp) -> None:
-    """Note the last day of the customer's accounts, which wasn't known before. Raises RuleBroken."""
-    _refuse_end(ended_on, stamp)
+def supersede(session: Session, erasure: DataErasure, states: tuple[str, ...] = ("waiting",)) -> None:
+    """End an earlier erasure of the record in one of these states: the new one finds all that it left.
+
+    Of two that went on at once, each would write its marker over the other's, without end.
+    """
+    earlier = (DataErasure.active_number == erasure.number, DataErasure.request_number != erasure.request_number)
+    for key in session.scalars(select(DataErasure.id).where(*earlier)).all():  # without a lock on what isn't there
+        query = select(DataErasure).where(DataErasure.id == key, DataErasure.state.in_(states)).with_for_update()
+        for each in session.scalars(query, execution_options={"populate_existing": True}):
+            each.state, each.active_number, each.next_on, each.addresses_sealed = "done", None, None, None
+    session.flush()
+
+
+def set_end(
+    session: Session, request: DataRequest, erasure: DataErasure, confirmed: Confirmation, stamp: Stamp
+) -> None:
+    """Note the last day of the customer's accounts, which says until when they are kept. Raises RuleBroken, Conflict.
+
+    It is confirmed as the erasure was: data goes at once if the day is long ago.
+    """
+    confirmed.refuse_other(request, erasure.number)
+    today, ended_on = confirmed.today or stamp.now.date(), confirmed.accounts_ended_on
+    account_ends.refuse_implausible(session, erasure.record_table, erasure.record_id, ended_on, today)
     if erasure.state != "waiting" or erasure.record_table != "customer":
         raise RuleBroken("This erasure doesn't wait for the end of the accounts.", "accounts_ended_on")
     erasure.accounts_ended_on, erasure.next_on = ended_on, stamp.now
     erasure.stamp(stamp)
+    request.stamp(stamp)
     about = f"data request {erasure.request_id}"
     audit.write(session, "data request", stamp.by, stamp.now, about, what="end of the accounts", day=str(ended_on))
-
-
-def _refuse_end(ended_on: date | None, stamp: Stamp) -> None:
-    if ended_on is not None and ended_on > stamp.now.date() + timedelta(days=1):
-        raise RuleBroken("The last day of the accounts can't be in the future.", "accounts_ended_on")
 
 
 def prepare(session: Session, erasure: DataErasure, stamp: Stamp) -> None:
@@ -227,7 +271,7 @@ def step(session: Session, key: int, now: datetime, settles_after: timedelta = S
     erasure = session.scalars(query, execution_options={"populate_existing": True}).first()
     if erasure is None or erasure.state == "done" or (erasure.next_on is not None and erasure.next_on > now):
         return 0
-    if not _is_there(session, erasure):
+    if not is_there(session, erasure):
         _close(session, erasure, [], now)
         return 0
     scope = scopes.of(session, erasure, now, _addresses(session, erasure))
@@ -246,7 +290,7 @@ def step(session: Session, key: int, now: datetime, settles_after: timedelta = S
     return 0
 
 
-def _is_there(session: Session, erasure: DataErasure) -> bool:
+def is_there(session: Session, erasure: DataErasure) -> bool:
     """Whether the record exists and still is the one that was meant: a restored database may have given its id anew."""
     table = (Customer if erasure.record_table == "customer" else Lead).__table__
     return session.execute(select(table.c.number).where(table.c.id == erasure.record_id)).scalar() == erasure.number
@@ -267,6 +311,7 @@ def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], n
     if is_first or (was_kept and not _has_contact(left)):
         erasure.settled_on = now
     erasure.state, erasure.next_on = ("waiting", _next_on(left, now)) if left else ("done", None)
+    erasure.active_number = erasure.number if left else None
     if is_first or not left:
         about = f"data request {erasure.request_id}"
         what = "erasure done" if not left else "erased what no duty keeps"

@@ -13,7 +13,7 @@ from app.domain.base import Stamp
 from app.domain.data_requests import DataRequest
 from app.domain.erasure import erasing
 from app.domain.erasure.erasures import DataErasure
-from app.ops.storage.erasure_list_file import Entry, ErasureListFile
+from app.ops.storage.erasure_list_file import Entry, ErasureListFile, by_number
 
 _ROWS = DataErasure.__table__
 
@@ -34,8 +34,9 @@ def entries_of(rows: Iterable[Any]) -> list[Entry]:
 
 
 def stored(session: Session) -> list[Entry]:
-    """The entries of all erasures in the database."""
-    return entries_of(session.execute(select(_ROWS).order_by(_ROWS.c.id)).mappings().all())
+    """The entries of all erasures in the database; of several of a record, the last one, which erased all of it."""
+    rows = session.execute(select(_ROWS).order_by(_ROWS.c.id)).mappings().all()
+    return list(by_number(entries_of(rows)).values())
 
 
 def compare(session: Session, file: ErasureListFile, now: datetime) -> int:
@@ -48,8 +49,9 @@ def compare(session: Session, file: ErasureListFile, now: datetime) -> int:
 
 def begin_missing(session: Session, entries: Iterable[Entry], now: datetime) -> int:
     """Begin the erasures anew that the database doesn't know, since it was restored from before. Returns how many."""
-    known = set(session.scalars(select(_ROWS.c.number)))
-    missing = [each for each in entries if each["number"] not in known]
+    known = by_number(stored(session))
+    listed = by_number([*entries, *known.values()])
+    missing = [each for number, each in listed.items() if known.get(number, {}).get("request") != each["request"]]
     for each in missing:
         session.add(_begun(session, each, now))
     session.flush()
@@ -57,15 +59,19 @@ def begin_missing(session: Session, entries: Iterable[Entry], now: datetime) -> 
 
 
 def _begun(session: Session, entry: Entry, now: datetime) -> DataErasure:
-    request = _request_of(session, entry)
-    erasure = DataErasure(request_id=request, request_number=entry["request"], number=entry["number"])
+    """The erasure of an entry. If its id was given anew to somebody else, nothing of theirs is touched."""
+    erasure = DataErasure(request_number=entry["request"], number=entry["number"])
     erasure.record_table, erasure.record_id = entry["table"], entry["id"]
     ended = entry["accounts_ended_on"]
     erasure.accounts_ended_on = date.fromisoformat(ended) if ended else None
     erasure.confirmed_on = datetime.fromisoformat(entry["confirmed_on"])
     erasure.state, erasure.counts, erasure.kept, erasure.next_on = "running", {}, [], now
     erasure.stamp(Stamp(None, now))
-    erasing.prepare(session, erasure, Stamp(None, now))
+    if erasing.is_there(session, erasure):
+        erasing.supersede(session, erasure, ("running", "waiting"))
+        erasure.active_number = erasure.number
+        erasure.request_id = _request_of(session, entry)
+        erasing.prepare(session, erasure, Stamp(None, now))
     return erasure
 
 

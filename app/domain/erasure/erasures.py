@@ -25,7 +25,9 @@ class DataErasure(Record):
     #: customer or leads, the id, and the record's number, which is never given to another one.
     record_table: Mapped[str] = mapped_column(String(16), nullable=False)
     record_id: Mapped[int] = mapped_column(Integer, nullable=False)
-    number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
+    number: Mapped[str] = mapped_column(Code(24), nullable=False, index=True)
+    #: The same until all is erased: only one erasure of a record goes on; a later one takes what the earlier left.
+    active_number: Mapped[str | None] = mapped_column(Code(24), unique=True)
     #: The last day of the customer's accounts; null = they have none, or an account is open.
     accounts_ended_on: Mapped[date | None] = mapped_column(Date)
     #: One of STATES.

@@ -45,8 +45,13 @@ class ErasureListFile:
 
 
 def by_number(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Number of the record -> its entry; of several, the last one."""
-    return {str(each["number"]): each for each in entries if set(KEYS) <= set(each)}
+    """Number of the record -> its entry; of several, the one that was confirmed last, or else stands last."""
+    found: dict[str, Entry] = {}
+    for each in entries:
+        if set(KEYS) <= set(each):
+            before = found.get(str(each["number"]), each)
+            found[str(each["number"])] = each if str(each["confirmed_on"]) >= str(before["confirmed_on"]) else before
+    return found
 
 
 def _parsed(line: str) -> Entry | None:

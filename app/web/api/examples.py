@@ -183,6 +183,7 @@ BODIES: dict[tuple[str, str], Any] = {
         "leads": [412, 413],
     },
     ("campaign", "start"): {"start_on": "2026-11-30T10:00:00+05:30"},
+    ("data_request", "erase"): {"confirm": "DR-12", "record": "CUST-2026-7", "version": 3, "accounts_ended_on": None},
     ("consent", "post"): {
         "channel": "sms",
         "action": "given",

@@ -26,6 +26,7 @@ from app.web.core.localization.data_request_words import KIND_WORDS
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.viewer import Viewer
+from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.records import reveals
 from app.web.records.screen import Screen
@@ -36,7 +37,18 @@ STATE_WORDS = {
     "refused": _l("Refused"),
     "withdrawn": _l("Withdrawn"),
 }
+
+
+class RequestNumberField(Field):
+    """The number by which people name a request, and erased rows the one for which they were erased."""
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> str:
+        """Such as DR-12."""
+        return data_requests.number_of(values[0])
+
+
 _FIELDS: tuple[Field, ...] = (
+    RequestNumberField("number", columns=(DataRequest.id,)),
     TextField("person", max_length=200),
     ChoiceField("kind", options=KINDS, words=KIND_WORDS, required=True),
     ChoiceField(
@@ -51,6 +63,7 @@ _FIELDS: tuple[Field, ...] = (
     LongTextField("answer"),
 )
 _LABELS = {
+    "number": _l("Number"),
     "person": _l("Person"),
     "customer": _l("Customer"),
     "lead": _l("Lead"),
@@ -70,6 +83,7 @@ _LABELS = {
     "changed_on": _l("Updated"),
 }
 _HELP = {
+    "customer": _l("If you choose another one, the identity has to be checked again."),
     "lead": _l("Of a person who is no customer."),
     "person": _l("Leave it empty to take the customer's name."),
     "received_on": _l("Leave it empty for today."),
@@ -96,6 +110,19 @@ class DataRequestService(RegisterService):
         """Fill in what follows from the rest. Raises RuleBroken."""
         data_requests.complete(session, row, viewer.stamp, viewer.today)
 
+    def change(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Change it; that the identity has to be checked again is told, and audited. Raises RuleBroken."""
+        before, was_checked = _subject(row), row.identity_checked_on is not None
+        super().change(session, row, values, viewer)
+        if was_checked and row.identity_checked_on is None and _subject(row) != before:
+            self._audit(session, row, viewer, what="identity check cleared")
+            save_warnings.add(_("The identity has to be checked again: it was checked for another person or purpose."))
+
+
+def _subject(row: DataRequest) -> list[Any]:
+    """Whom the request is about, and what it asks for."""
+    return [getattr(row, name) for name in data_requests.SUBJECT]
+
 
 class DataRequestResource(ErasureRest, Resource):
     """/api/v1/data_request/"""
@@ -105,7 +132,7 @@ class DataRequestResource(ErasureRest, Resource):
     module = data_requests.MODULE
     service = DataRequestService()
     add_columns = edit_columns = list(_TYPED)
-    show_columns = [*_TYPED, "identity_checked_by", "version", "created_on", "changed_on"]
+    show_columns = ["number", *_TYPED, "identity_checked_by", "version", "created_on", "changed_on"]
     search_columns = [
         *("person", "customer", "kind", "state", "received_on", "due_on"),
         *("answered_on", "identity_checked_on", "created_on"),
@@ -125,7 +152,7 @@ class DataRequestScreen(Screen):
     service = DataRequestService()
     list_title, record_name = _l("Data requests"), _l("Data request")
     empty_text = _l("No requests yet. Note here when somebody asks what you store about them, or to change it.")
-    list_columns = ["person", "kind", "state", "due_on", "received_on", "answered_on"]
+    list_columns = ["person", "number", "kind", "state", "due_on", "received_on", "answered_on"]
     search_columns = DataRequestResource.search_columns
     order_columns = DataRequestResource.order_columns
     show_columns = DataRequestResource.show_columns
@@ -191,17 +218,27 @@ class DataRequestScreen(Screen):
         return list_query
 
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-        """Its history, in place of a timeline."""
-        return {"timeline": register_history.history(self, row["id"], viewer), "older_url": None}
+        """Its number, and its history in place of a timeline."""
+        return {
+            "number": row["number"],
+            "timeline": register_history.history(self, row["id"], viewer),
+            "older_url": None,
+        }
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """The next thing to do with an open request: check who asks, then answer."""
+        """The next thing to do with an open request: check who asks, erase what they want erased, then answer."""
         if row.get("state") != "open" or not viewer.person.may(self.module, "write"):
             return None
         is_checked = row.get("identity_checked_on") or row.get("kind") not in data_requests.NEED_IDENTITY
+        if is_checked and row.get("kind") == "erasure" and not erasure_requests.is_begun(row["id"]):
+            return self._erase_link(row)
         label, name = (_("Enter the answer"), "answer") if is_checked else (_("Check the identity"), "identity_how")
         url = f"{self.route_base}/edit/{row['id']}#f-{name}"
         return {"label": label, "icon": "pencil" if is_checked else "user-check", "url": url, "method": "get"}
+
+    def _erase_link(self, row: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self.route_base}/erasure/{row['id']}"
+        return {"label": _("Erase the data"), "icon": "trash", "url": url, "method": "get"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The copy of the person's data, of a request for access; the erasure of one for erasure."""
@@ -210,8 +247,7 @@ class DataRequestScreen(Screen):
             url = f"{self.route_base}/copy/{row['id']}"
             return [{"label": _("Copy of the data"), "icon": "file-export", "url": url, "method": "get"}]
         if kind == "erasure" and may(self.module, "write"):
-            url = f"{self.route_base}/erasure/{row['id']}"
-            return [{"label": _("Erase the data"), "icon": "trash", "url": url, "method": "get"}]
+            return [self._erase_link(row)]
         return []
 
     # --- the copy
@@ -257,7 +293,9 @@ class DataRequestScreen(Screen):
     @page_route("/erasure/<pk>", methods=["GET"])
     def erasure(self, pk: str) -> Any:
         """What an erasure would do, or how far it is."""
-        return self._erasure_page(self.row_for(pk, "write"))
+        row = self.row_for(pk, "write")
+        broken = erasure_requests.refusal_of_day(row, request.args, current_viewer())
+        return self._erasure_page(row, broken), 200 if broken is None else 422
 
     @page_route("/erasure/<pk>", methods=["POST"])
     def erase(self, pk: str) -> Any:
@@ -266,11 +304,10 @@ class DataRequestScreen(Screen):
         try:
             erasure_requests.confirm(row, request.form.get("confirm", ""), request.form, current_viewer())
         except RuleBroken as broken:
-            return self._erasure_page(row, broken), 422
+            return self._erasure_page(row, broken), refusal(broken)[0]
         flash(_("The erasure goes on by itself. This page shows how far it is."), "success")
         return redirect(f"{self.route_base}/erasure/{row.id}")
 
     def _erasure_page(self, row: DataRequest, broken: RuleBroken | None = None) -> str:
-        page = erasure_requests.context(row, request.values, current_viewer())
-        page["error"] = translate_text(broken.message) if broken is not None else ""
+        page = erasure_requests.context(row, request.values, current_viewer(), broken)
         return render_template("compliance/erasure.html", page=page)

@@ -8,10 +8,12 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.base import RuleBroken
+from app.domain import data_requests
+from app.domain.base import Conflict, RuleBroken
 from app.domain.data_requests import DataRequest
 from app.domain.erasure import duties, erasing
 from app.domain.erasure.erased_tables import KINDS
@@ -28,6 +30,8 @@ from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 
 URL = "/data-requests"
+#: What a confirmation says that it was made for: the number of the customer or lead, and the version of the request.
+SHOWN = ("record", "version")
 #: Days that a backup of each kind is kept for.
 _BACKUP_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
 #: Kinds of the retention that hold what can't be found by the person.
@@ -37,19 +41,23 @@ _PASSING = ("provider requests", "rejected calls", "failed queue calls", "undo o
 def confirm(row: DataRequest, number: str, given: Mapping[str, Any], viewer: Viewer) -> DataErasure:
     """Begin the erasure, or note the end of the accounts of one that waits for it.
 
-    Raises RuleBroken, Conflict. `given`: may have accounts_ended_on.
+    Raises RuleBroken, Conflict. `given`: record and version, which the person was shown; may have accounts_ended_on.
     """
     ended = parse_day(given)
+    shown = {name: str(given.get(name) or "").strip() for name in SHOWN}
+    confirmed = Confirmation(number, ended, **shown, today=viewer.today)
     _refuse_unseen(row)
     with request_transaction() as session:
         request = session.get(DataRequest, row.id, with_for_update=True, populate_existing=True)
         if request is None:
             raise RuleBroken("This record doesn't exist.")
+        with access.acting_as(session, viewer.person):  # it may be about somebody else by now
+            _refuse_unseen(request)
         erasure = erasing.of_request(session, request)
         if erasure is not None and ended is not None:
-            erasing.set_end(session, erasure, ended, viewer.stamp)
+            erasing.set_end(session, request, erasure, confirmed, viewer.stamp)
             return erasure
-        return erasing.begin(session, request, Confirmation(number, ended), viewer.stamp)
+        return erasing.begin(session, request, confirmed, viewer.stamp)
 
 
 def parse_day(given: Mapping[str, Any]) -> date | None:
@@ -71,37 +79,67 @@ def _refuse_unseen(row: DataRequest) -> None:
 # --- what is shown
 
 
-def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """What the page shows."""
-    found = state(row, given, viewer)
+def is_begun(key: int) -> bool:
+    """Whether the erasure for this request has begun."""
+    query = select(DataErasure.id).where(DataErasure.request_id == key).limit(1)
+    return db.session().scalars(query).first() is not None
+
+
+def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer, broken: RuleBroken | None) -> dict[str, Any]:
+    """What the page shows; `broken`: why what was entered is refused.
+
+    After a conflict the number has to be typed again: it would now confirm something else.
+    """
+    shown = {} if broken is not None and "accounts_ended_on" in broken.errors else given
+    found = state(row, shown, viewer)
     erasure = found["erasure"]
     return found | {
         "number": erasing.number_of(row),
-        "person": row.person,
+        "asked_by": row.person,
+        "person": found["person"] or row.person,
         "url": f"{URL}/show/{row.id}",
         "action": f"{URL}/erasure/{row.id}",
-        "typed": str(given.get("confirm") or ""),
+        "typed": "" if isinstance(broken, Conflict) else str(given.get("confirm") or ""),
         "day": str(given.get("accounts_ended_on") or ""),
+        "error": translate_text(broken.message) if broken is not None else "",
+        "errors": {name: [translate_text(each) for each in list_] for name, list_ in broken.errors.items()}
+        if broken is not None
+        else {},
         "is_open": erasure is not None and erasure.state == "running",
-        "takes_end": erasure is not None
-        and any(each["duty"] == "customer" and not each["until"] for each in erasure.kept),
+        "takes_end": erasure is not None and erasure.state == "waiting" and _keeps_customer(erasure),
         "confirmed": moment_cell(erasure.confirmed_on, viewer) if erasure is not None else None,
         "state": _state(erasure) if erasure is not None else "",
     }
 
 
-def _waits_for_end(kept: Mapping[str, Any]) -> bool:
-    """Whether a row stays because nobody knows when the accounts end."""
-    return kept["duty"] == "customer" and kept["until"] is None
+def _keeps_customer(erasure: DataErasure) -> bool:
+    return any(each["duty"] == "customer" for each in erasure.kept)
+
+
+def refusal_of_day(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> RuleBroken | None:
+    """Why the last day of the accounts can't be the given one; None if it can, or nothing could be erased anyway."""
+    try:
+        day = parse_day(given)
+        _refuse_unseen(row)
+        with access.as_system(db.session()) as session:
+            erasing.refuse_day(session, row, day, viewer.today)
+    except RuleBroken as broken:
+        return broken if "accounts_ended_on" in broken.errors else None
+    return None
 
 
 def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """{erasure, hinders, lines, sentences}: what was or would be erased, what stays and why; or what hinders it."""
-    made: dict[str, Any] = {"erasure": None, "hinders": "", "lines": [], "sentences": []}
+    """{erasure, hinders, person, record, version, lines, sentences}: what was or would be erased, what stays and why.
+
+    `record`, `version`: what a confirmation has to send. `person`: the name of who would be erased.
+    """
+    made: dict[str, Any] = {"erasure": None, "hinders": "", "person": "", "record": "", "version": row.version}
+    made |= {"lines": [], "sentences": []}
     try:
         _refuse_unseen(row)
         with access.as_system(db.session()) as session:
             made["erasure"] = erasing.of_request(session, row)
+            made |= _named(session, row, made["erasure"])
             plan = _plan(session, row, made["erasure"], given, viewer)
             days, general = duties.days_of(session), _general(session)
     except RuleBroken as broken:
@@ -109,6 +147,14 @@ def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[st
     made["lines"] = [_line(kind, plan, days) for kind in KINDS if kind in plan.goes or _stays(kind, plan)]
     made["sentences"] = general
     return made | {"hinders": translate_text(erasing.HELD) if plan.is_held else ""}
+
+
+def _named(session: Session, row: DataRequest, erasure: DataErasure | None) -> dict[str, str]:
+    """{person, record}: whom the erasure is about; once it has begun, their name is in the request alone."""
+    if erasure is not None:
+        return {"person": "", "record": erasure.number}
+    found = erasing.subject_of(session, row)
+    return {"person": data_requests.name_of(found), "record": found.number}
 
 
 def _plan(
@@ -144,6 +190,8 @@ def _day(text: str | None) -> str | None:
 def _state(erasure: DataErasure) -> str:
     if erasure.state == "running":
         return str(_("The data is being erased. Rows that are saved meanwhile are found, too."))
+    if erasure.state == "done" and erasure.kept:
+        return str(_("This person was erased again for a later request, which goes on with what was left."))
     if erasure.state == "done":
         return str(_("All was erased."))
     return str(_("What no duty keeps was erased. The rest goes by itself when its time has come."))

@@ -27,6 +27,8 @@ _ONE = shape(
             {
                 "number": STRING,
                 "state": STRING | {"description": "planned, running, waiting or done"},
+                "record": STRING | {"description": "The number of the customer or lead; empty if it can't be erased."},
+                "version": ID,
                 "hinders": STRING | {"description": "Why it can't be done, as a sentence; empty if it can."},
                 "lines": {"type": "array", "items": _LINE},
                 "sentences": _LIST_OF_TEXTS,
@@ -38,6 +40,8 @@ _ONE = shape(
 _BODY = shape(
     {
         "confirm": STRING | {"description": "The number of the request, such as DR-12."},
+        "record": STRING | {"description": "As GET has shown it: if the request is about another one now, 409."},
+        "version": ID | {"description": "As GET has shown it: if the request was changed since, 409."},
         "accounts_ended_on": STRING | {"format": "date", "nullable": True},
     }
 )
@@ -51,7 +55,7 @@ ERASURE_DOCUMENTATION = {
         _ONE,
     ),
 }
-_FIELDS = ("confirm", "accounts_ended_on")
+_FIELDS = ("confirm", *erasure_requests.SHOWN, "accounts_ended_on")
 
 
 class ErasureRest:
@@ -67,7 +71,8 @@ class ErasureRest:
     def erasure(self, pk: Any) -> Response:
         """The dry run, or how far it is; ?accounts_ended_on=2026-03-31."""
         row = self._row(pk, "write")
-        erasure_requests.parse_day(request.args)
+        if (broken := erasure_requests.refusal_of_day(row, request.args, current_viewer())) is not None:
+            raise broken
         return json_answer(200, {"result": _result(row, request.args)})
 
     @expose("/<int:pk>/erasure", methods=["POST"])
@@ -75,7 +80,7 @@ class ErasureRest:
     @refuse_as_json
     @permission_name("erase")
     def erase(self, pk: Any) -> Response:
-        """Begin it: {confirm, accounts_ended_on}."""
+        """Begin it: {confirm, record, version, accounts_ended_on}."""
         row, given = self._row(pk, "write"), request_json()
         if unknown := sorted(set(given) - {*_FIELDS}):
             raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
@@ -89,6 +94,8 @@ def _result(row: DataRequest, given: Any) -> dict[str, Any]:
     return {
         "number": erasing.number_of(row),
         "state": erasure.state if erasure is not None else "planned",
+        "record": found["record"],
+        "version": found["version"],
         "hinders": found["hinders"],
         "lines": [{name: each[name] for name in ("kind", "goes", "stays", "why", "until")} for each in found["lines"]],
         "sentences": found["sentences"],

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext
 
+from app.lib.digit_grouping import GroupedInt
+
+DAYS_OF_YEAR = 365.25
 KIND_WORDS = {
     "contact": _l("Contact data, KYC and accounts"),
     "leads": _l("Leads"),
@@ -26,26 +32,43 @@ KIND_WORDS = {
 }
 
 
+def span_of(days: int) -> str:
+    """So many days in words: in years where they are whole ones, with or without their leap days."""
+    years = round(days / DAYS_OF_YEAR)
+    exact = years * DAYS_OF_YEAR
+    if years and days in (365 * years, floor(exact), ceil(exact)):
+        return str(ngettext("%(num)s year", "%(num)s years", years))
+    return str(ngettext("%(num)s day", "%(num)s days", GroupedInt(days)))
+
+
 def duty_sentence(duty: str, days: int, day: str | None) -> str:
     """Why a duty keeps something, and until when; `day` None = its end isn't known yet."""
-    return _with_day(duty, days, day) if day else _without_day(duty, days)
+    return _with_day(duty, span_of(days), day) if day else _without_day(duty, span_of(days))
 
 
-def _with_day(duty: str, days: int, day: str) -> str:
-    values = {"days": days, "day": day}
+def _with_day(duty: str, span: str, day: str) -> str:
+    values = {"span": span, "day": day}
     texts = {
-        "customer": _("Data of customers is kept for %(days)s days after their accounts, until %(day)s.", **values),
-        "complaint": _("Complaints are kept for %(days)s days after their end, until %(day)s.", **values),
-        "order": _("Orders by telephone are kept for %(days)s days, until %(day)s.", **values),
-        "proof": _("The request is kept for %(days)s days as proof, until %(day)s.", **values),
+        "customer": _("Customers' data is kept for %(span)s after the end of their accounts, until %(day)s.", **values),
+        "complaint": _("Complaints are kept for %(span)s after their last step, until %(day)s.", **values),
+        "order": _("Orders by telephone are kept for %(span)s, until %(day)s.", **values),
+        "proof": _("The request is kept for %(span)s as proof, until %(day)s.", **values),
     }
     return texts[duty]
 
 
-def _without_day(duty: str, days: int) -> str:
+def _without_day(duty: str, span: str) -> str:
     texts = {
-        "customer": _("Data of customers is kept for %(days)s days after their accounts; one is open.", days=days),
-        "complaint": _("Complaints are kept for %(days)s days after their end, which isn't known yet.", days=days),
-        "order": _("Orders by telephone are kept for %(days)s days, and until a dispute is over.", days=days),
+        "customer": _(
+            "Customers' data is kept for %(span)s after the last day of their accounts. It isn't known: if all "
+            "accounts are closed, enter it below.",
+            span=span,
+        ),
+        "complaint": _(
+            "Complaints are kept for %(span)s after their last step. One has no outcome yet: enter it on the page of "
+            "the complaint.",
+            span=span,
+        ),
+        "order": _("Orders by telephone are kept for %(span)s, and until their ticket is resolved.", span=span),
     }
     return texts[duty]

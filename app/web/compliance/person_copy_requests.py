@@ -77,11 +77,11 @@ def download(row: DataRequest, viewer: Viewer) -> Response:
         raise RuleBroken(_("The copy isn't made yet."))
     if run.outcome != "done" or (run.expires_on is not None and run.expires_on <= viewer.now):
         raise RuleBroken(_("This copy has expired. Please have another one made."))
-    data_requests.refuse_copy(row)
     if not _is_of_customer(run, row):
         raise RuleBroken(
             _("The customer of the request was changed after this copy was made. Please have another one made.")
         )
+    data_requests.refuse_copy(row)
     file_rights.refuse_fewer(run.rights, viewer)
     if run.payload.get("reason"):
         _refuse_full(run, viewer)

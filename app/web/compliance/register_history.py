@@ -38,6 +38,7 @@ def _entry(entry: AuditEntry, labels: dict[str, str], viewer: Viewer) -> dict[st
         "copy asked for": _("had the copy of the data made"),
         "copy in full asked for": _("had a copy of the data in full made"),
         "copy downloaded": _("downloaded the copy of the data"),
+        "identity check cleared": _("The check of the identity was cleared: it was for another person or purpose"),
         "erasure confirmed": _("confirmed the erasure"),
         "erased what no duty keeps": _("What no duty keeps was erased"),
         "erasure done": _("All was erased"),
