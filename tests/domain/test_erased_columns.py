@@ -43,7 +43,7 @@ STAYS = {
         "customer_key": "kind",
         "customer_link": "open_key status",
         "data_breach": "state",
-        "data_erasure": "number record_table request_number state",
+        "data_erasure": "active_number number record_table request_number state",
         "data_request": "kind state",
         "delivery": "channel state",
         "dnd_upload": "digest state",

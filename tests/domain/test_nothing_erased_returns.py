@@ -238,7 +238,7 @@ def test_nobody_can_enter_what_has_the_form_of_a_hash(
         consents.record(session, {**said, "address": form}, stamp)
     provider_events.process(session, account, IncomingMessage("y", "whatsapp", form, "", "STOP", NOW), NOW)
     account_of = conversations.find_or_create(
-        session, conversations.ConversationKey(account, "whatsapp", "erased:Ravi"), stamp
+        session, conversations.ConversationKey(account.id, "whatsapp", "erased:Ravi"), stamp
     )
     account_of.customer_id = ravi.id
     session.commit()
