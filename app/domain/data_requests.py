@@ -80,6 +80,13 @@ def number_of(key: int) -> str:
     return f"DR-{key}"
 
 
+def id_of_number(number: str) -> int | None:
+    """The id of the request that people call so, such as DR-12; None if it is no such number."""
+    digits = number.upper().removeprefix("DR-")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) < 10
+    return int(digits) if is_number and number_of(int(digits)) == number.upper() else None
+
+
 def complete(session: Session, row: DataRequest, stamp: Stamp, today: date) -> None:
     """Fill in what follows from the rest, before the row is stored. Raises RuleBroken.
 

@@ -217,6 +217,10 @@ class DataRequestScreen(Screen):
                 list_query.newest = False
         return list_query
 
+    def id_of_number(self, number: str) -> int | None:
+        """The id of the request with this number, such as DR-12."""
+        return data_requests.id_of_number(number)
+
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """Its number, and its history in place of a timeline."""
         return {

@@ -249,15 +249,19 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
     @page_route("/<string:number>", methods=["GET"], permission="show")
     def numbered(self, number: str) -> Any:
         """The record page, by record number."""
+        key = self.id_of_number(number)
+        if key is None:
+            refuse_merged(self.service.record, None, number[:24].upper())
+        return self._page(key)
+
+    def id_of_number(self, number: str) -> int | None:
+        """The id of the row with this number; None if there is none. Raises NotFound if the record has no numbers."""
         record = self.service.record
         if not hasattr(record, "number"):
             raise NotFound(_("There is no such record."))
         # MariaDB's collation also finds numbers that only look alike (É for E).
         rows = db.session.execute(select(record.id, record.number).where(record.number == number[:40].upper()))
-        key = next((key for key, found in rows if found == number.upper()), None)
-        if key is None:
-            refuse_merged(record, None, number[:24].upper())
-        return self._page(key)
+        return next((key for key, found in rows if found == number.upper()), None)
 
     def _page(self, key: int | None) -> Any:
         viewer = current_viewer()

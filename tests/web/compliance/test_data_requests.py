@@ -81,6 +81,18 @@ def test_the_open_requests_come_first_and_what_is_overdue_is_red(crm: Crm) -> No
     assert "overdue" not in rhea.screen(f"{URL}/?tab=all").text
 
 
+def test_the_list_leads_to_the_page_of_a_request_by_its_number(crm: Crm) -> None:
+    row, rhea = noted(crm), crm.client("rhea")
+    (link,) = re.findall(r'class=row-link href="([^"]+)"', rhea.screen(f"{URL}/?tab=due").text)
+    assert link == f"{URL}/DR-{row.id}"
+    page = rhea.screen(link)
+    assert page.status_code == 200 and "Check the identity" in page.text
+    assert rhea.screen(link.lower()).status_code == 200
+    for number in (f"DR-{row.id + 1}", f"DR-0{row.id}", f"DR-{row.id}x", f"{row.id}", "DR-", "DR-९", "DR-" + "9" * 50):
+        assert rhea.screen(f"{URL}/{number}").status_code == 404, number
+    assert crm.client("ana").screen(link).status_code in (302, 403, 404)
+
+
 def test_what_follows_is_filled_in(crm: Crm, customer: Any) -> None:
     row = noted(crm, customer, person="", received_on="", identity_how="Called back on the known number")
     assert (row.person, row.received_on, row.due_on) == ("Ravi Kumar", TODAY, TODAY + timedelta(days=90))
