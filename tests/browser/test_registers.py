@@ -21,8 +21,8 @@ def test_a_request_for_access_is_answered_with_a_copy(open_browser: OpenBrowser)
     page: Any = root.page
     root.go("/data-requests/?_flt_eq_kind=access")
     page.locator("tbody tr").first.locator("a").first.click()
-    page.wait_for_url("**/data-requests/show/*")
-    key = page.url.rpartition("/")[2]
+    page.wait_for_url("**/data-requests/DR-*")
+    key = page.url.rpartition("-")[2]
     root.go(f"/data-requests/edit/{key}")
     page.fill("[name=identity_how]", "Called back on the known number")
     page.click(".form-foot .btn-primary")

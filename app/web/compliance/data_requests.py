@@ -297,20 +297,24 @@ class DataRequestScreen(Screen):
     @page_route("/erasure/<pk>", methods=["GET"])
     def erasure(self, pk: str) -> Any:
         """What an erasure would do, or how far it is."""
-        row = self.row_for(pk, "write")
-        broken = erasure_requests.refusal_of_day(row, request.args, current_viewer())
-        return self._erasure_page(row, broken), 200 if broken is None else 422
+        return self._preview(self.row_for(pk, "write"))
 
     @page_route("/erasure/<pk>", methods=["POST"])
     def erase(self, pk: str) -> Any:
-        """Begin the erasure; later, note the end of the accounts."""
+        """Begin the erasure; later, note the end of the accounts. With `preview`: show what it would do."""
         row = self.row_for(pk, "write")
+        if "preview" in request.form:
+            return self._preview(row)
         try:
             erasure_requests.confirm(row, request.form.get("confirm", ""), request.form, current_viewer())
         except RuleBroken as broken:
             return self._erasure_page(row, broken), refusal(broken)[0]
         flash(_("The erasure goes on by itself. This page shows how far it is."), "success")
         return redirect(f"{self.route_base}/erasure/{row.id}")
+
+    def _preview(self, row: DataRequest) -> Any:
+        broken = erasure_requests.refusal_of_day(row, request.values, current_viewer())
+        return self._erasure_page(row, broken), 200 if broken is None else 422
 
     def _erasure_page(self, row: DataRequest, broken: RuleBroken | None = None) -> str:
         page = erasure_requests.context(row, request.values, current_viewer(), broken)

@@ -22,7 +22,7 @@ from app.domain.erasure.erasures import DataErasure
 from app.domain.maintenance import retention
 from app.extensions import db
 from app.models import Customer, Lead
-from app.web.compliance.erasure_texts import KIND_WORDS, duty_sentence
+from app.web.compliance.erasure_texts import KIND_WORDS, duty_sentence, span_of
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
@@ -99,6 +99,7 @@ def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer, broken: 
         "person": found["person"] or row.person,
         "url": f"{URL}/show/{row.id}",
         "action": f"{URL}/erasure/{row.id}",
+        "edit_url": f"{URL}/edit/{row.id}#f-{'customer' if row.identity_checked_on else 'identity_how'}",
         "typed": "" if isinstance(broken, Conflict) else str(given.get("confirm") or ""),
         "day": str(given.get("accounts_ended_on") or ""),
         "error": translate_text(broken.message) if broken is not None else "",
@@ -106,6 +107,7 @@ def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer, broken: 
         if broken is not None
         else {},
         "is_open": erasure is not None and erasure.state == "running",
+        "is_customer": row.customer_id is not None,
         "takes_end": erasure is not None and erasure.state == "waiting" and _keeps_customer(erasure),
         "confirmed": moment_cell(erasure.confirmed_on, viewer) if erasure is not None else None,
         "state": _state(erasure) if erasure is not None else "",
@@ -189,7 +191,7 @@ def _day(text: str | None) -> str | None:
 
 def _state(erasure: DataErasure) -> str:
     if erasure.state == "running":
-        return str(_("The data is being erased. Rows that are saved meanwhile are found, too."))
+        return str(_("The data is being erased, with rows that are saved meanwhile. In about ten minutes, you see here what stays."))
     if erasure.state == "done" and erasure.kept:
         return str(_("This person was erased again for a later request, which goes on with what was left."))
     if erasure.state == "done":
@@ -212,8 +214,8 @@ def _general(session: Session) -> list[str]:
         ),
         _(
             "The log of who did what names records by their numbers. It can't be changed, since each entry seals the "
-            "one before, and its entries are deleted after %(days)s days.",
-            days=days["audit"],
+            "one before, and its entries are kept for %(span)s.",
+            span=span_of(days["audit"]),
         ),
         _(
             "What phones and providers reported, and files of exports and imports, go by themselves, after at most "
@@ -222,7 +224,7 @@ def _general(session: Session) -> list[str]:
         ),
         _(
             "Backups from before still hold the data until the last of them is deleted, after at most %(days)s days. "
-            "Nobody works with them, and if one has to be restored, you are erased again.",
+            "Nobody works with them, and if one has to be restored, your data is erased again.",
             days=backups,
         ),
     ]

@@ -119,10 +119,13 @@ def test_a_hold_is_told_in_words_and_a_lead_can_be_chosen(crm: Crm, make: Make) 
     lead = make.lead("ana", first_name="Meera", mobile="9820012346")
     row, rhea = noted(crm, lead=lead.id), crm.client("rhea")
     assert crm.fresh(row).person.startswith("Meera")
+    unchecked = noted(crm, lead=lead.id, identity_how="")
+    page = rhea.screen(f"{URL}/{unchecked.id}").text
+    assert f'href="/data-requests/edit/{unchecked.id}#f-identity_how"' in page and "Nothing is erased yet" not in page
     held = {"record": lead.number, "reason": "Police", "until": ""}
     assert rhea.form("/settings/legal-holds/new", held).status_code == 302
     page = rhea.screen(f"{URL}/{row.id}").text
-    assert "is under a legal hold" in page and "Erase for good" not in page
+    assert "is under a legal hold" in page and "Erase for good" not in page and DAY not in page
     refused = rhea.form(f"{URL}/{row.id}", {"confirm": f"DR-{row.id}"})
     assert refused.status_code == 422 and "is under a legal hold" in refused.text
     assert "is under a legal hold" in rhea.rest("GET", f"{REST}{row.id}/erasure").json["result"]["hinders"]
@@ -199,6 +202,11 @@ def test_the_accounts_end_on_a_plausible_day(crm: Crm, make: Make) -> None:
         assert (asked.status_code, sent.status_code) == (400, 422), day  # 400: what a query gets at every resource
         assert DAY in asked.json["errors"] and DAY in sent.json["errors"]
     assert rhea.screen(f"{URL}/{row.id}?{DAY}=2024-04-01").status_code == 200
+    preview = rhea.form(f"{URL}/{row.id}", seen(crm, row) | {DAY: "2024-04-01", "preview": "1"})
+    assert preview.status_code == 200 and "Nothing is erased yet" in preview.text and "1 Apr 2029" in preview.text
+    assert 'value="2024-04-01"' in preview.text and 'formmethod="get"' not in preview.text, "no token in the URL"
+    assert rhea.form(f"{URL}/{row.id}", {DAY: wrong[0], "preview": "1"}).status_code == 422
+    assert not crm.rows(select(DataErasure))
     assert rhea.form(f"{URL}/{row.id}", seen(crm, row)).status_code == 302
     assert work(crm).state == "waiting"
     for day in wrong:
