@@ -191,7 +191,10 @@ def _day(text: str | None) -> str | None:
 
 def _state(erasure: DataErasure) -> str:
     if erasure.state == "running":
-        return str(_("The data is being erased, with rows that are saved meanwhile. In about ten minutes, you see here what stays."))
+        return _(
+            "The data is being erased, with rows that are saved meanwhile. In about ten minutes, you see here what "
+            "stays."
+        )
     if erasure.state == "done" and erasure.kept:
         return str(_("This person was erased again for a later request, which goes on with what was left."))
     if erasure.state == "done":
