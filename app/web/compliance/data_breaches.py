@@ -9,6 +9,7 @@ from flask import flash, redirect, render_template, request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext
 from sqlalchemy.orm import Session
 
 from app import access
@@ -28,7 +29,7 @@ from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.screen import Screen
 
-STATE_WORDS = {"open": _l("Open"), "closed": _l("Closed")}
+STATE_WORDS = {"open": lazy_pgettext("label", "Open"), "closed": _l("Closed")}
 _FIELDS: tuple[Field, ...] = (
     TextField("title", max_length=200, required=True),
     DateTimeField("noticed_on"),

@@ -8,6 +8,7 @@ from flask import Response, flash, redirect, render_template, request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext, pgettext
 from sqlalchemy.orm import Session
 
 from app import access
@@ -32,7 +33,7 @@ from app.web.records import reveals
 from app.web.records.screen import Screen
 
 STATE_WORDS = {
-    "open": _l("Open"),
+    "open": lazy_pgettext("label", "Open"),
     "answered": _l("Answered"),
     "refused": _l("Refused"),
     "withdrawn": _l("Withdrawn"),
@@ -192,7 +193,7 @@ class DataRequestScreen(Screen):
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """The open requests by their last day, and all."""
         chosen = request.args.get("tab") or "all"
-        parts = (("due", _("Open"), _("No request is open.")), ("all", _("All"), ""))
+        parts = (("due", pgettext("label", "Open"), _("No request is open.")), ("all", _("All"), ""))
         return [
             {
                 "label": label,

@@ -76,6 +76,10 @@ def test_the_open_requests_come_first_and_what_is_overdue_is_red(crm: Crm) -> No
     rhea = crm.client("rhea")
     page = rhea.screen(f"{URL}/", follow_redirects=True)
     assert page.request.args["tab"] == "due" and "5 days overdue" in page.text and "tone-red" in page.text
+    rhea.screen("/lang/hi")
+    main = rhea.screen(f"{URL}/?tab=due").text.partition("<main")[2]
+    rhea.screen("/lang/en")
+    assert "खुला" in main and ">खोलें<" not in main, "a state, not what a button does"
     answered = {"state": "answered", "answer": "Sent.", "identity_how": "PAN", "identity_checked_on": f"{TODAY}"}
     assert rhea.rest("PUT", f"{REST}{latest(crm).id}", answered).status_code == 200
     assert "overdue" not in rhea.screen(f"{URL}/?tab=all").text

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app import access, jobs
 from app.domain.base import Stamp
-from app.models import AuditEntry, Customer, CustomerAccount, DataErasure, DataRequest
+from app.models import Activity, AuditEntry, Customer, CustomerAccount, DataErasure, DataRequest
 from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
 
@@ -66,6 +66,9 @@ def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     customer = make.customer("ana", first_name="Ravi", last_name="Kumar", mobile="9820012345", email="ravi@kumar.in")
     lead = make.lead("ana", customer_id=customer.id, first_name="Ravi", mobile="9820012345", description="Zinc")
     make.message("ana", lead_id=lead.id, body="Namaste Ravi")
+    for kind, payload in (("call", {"text": "called Ravi"}), ("message", {"channel": "whatsapp", "direction": "in"})):
+        crm.session.add(Activity(kind=kind, at=datetime.now(UTC), lead_id=lead.id, payload=payload))
+    crm.session.commit()
     row = noted(crm, customer=customer.id)
     rhea, number = crm.client("rhea"), f"DR-{row.id}"
     page = rhea.screen(f"/data-requests/show/{row.id}").text
@@ -105,7 +108,7 @@ def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     texts = "".join(each.text for each in pages)
     assert all(customer.number not in ana.screen(f"/search?q={words}").text for words in ("Kumar", "9820012345"))
     assert [each for each in ("Ravi", "Zinc", "Kumar", "9820012345", "ravi@") if each in texts] == []
-    assert f"Erased by request {number}" in texts
+    assert f"Erased by request {number}" in texts and "had a call" in texts and "a message by WhatsApp" in texts
     late = ana.rest("PUT", f"customer/{customer.id}", {"first_name": "Ravi", "version": stale})
     assert late.status_code == 409
     again = make.lead("ana", first_name="Ravi", mobile="9820012345")

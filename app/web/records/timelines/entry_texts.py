@@ -259,6 +259,8 @@ def _moment_text(value: Any, viewer: Viewer) -> str:
 
 
 def _call(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
+    if "erased" in payload:
+        return {"headline": _("had a call"), "body": payload.get("text")}
     return {"headline": str(payload.get("text") or _("Call"))}
 
 
@@ -286,8 +288,12 @@ def _file_name(payload: dict[str, Any], viewer: Viewer) -> str:
     return str(payload.get("name") or "") if is_visible else _("(a deleted file)")
 
 
+#: The channels of messages whose names are the same in all languages.
+_CHANNELS = {"whatsapp": "WhatsApp", "sms": "SMS"}
+
+
 def _message(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
-    channel = payload.get("channel", "")
+    channel = _CHANNELS.get(payload.get("channel", ""), _("email"))
     if payload.get("direction") == "in":
         return {"headline": _("received a message by %(channel)s", channel=channel)}
     if payload.get("state") == "queued":

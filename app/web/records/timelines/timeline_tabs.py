@@ -25,6 +25,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext
 from markupsafe import Markup
 from sqlalchemy import and_, select
 
@@ -94,7 +95,7 @@ TABS: dict[str, Tab] = {
         tables=(Task,),
         template="records/_entries_tasks.html",
         composes="task",
-        parts=(("open", _l("Open")), ("done", _l("Done"))),
+        parts=(("open", lazy_pgettext("label", "Open")), ("done", _l("Done"))),
     ),
     "calls": Tab(
         _l("Calls"),
