@@ -170,12 +170,16 @@ class CallRequestPart(TablePart):
         session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
 
 
+#: States of messages in which their number is still needed, or what a provider says of them would be stored.
+_NOT_SETTLED = ("queued", "sending", "unknown")
+
+
 class MessagePart(TablePart):
-    """Messages: what waits to be sent isn't sent any more."""
+    """Messages: what waits to be sent isn't sent any more, and the provider isn't asked about them."""
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase these messages."""
-        state = case((self.table.c.state.in_(("queued", "sending")), "canceled"), else_=self.table.c.state)
+        state = case((self.table.c.state.in_(_NOT_SETTLED), "canceled"), else_=self.table.c.state)
         chosen = self.table.c.id.in_(list(ids))
         session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
         hash_ids(session, self.table.c.provider_id, ids)
