@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, lead_requirements, timeline
+from app.domain import customers, lead_requirements, leads, timeline
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
@@ -22,7 +23,9 @@ from app.models import (
     Attachment,
     CallLog,
     Customer,
+    CustomerAccount,
     Message,
+    MessageFile,
     Task,
     Ticket,
 )
@@ -159,3 +162,27 @@ def test_a_lead_is_erased_at_once_since_it_may_be_converted(session: Session, rh
     session.commit()
     work(session)
     assert "9820012345" not in dump(session) and made.counts["leads"] == 1
+
+
+def test_what_is_entered_anew_is_not_erased_when_the_proof_is(session: Session, ravi: Customer, rhea: Any) -> None:
+    old = factories.lead(session, rhea, customer_id=ravi.id, description="Zinc")
+    made = begun(session, requested(session, ravi))
+    work(session)
+    assert made.next_on is not None and old.description is None
+    later = made.next_on - timedelta(days=9)
+    context = ChangeContext(rhea.id, later, vault=VAULT, customer_rights=ALL_RIGHTS)
+    customers.change(session, ravi, {"first_name": "Ravi", "mobile": "98200 12345"}, context)
+    account = CustomerAccount(customer_id=ravi.id, client_id="AB1234")
+    account.stamp(Stamp(None, later))
+    session.add(account)
+    leads.change(session, old, {"description": "Gold"}, context)
+    factories.lead(session, rhea, customer_id=ravi.id, created_on=later, description="Silver")
+    sms = {"channel": "sms", "purpose": "service", "peer": NUMBER, "body": "Dear Ravi", "customer_id": ravi.id}
+    sms |= {"media": [{"address": f"file:{'a' * 64}", "mime_type": "application/pdf", "name": "x.pdf", "caption": ""}]}
+    messages.enqueue(session, sms, Stamp(rhea.id, later))
+    session.commit()
+    work(session, made.next_on)
+    kept = dump(session)
+    assert made.state == "done" and session.scalars(select(MessageFile)).all()
+    wanted = ("'Ravi'", "98200 12345", "AB1234", "Gold", "Silver", "Dear Ravi")
+    assert [each for each in wanted if each not in kept] == []

@@ -25,7 +25,7 @@ from app.domain.erasure import account_ends, duties
 from app.domain.erasure import erasure_scope as scopes
 from app.domain.erasure.erased_tables import KINDS, PARTS
 from app.domain.erasure.erasure_scope import Scope
-from app.domain.erasure.erasures import DataErasure
+from app.domain.erasure.erasures import DataErasure, has_contact
 from app.domain.leads import Lead
 from app.domain.messaging import consents
 from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress
@@ -317,6 +317,8 @@ def is_there(session: Session, erasure: DataErasure) -> bool:
 
 
 def _addresses(session: Session, erasure: DataErasure) -> list[str]:
+    if erasure.settled_on is not None and not erasure.keeps_contact:
+        return []  # those that the record may have by now are of somebody who is known anew
     vault = audit_keys.keys_of(session).vault
     if erasure.addresses_sealed is None or vault is None:
         return scopes.addresses_of(session, erasure.record_table, erasure.record_id)
@@ -326,9 +328,9 @@ def _addresses(session: Session, erasure: DataErasure) -> list[str]:
 
 def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], now: datetime) -> None:
     """Note what is left, and when it goes on; audit it by kinds and numbers of rows."""
-    is_first, was_kept = erasure.settled_on is None, _has_contact(erasure.kept)
-    erasure.kept, erasure.addresses_sealed = left, erasure.addresses_sealed if _has_contact(left) else None
-    if is_first or (was_kept and not _has_contact(left)):
+    is_first, was_kept = erasure.settled_on is None, erasure.keeps_contact
+    erasure.kept, erasure.addresses_sealed = left, erasure.addresses_sealed if has_contact(left) else None
+    if is_first or (was_kept and not has_contact(left)):
         erasure.settled_on = now
     erasure.state, erasure.next_on = ("waiting", _next_on(left, now)) if left else ("done", None)
     erasure.active_number = erasure.number if left else None
@@ -336,11 +338,6 @@ def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], n
         about = f"data request {erasure.request_id}"
         what = "erasure done" if not left else "erased what no duty keeps"
         audit.write(session, "data request", None, now, about, what=what, rows=dict(erasure.counts))
-
-
-def _has_contact(left: list[dict[str, Any]]) -> bool:
-    """Whether the customer's own data is left; then rows without a record are found by their number later, too."""
-    return any(each["kind"] == "contact" for each in left)
 
 
 def _next_on(left: list[dict[str, Any]], now: datetime) -> datetime:

@@ -45,6 +45,16 @@ class DataErasure(Record):
     #: What duties keep: [{"kind", "rows", "duty", "until": day or null}].
     kept: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
 
+    @property
+    def keeps_contact(self) -> bool:
+        """Whether the customer's own data was left; then rows without a record are found by their number later, too."""
+        return has_contact(self.kept)
+
+
+def has_contact(kept: Sequence[dict[str, Any]]) -> bool:
+    """Whether the customer's own data is among what is kept."""
+    return any(each["kind"] == "contact" for each in kept)
+
 
 def marker(request_number: str) -> str:
     """What stands in place of an erased text, in English."""
