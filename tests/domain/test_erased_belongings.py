@@ -153,6 +153,22 @@ def test_whoever_is_erased_is_not_merged_meanwhile(
     assert made.state == "waiting" and merged(session, other, lead)
 
 
+def test_whoever_is_erased_is_not_deleted_before(session: Session, ravi: Customer, rhea: Any) -> None:
+    given = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "duration_seconds": 60}
+    calls.create(session, {**given, "started_on": NOW}, Stamp(rhea.id, NOW))
+    made = begun(session, requested(session, ravi))
+    with pytest.raises(RuleBroken, match=f"{ravi.number} is being erased for request DR-1"):
+        session.delete(ravi)
+        session.flush()
+    session.rollback()
+    work(session)
+    assert made.counts["calls"] == 1 and made.next_on is not None
+    work(session, made.next_on)
+    session.delete(ravi)
+    session.commit()
+    assert "9820012345" not in dump(session)
+
+
 def test_a_lead_is_erased_at_once_since_it_may_be_converted(session: Session, rhea: Any) -> None:
     lead = factories.lead(session, rhea, first_name="Ravi", mobile="98200 12345", mobile_e164=NUMBER)
     made = begun(session, requested(session, lead))

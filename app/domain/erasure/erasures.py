@@ -10,6 +10,7 @@ from sqlalchemy import JSON, Date, ForeignKey, Index, Integer, String, Text, and
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, translatable
+from app.domain.persistence.row_effects import Rows
 
 #: running; waiting: duties keep the rest for some time; done: all is erased.
 STATES = ("running", "waiting", "done")
@@ -75,6 +76,26 @@ def refuse_merge(session: Session, rows: Sequence[Any]) -> None:
         text = translatable(
             "%(number)s is being erased for request %(request)s, now or when a duty to keep it ends. So it can't be "
             "merged, and its merges can't be undone.",
+            number=found[0],
+            request=found[1],
+        )
+        raise RuleBroken(text)
+
+
+def refuse_deletion(session: Session, rows: Rows) -> None:
+    """Effect before a flush: no customer or lead is deleted whose erasure goes on or waits. Raises RuleBroken.
+
+    The rest of it could not be found any more, such as calls without a record, and a duty keeps some of it.
+    """
+    if not rows.deleted:
+        return
+    table = DataErasure.__table__
+    mine = table.c.active_number.in_([row.number for row in rows.deleted])
+    query = select(table.c.number, table.c.request_number).where(mine).limit(1)
+    if (found := session.connection().execute(query).first()) is not None:
+        text = translatable(
+            "%(number)s is being erased for request %(request)s, now or when a duty to keep it ends. So it can't be "
+            "deleted.",
             number=found[0],
             request=found[1],
         )
