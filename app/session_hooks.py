@@ -26,6 +26,7 @@ from app.access import (
 )
 from app.domain import custom_values, legal_holds, note_texts
 from app.domain.audit_log import audit_chain
+from app.domain.erasure import erasures
 from app.domain.maintenance import order_retention
 from app.domain.messaging import consents
 from app.domain.people import login_names
@@ -47,6 +48,7 @@ from app.models import (
     Assignment,
     CallLog,
     Consent,
+    Customer,
     CustomField,
     Delivery,
     FieldMask,
@@ -99,6 +101,12 @@ EFFECTS = (
         legal_hold_guard.refuse_losses,
         legal_holds.is_guarded,
         "Nothing that is under a legal hold is deleted, or moved out of it.",
+    ),
+    Effect(
+        "before_flush",
+        erasures.refuse_deletion,
+        classes(Customer, Lead),
+        "Whoever is being erased isn't deleted before all of it is found, or the duty to keep it ends.",
     ),
     Effect(
         "before_flush",

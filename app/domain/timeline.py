@@ -8,7 +8,19 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    delete,
+    not_,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import custom_values, note_texts
@@ -149,14 +161,16 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
     """Replace the payload of a note; the previous text joins its history [{at, text}].
 
     `seen`: the `edited_on` that the author saw. Raises Conflict if the note has changed since, RuleBroken after
-    MAX_EDITS.
+    MAX_EDITS, and for a note that was erased.
     """
+    if "erased" in line.payload:
+        raise RuleBroken("What this note said was erased. Please write a new one instead.", "text")
     old = dict(line.payload)
     history = [*old.pop("history", []), {"at": (line.edited_on or line.at).isoformat(), "text": old.get("text")}]
     if len(history) > MAX_EDITS:
         raise RuleBroken("This note has been edited too many times. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
-    statement = update(Activity).where(Activity.id == line.id, unchanged)
+    statement = update(Activity).where(Activity.id == line.id, unchanged, not_(is_erased()))
     new = old | payload | {"history": history}
     result = session.execute(
         statement.values(payload=new, edited_on=now), execution_options={"synchronize_session": False}
@@ -166,6 +180,11 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
     session.expire(line)
     note_texts.copy(session, [(line.id, new)])
     mark_changed(session, line.lead_id, line.ticket_id, line.customer_id, line.task_id)
+
+
+def is_erased() -> Any:
+    """A condition: what the entry said was erased."""
+    return type_coerce(Activity.payload, Text).like('%"erased": "DR-%')
 
 
 def mark_changed(

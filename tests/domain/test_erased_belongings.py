@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, timeline
-from app.domain.base import Stamp
+from app.domain import customers, lead_requirements, leads, timeline
+from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.erasure import erasure_scope
+from app.domain.merging import merge_undo
 from app.domain.messaging import messages
 from app.domain.telephony import calls
 from app.lib.field_encryption import Vault
@@ -21,13 +23,16 @@ from app.models import (
     Attachment,
     CallLog,
     Customer,
+    CustomerAccount,
     Message,
+    MessageFile,
     Task,
     Ticket,
 )
 from tests import factories
 from tests.domain import test_erasing as erasing_tests
-from tests.domain.test_erasing import NUMBER, begun, requested, work
+from tests.domain.test_erasing import NUMBER, begun, dump, requested, work
+from tests.domain.test_record_merge import merged
 from tests.factories import NOW
 
 session, rhea, ravi = erasing_tests.session, erasing_tests.rhea, erasing_tests.ravi
@@ -125,3 +130,75 @@ def test_a_row_belongs_to_the_ticket_before_the_lead_and_to_the_lead_before_the_
     work(session)
     session.expire_all()
     assert [each.payload.get("text") == "Meera" for each in made] == [True, True, True, True, False]
+
+
+def test_whoever_is_erased_is_not_merged_meanwhile(
+    session: Session, ravi: Customer, meera: Customer, rhea: Any
+) -> None:
+    twin = customers.create(session, {"first_name": "Ravi"}, ChangeContext(rhea.id, NOW, vault=VAULT))
+    before = merged(session, ravi, twin)
+    lead, other = factories.lead(session, rhea, customer_id=ravi.id), factories.lead(session, rhea)
+    made = begun(session, requested(session, ravi))
+    for records in ((meera, ravi), (ravi, meera), (other, lead)):
+        with pytest.raises(RuleBroken, match=f"{ravi.number} is being erased for request DR-1"):
+            merged(session, *records)
+        session.rollback()
+    with pytest.raises(RuleBroken, match="its merges can't be undone"):
+        merge_undo.undo(session, before.id, ChangeContext(rhea.id, NOW))
+    session.rollback()
+    work(session)
+    with pytest.raises(RuleBroken, match="when a duty to keep it ends"):
+        merged(session, meera, ravi)
+    session.rollback()
+    assert made.state == "waiting" and merged(session, other, lead)
+
+
+def test_whoever_is_erased_is_not_deleted_before(session: Session, ravi: Customer, rhea: Any) -> None:
+    given = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "duration_seconds": 60}
+    calls.create(session, {**given, "started_on": NOW}, Stamp(rhea.id, NOW))
+    made = begun(session, requested(session, ravi))
+    with pytest.raises(RuleBroken, match=f"{ravi.number} is being erased for request DR-1"):
+        session.delete(ravi)
+        session.flush()
+    session.rollback()
+    work(session)
+    assert made.counts["calls"] == 1 and made.next_on is not None
+    work(session, made.next_on)
+    session.delete(ravi)
+    session.commit()
+    assert "9820012345" not in dump(session)
+
+
+def test_a_lead_is_erased_at_once_since_it_may_be_converted(session: Session, rhea: Any) -> None:
+    lead = factories.lead(session, rhea, first_name="Ravi", mobile="98200 12345", mobile_e164=NUMBER)
+    made = begun(session, requested(session, lead))
+    assert (lead.first_name, lead.mobile_e164, made.counts) == (None, None, {"leads": 1})
+    context = ChangeContext(rhea.id, NOW, vault=VAULT, customer_rights=ALL_RIGHTS)
+    lead.customer = lead_requirements.find_or_create_customer(session, lead, context)
+    session.commit()
+    work(session)
+    assert "9820012345" not in dump(session) and made.counts["leads"] == 1
+
+
+def test_what_is_entered_anew_is_not_erased_when_the_proof_is(session: Session, ravi: Customer, rhea: Any) -> None:
+    old = factories.lead(session, rhea, customer_id=ravi.id, description="Zinc")
+    made = begun(session, requested(session, ravi))
+    work(session)
+    assert made.next_on is not None and old.description is None
+    later = made.next_on - timedelta(days=9)
+    context = ChangeContext(rhea.id, later, vault=VAULT, customer_rights=ALL_RIGHTS)
+    customers.change(session, ravi, {"first_name": "Ravi", "mobile": "98200 12345"}, context)
+    account = CustomerAccount(customer_id=ravi.id, client_id="AB1234")
+    account.stamp(Stamp(None, later))
+    session.add(account)
+    leads.change(session, old, {"description": "Gold"}, context)
+    factories.lead(session, rhea, customer_id=ravi.id, created_on=later, description="Silver")
+    sms = {"channel": "sms", "purpose": "service", "peer": NUMBER, "body": "Dear Ravi", "customer_id": ravi.id}
+    sms |= {"media": [{"address": f"file:{'a' * 64}", "mime_type": "application/pdf", "name": "x.pdf", "caption": ""}]}
+    messages.enqueue(session, sms, Stamp(rhea.id, later))
+    session.commit()
+    work(session, made.next_on)
+    kept = dump(session)
+    assert made.state == "done" and session.scalars(select(MessageFile)).all()
+    wanted = ("'Ravi'", "98200 12345", "AB1234", "Gold", "Silver", "Dear Ravi")
+    assert [each for each in wanted if each not in kept] == []

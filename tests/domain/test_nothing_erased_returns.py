@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, attributes
 
 from app.channels.provider import CallUpdate, IncomingMessage, StatusUpdate
-from app.domain import assignment_requests, bulk_undo, data_requests, legal_holds
-from app.domain.base import NotFound, RuleBroken, Stamp
+from app.domain import assignment_requests, bulk_undo, data_requests, legal_holds, timeline
+from app.domain.base import Conflict, NotFound, RuleBroken, Stamp
 from app.domain.bulk_undo import BulkChange
 from app.domain.change_context import ChangeContext
 from app.domain.inbound import provider_events
@@ -24,6 +24,7 @@ from app.domain.notifications.notices import NoticeEvent
 from app.domain.telephony import call_sync, calls
 from app.domain.telephony.call_parsing import Telephone
 from app.models import (
+    Activity,
     AssignmentRequest,
     CallLog,
     CallRecording,
@@ -41,6 +42,7 @@ from app.models import (
     Webhook,
     WebhookDelivery,
 )
+from app.outbox import message_delivery
 from tests import factories
 from tests.domain import test_erasing as erasing_tests
 from tests.domain.test_erasing import LATER, NUMBER, begun, dump, requested, work
@@ -165,6 +167,30 @@ def test_what_a_provider_sends_again_stays_erased(
     assert left(session, "Ravi", "9820012345", "Likes options") == []
     assert len(session.scalars(select(Message)).all()) == 2 and len(session.scalars(select(CallLog)).all()) == 1
     assert not session.scalars(select(CallRecording)).all() and ours.state == "failed"
+
+
+def test_an_erased_note_is_not_edited_and_an_erased_message_not_sent_or_asked_about(
+    session: Session, ravi: Customer, account: ChannelAccount, rhea: Any
+) -> None:
+    line = timeline.write_line(session, ravi, "note", Stamp(rhea.id, NOW), text="Likes options")
+    sms = {"channel": "sms", "purpose": "service", "peer": NUMBER, "body": "Dear Ravi", "account_id": account.id}
+    made = [messages.enqueue(session, {**sms, "customer_id": ravi.id}, Stamp(rhea.id, NOW)) for _ in range(3)]
+    made[0].state, made[1].state = "unknown", "failed"
+    session.commit()
+    opened = session.scalars(select(Activity).where(Activity.id == line.id)).one()
+    erased(session, ravi)
+    with pytest.raises(RuleBroken, match="note said was erased"):
+        timeline.edit_note(session, opened, None, LATER, text="Likes options!")
+    attributes.set_committed_value(opened, "payload", {"text": "Likes options"})  # as read before the erasure
+    with pytest.raises(Conflict):
+        timeline.edit_note(session, opened, None, LATER, text="Likes options!")
+    assert [each.state for each in made] == ["canceled", "failed", "canceled"]
+    with pytest.raises(RuleBroken, match="message said was erased"):
+        messages.send_again(session, made[1], Stamp(rhea.id, LATER))
+    assert messages.send_many_again(session, [each.id for each in made], Stamp(rhea.id, LATER)) == 0
+    answer = message_delivery._Found("sent", "SM-9820012345", f"{NUMBER} of Ravi")
+    message_delivery._settle_answer(session, made[0].id, answer, LATER)
+    assert left(session, "Likes options", "9820012345") == []
 
 
 def test_notices_and_requests_for_assignment_name_nobody(session: Session, ravi: Customer, rhea: Any) -> None:

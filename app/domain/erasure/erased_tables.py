@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Table, and_, case, delete, false, not_, or_, update
@@ -101,7 +101,18 @@ def _file_stays(scope: Scope, table: Table) -> list[Stays]:
     return found
 
 
-class CustomerPart(RecordPart):
+class ContactPart(RecordPart):
+    """Records of a person, into which somebody may have entered data anew after they were erased."""
+
+    def _is_free(self, scope: Scope) -> Iterable[Any]:
+        """What was entered since isn't erased when a duty ends; of a complaint, all is."""
+        yield from super()._is_free(scope)
+        if scope.settled_on is not None:
+            of_complaint = self.table.c.id.in_(sorted(scope.complaints)) if self.record is Ticket else false()
+            yield or_(self.table.c.changed_on <= scope.settled_on, of_complaint)
+
+
+class CustomerPart(ContactPart):
     """The customer's own data, and the values that only they might have."""
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
@@ -111,7 +122,7 @@ class CustomerPart(RecordPart):
         session.connection().execute(delete(keys).where(keys.c.customer_id.in_(list(ids))))
 
 
-class PersonPart(RecordPart):
+class PersonPart(ContactPart):
     """Leads and tickets, which have contact fields of their own only while they are no customer's."""
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
@@ -170,12 +181,16 @@ class CallRequestPart(TablePart):
         session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
 
 
+#: States of messages in which their number is still needed, or what a provider says of them would be stored.
+_NOT_SETTLED = ("queued", "sending", "unknown")
+
+
 class MessagePart(TablePart):
-    """Messages: what waits to be sent isn't sent any more."""
+    """Messages: what waits to be sent isn't sent any more, and the provider isn't asked about them."""
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase these messages."""
-        state = case((self.table.c.state.in_(("queued", "sending")), "canceled"), else_=self.table.c.state)
+        state = case((self.table.c.state.in_(_NOT_SETTLED), "canceled"), else_=self.table.c.state)
         chosen = self.table.c.id.in_(list(ids))
         session.connection().execute(update(self.table).where(chosen).values({**self.values(scope), "state": state}))
         hash_ids(session, self.table.c.provider_id, ids)
@@ -215,7 +230,7 @@ PARTS: tuple[TablePart, ...] = (
         time=None,
         stays=_customer_stays,
     ),
-    AccountPart("contact", CustomerAccount, {"client_id": None}, time=None, stays=_account_stays),
+    AccountPart("contact", CustomerAccount, {"client_id": None}, stays=_account_stays),
     PersonPart(
         "leads",
         Lead,
@@ -267,10 +282,8 @@ PARTS: tuple[TablePart, ...] = (
         "other_e164",
         stays=_call_stays,
     ),
-    TablePart(
-        "messages", MessageReaction, {"error": None}, "peer", ("message_id", Message), time=None, stays=_message_stays
-    ),
-    TablePart("messages", MessageFile, None, "peer", ("message_id", Message), time=None, stays=_message_stays),
+    TablePart("messages", MessageReaction, {"error": None}, "peer", ("message_id", Message), stays=_message_stays),
+    TablePart("messages", MessageFile, None, "peer", ("message_id", Message), stays=_message_stays),
     TablePart(
         "messages",
         Mail,

@@ -25,7 +25,7 @@ from app.domain.erasure import account_ends, duties
 from app.domain.erasure import erasure_scope as scopes
 from app.domain.erasure.erased_tables import KINDS, PARTS
 from app.domain.erasure.erasure_scope import Scope
-from app.domain.erasure.erasures import DataErasure
+from app.domain.erasure.erasures import DataErasure, has_contact
 from app.domain.leads import Lead
 from app.domain.messaging import consents
 from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress
@@ -175,7 +175,7 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
 
     The session acts for the system: the caller has checked what the person may do.
     """
-    row = subject_of(session, request)
+    row = _locked_subject(session, request)
     refuse_day(session, request, confirmed.accounts_ended_on, confirmed.today or stamp.now.date())
     erasure = _new(request, row, confirmed.accounts_ended_on, stamp.now)
     erasure.stamp(stamp)
@@ -191,9 +191,29 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     except IntegrityError as error:
         raise Conflict("This person is being erased already.") from error
     prepare(session, erasure, stamp)
+    _erase_lead(session, erasure, found, Stamp(None, stamp.now))
     request.stamp(stamp)  # a new version: a form from before can't turn the request to somebody else
     audit.write(session, "data request", stamp.by, stamp.now, f"data request {request.id}", what="erasure confirmed")
     return erasure
+
+
+def _locked_subject(session: Session, request: DataRequest) -> Any:
+    """`subject_of`, locked: who merges or converts it has finished, or finds the erasure. Raises RuleBroken."""
+    row = subject_of(session, request)
+    columns: Any = row.__table__.c
+    if session.execute(select(columns.id).where(columns.id == row.id).with_for_update()).first() is None:
+        raise RuleBroken("This record doesn't exist.")
+    session.expire(row)
+    return subject_of(session, request)
+
+
+def _erase_lead(session: Session, erasure: DataErasure, scope: Scope, stamp: Stamp) -> None:
+    """Erase a lead at once: somebody who converts it meanwhile would make a customer of what it holds."""
+    if erasure.record_table == "leads":
+        part = next(each for each in PARTS if each.record is Lead)
+        if ids := part.find(session, scope, CHUNK):
+            part.erase(session, scope, ids, stamp)
+            erasure.counts = {part.kind: len(ids)}
 
 
 def supersede(session: Session, erasure: DataErasure, states: tuple[str, ...] = ("waiting",)) -> None:
@@ -297,6 +317,8 @@ def is_there(session: Session, erasure: DataErasure) -> bool:
 
 
 def _addresses(session: Session, erasure: DataErasure) -> list[str]:
+    if erasure.settled_on is not None and not erasure.keeps_contact:
+        return []  # those that the record may have by now are of somebody who is known anew
     vault = audit_keys.keys_of(session).vault
     if erasure.addresses_sealed is None or vault is None:
         return scopes.addresses_of(session, erasure.record_table, erasure.record_id)
@@ -306,9 +328,9 @@ def _addresses(session: Session, erasure: DataErasure) -> list[str]:
 
 def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], now: datetime) -> None:
     """Note what is left, and when it goes on; audit it by kinds and numbers of rows."""
-    is_first, was_kept = erasure.settled_on is None, _has_contact(erasure.kept)
-    erasure.kept, erasure.addresses_sealed = left, erasure.addresses_sealed if _has_contact(left) else None
-    if is_first or (was_kept and not _has_contact(left)):
+    is_first, was_kept = erasure.settled_on is None, erasure.keeps_contact
+    erasure.kept, erasure.addresses_sealed = left, erasure.addresses_sealed if has_contact(left) else None
+    if is_first or (was_kept and not has_contact(left)):
         erasure.settled_on = now
     erasure.state, erasure.next_on = ("waiting", _next_on(left, now)) if left else ("done", None)
     erasure.active_number = erasure.number if left else None
@@ -316,11 +338,6 @@ def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], n
         about = f"data request {erasure.request_id}"
         what = "erasure done" if not left else "erased what no duty keeps"
         audit.write(session, "data request", None, now, about, what=what, rows=dict(erasure.counts))
-
-
-def _has_contact(left: list[dict[str, Any]]) -> bool:
-    """Whether the customer's own data is left; then rows without a record are found by their number later, too."""
-    return any(each["kind"] == "contact" for each in left)
 
 
 def _next_on(left: list[dict[str, Any]], now: datetime) -> datetime:

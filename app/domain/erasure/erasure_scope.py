@@ -64,6 +64,9 @@ class Scope:
     #: Rows that are newer stay: they have come after the erasure; not those of complaints, which go as a whole.
     #: None = there is no such time.
     cutoff: datetime | None = None
+    #: When all of it was erased that no duty kept, if the customer's own data is among it: what was entered into the
+    #: records since is of somebody who is known anew. None = it wasn't yet.
+    settled_on: datetime | None = None
     #: Whether the customer's own data is kept, and until when.
     is_kept: bool = False
     kept_until: date | None = None
@@ -111,13 +114,14 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
     _find_merged(session, scope)
     scope.requests = [key for rule in scope.branches(_REQUESTS) for key in _ids(session, _REQUESTS, rule)]
     days = duties.days_of(session)
-    _keep_customer(session, scope, erasure, days["customer"], now)
+    scope.settled_on = None if erasure.keeps_contact else erasure.settled_on
+    if scope.settled_on is None:
+        _keep_customer(session, scope, erasure, days["customer"], now)
     _keep_complaints(session, scope, days["complaint"], now)
     _keep_orders(session, scope, days["order"], now)
     scope.proof_until = duties.end_of(erasure.confirmed_on.date(), days["proof"])
     scope.is_proof_kept = not duties.is_over(scope.proof_until, now)
-    was_kept = any(each["kind"] == "contact" for each in erasure.kept)
-    scope.cutoff = erasure.confirmed_on if scope.is_kept else None if was_kept else erasure.settled_on
+    scope.cutoff = erasure.confirmed_on if scope.is_kept else scope.settled_on
     held = legal_holds.ids_on_hold(session, now).ids
     mine = {"customer_id": scope.customer, "lead_id": scope.leads, "ticket_id": scope.tickets}
     scope.is_held = any(held.get(column, frozenset()) & set(ids) for column, ids in mine.items())

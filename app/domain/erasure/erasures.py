@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Date, ForeignKey, Index, Integer, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, Date, ForeignKey, Index, Integer, String, Text, and_, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Code, Record, UtcDateTime
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, translatable
+from app.domain.persistence.row_effects import Rows
 
 #: running; waiting: duties keep the rest for some time; done: all is erased.
 STATES = ("running", "waiting", "done")
@@ -44,7 +46,57 @@ class DataErasure(Record):
     #: What duties keep: [{"kind", "rows", "duty", "until": day or null}].
     kept: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
 
+    @property
+    def keeps_contact(self) -> bool:
+        """Whether the customer's own data was left; then rows without a record are found by their number later, too."""
+        return has_contact(self.kept)
+
+
+def has_contact(kept: Sequence[dict[str, Any]]) -> bool:
+    """Whether the customer's own data is among what is kept."""
+    return any(each["kind"] == "contact" for each in kept)
+
 
 def marker(request_number: str) -> str:
     """What stands in place of an erased text, in English."""
     return f"Erased by request {request_number}"
+
+
+def refuse_merge(session: Session, rows: Sequence[Any]) -> None:
+    """Raise RuleBroken if one of these locked records is being erased, or its customer is.
+
+    It would end with a record that is merged, and the undo of a merge would bring back what it had.
+    """
+    customers = [key for row in rows if (key := getattr(row, "customer_id", None)) is not None]
+    of_customer = (DataErasure.record_table == "customer", DataErasure.record_id.in_(customers))
+    is_running = and_(DataErasure.state == "running", *of_customer)
+    rule = or_(DataErasure.active_number.in_([row.number for row in rows]), is_running)
+    found = session.execute(select(DataErasure.number, DataErasure.request_number).where(rule).limit(1)).first()
+    if found is not None:
+        text = translatable(
+            "%(number)s is being erased for request %(request)s, now or when a duty to keep it ends. So it can't be "
+            "merged, and its merges can't be undone.",
+            number=found[0],
+            request=found[1],
+        )
+        raise RuleBroken(text)
+
+
+def refuse_deletion(session: Session, rows: Rows) -> None:
+    """Effect before a flush: no customer or lead is deleted whose erasure goes on or waits. Raises RuleBroken.
+
+    The rest of it could not be found any more, such as calls without a record, and a duty keeps some of it.
+    """
+    if not rows.deleted:
+        return
+    table = DataErasure.__table__
+    mine = table.c.active_number.in_([row.number for row in rows.deleted])
+    query = select(table.c.number, table.c.request_number).where(mine).limit(1)
+    if (found := session.connection().execute(query).first()) is not None:
+        text = translatable(
+            "%(number)s is being erased for request %(request)s, now or when a duty to keep it ends. So it can't be "
+            "deleted.",
+            number=found[0],
+            request=found[1],
+        )
+        raise RuleBroken(text)

@@ -62,7 +62,7 @@ class TablePart:
     address: str | None = None
     #: (column, model): the rows belong to those of another table.
     owner: tuple[str, Any] | None = None
-    #: When a row was made; newer ones than the erasure stay.
+    #: When a row, or the one that it belongs to, was made; newer ones than the erasure stay.
     time: str | None = "created_on"
     #: Rows that are kept, besides those of kept tickets.
     stays: Callable[[Scope, Table], list[Stays]] = lambda _scope, _table: []
@@ -130,7 +130,8 @@ class TablePart:
         """Conditions: no duty keeps the row, and it is not newer than the erasure."""
         yield from (func.coalesce(each.rule, False).is_(False) for each in self._stays(scope))
         if scope.cutoff is not None and self.time is not None:
-            is_older = self.table.c[self.time] <= scope.cutoff
+            own = self.table if self.time in self.table.c else self._owner
+            is_older = own.c[self.time] <= scope.cutoff
             of_complaint = (
                 self._owner.c.ticket_id.in_(sorted(scope.complaints)) if self._may_complain(scope) else false()
             )

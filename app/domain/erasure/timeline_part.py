@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text, bindparam, select, type_coerce, update
+from sqlalchemy import bindparam, not_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import note_texts, timeline
@@ -62,7 +62,7 @@ class TimelinePart(TablePart):
         _mark_changed(session, ids)
 
     def _is_left(self, scope: Scope) -> Any:
-        return type_coerce(_LINES.c.payload, Text).not_like('%"erased": "DR-%')
+        return not_(timeline.is_erased())
 
 
 def _mark_changed(session: Session, ids: Sequence[int]) -> None:

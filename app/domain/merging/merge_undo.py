@@ -17,6 +17,7 @@ from app.domain.audit_log import audit
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
+from app.domain.erasure import erasures
 from app.domain.leads import Lead
 from app.domain.legal_holds import HELD_COLUMNS
 from app.domain.merging.merge_rows import UNCOUNTED
@@ -70,6 +71,7 @@ def undo(session: Session, key: int, context: ChangeContext) -> UndoResult:
         ).first()
         if kept is None:
             raise RuleBroken(_why_missing(session, made))
+        erasures.refuse_merge(session, [kept])
         return _Undo(session, made, kept, context).run()
 
 

@@ -15,6 +15,7 @@ from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
+from app.domain.erasure import erasures
 from app.domain.lead_requirements import REQUIRED_FIELDS
 from app.domain.leads import Lead
 from app.domain.merging import duplicate_pairs, merge_fields, merge_rows, merged_tasks
@@ -69,6 +70,7 @@ def merge(session: Session, request: MergeRequest, context: ChangeContext) -> Re
         for row in rows:
             refuse_stale(row, request.versions.get(row.id))
         _refuse_different_customers(rows)
+        erasures.refuse_merge(session, rows)
         for row in rows[1:] if request.record is Ticket else ():
             tickets.refuse_registered(row)
         return _Merge(session, rows, context).run(request)

@@ -235,6 +235,8 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
     """
     if message.account_id is None:
         raise RuleBroken("The account by which this message was sent no longer exists. Please write a new message.")
+    if not message.peer:
+        raise RuleBroken("What this message said was erased. Please write a new message.")
     refuse_unwanted(session, message, stamp.now)
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
     values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
@@ -244,13 +246,13 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
 
 
 def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
-    """Resend many messages, in one statement; those no longer in DEAD stay unchanged. Returns how many.
+    """Resend many messages, in one statement; erased ones and those no longer in DEAD stay. Returns how many.
 
     The outbox checks opt-outs of the recipients before each attempt.
     """
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
     values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
-    mine = (Message.id.in_(ids), Message.state.in_(DEAD), Message.account_id.is_not(None))
+    mine = (Message.id.in_(ids), Message.state.in_(DEAD), Message.account_id.is_not(None), Message.peer != "")
     done: Any = session.execute(update(Message).where(*mine).values(values), execution_options=_UNSYNCHRONIZED)
     transaction_state(session).messages.extend(ids)
     audit.write(session, "message", stamp.by, stamp.now, "messages", what="sent again", count=int(done.rowcount))

@@ -89,16 +89,19 @@ class InlineActions:
         return str(cell(self._cell(key, each, viewer))), 200, headers
 
     def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> dict[str, str]:
-        """Save, and return the headers with the version before and after: the page's forms save on top of their own."""
+        """Save, and return the headers with the version before and after: the page's forms save on top of their own.
+
+        No headers if nothing has changed.
+        """
         given = bool(typed) if each.kind == "flag" else typed
         values = self.record_table.parse({each.name: given}, "edit", viewer)
         self._refuse_emptied(values)
         before = getattr(row, "version", None)
         self.change_row(row, values, None, viewer)
         db.session.flush()
-        headers = {"X-Version-Before": str(before), "X-Version": str(row.version)} if before is not None else {}
+        after = getattr(row, "version", None)
         db.session.commit()
-        return headers
+        return {"X-Version-Before": str(before), "X-Version": str(after)} if before != after else {}
 
     def _editable(self, name: str) -> Field:
         each = self.record_table.by_name.get(name)

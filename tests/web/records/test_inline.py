@@ -74,6 +74,7 @@ def test_a_conflict_shows_both_until_somebody_decides(crm: Crm) -> None:
     assert save(crm, "ana", lead, "email", before="third@a.example", email="mine@a.example").status_code == 200
     same = save(crm, "ana", lead, "email", before="other@a.example", email="mine@a.example")
     assert same.status_code == 200  # both meant the same
+    assert "X-Version" not in same.headers, "a version that follows itself would be followed without end"
 
 
 def test_a_gate_refuses_beside_what_was_chosen(crm: Crm) -> None:
