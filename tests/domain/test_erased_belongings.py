@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,25 +10,31 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import customers, timeline
-from app.domain.base import Stamp
+from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
-from app.domain.erasure import erasure_scope
+from app.domain.erasure import erasing, erasure_scope
+from app.domain.erasure.erasures import is_marker
+from app.domain.merging import record_merge
+from app.domain.merging.record_merge import MergeRequest
 from app.domain.messaging import messages
-from app.domain.telephony import calls
+from app.domain.telephony import call_matching, calls
 from app.lib.field_encryption import Vault
 from app.models import (
     Activity,
     Attachment,
     CallLog,
+    Complaint,
+    ComplaintCategory,
     Customer,
+    CustomerAccount,
     Message,
     Task,
     Ticket,
 )
 from tests import factories
 from tests.domain import test_erasing as erasing_tests
-from tests.domain.test_erasing import NUMBER, begun, requested, work
+from tests.domain.test_erasing import LATER, NUMBER, begun, dump, requested, work
 from tests.factories import NOW
 
 session, rhea, ravi = erasing_tests.session, erasing_tests.rhea, erasing_tests.ravi
@@ -125,3 +132,100 @@ def test_a_row_belongs_to_the_ticket_before_the_lead_and_to_the_lead_before_the_
     work(session)
     session.expire_all()
     assert [each.payload.get("text") == "Meera" for each in made] == [True, True, True, True, False]
+
+
+def complained(session: Session, ticket: Ticket, **more: Any) -> Complaint:
+    """The ticket as a complaint, of which nothing has happened."""
+    category = session.scalars(select(ComplaintCategory)).first() or ComplaintCategory(label="Demat", position=1)
+    session.add(category)
+    session.flush()
+    row = Complaint(number=f"C-{ticket.id}", ticket_id=ticket.id, title="Shares", source="Investor", **more)
+    row.category_id, row.received_on = category.id, NOW.date()
+    row.acknowledge_due_on = row.report_due_on = NOW.date()
+    row.stamp(Stamp(None, NOW))
+    session.add(row)
+    session.commit()
+    return row
+
+
+def contact_of(row: Any) -> list[Any]:
+    """All contact fields."""
+    names = ("first_name", "last_name", "mobile", "mobile_e164", "alternative_e164", "email", "address", "pan_blind")
+    return [getattr(row, name) for name in names]
+
+
+def why_kept(stays: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["duty"]: (each["rows"], each["until"]) for each in stays if each["kind"] == "contact"}
+
+
+@pytest.mark.parametrize(
+    ("is_lead", "source", "kept"),
+    [(False, "On Call", [NUMBER, None, None, None]), (True, "E-mail", [None, None, None, "lata@example.in"])],
+)
+def test_who_complained_stays_on_the_ticket_alone_until_the_day_of_the_complaint(
+    session: Session, ravi: Customer, rhea: Any, is_lead: bool, source: str, kept: list[Any]
+) -> None:
+    about: Any = ravi
+    if is_lead:
+        about = factories.lead(session, rhea, first_name="Lata", last_name="Rao", mobile_e164="+919820099999")
+        about.client_id, about.address, about.email = "AB1234", "Hill Road", "lata@example.in"
+    else:
+        account = CustomerAccount(customer_id=ravi.id, client_id="AB1234")
+        account.stamp(Stamp(None, NOW))
+        session.add(account)
+    names, number = [about.first_name, about.last_name], about.mobile_e164
+    link = {"lead_id" if is_lead else "customer_id": about.id}
+    ticket, other = factories.ticket(session, rhea, **link), factories.ticket(session, rhea, **link)
+    ticket.source = source
+    complaint = complained(session, ticket)
+    ended = None if is_lead else NOW.date() - timedelta(days=1827)
+    request = requested(session, about)
+    planned = erasing.plan(session, request, ended, NOW)
+    assert planned.goes["leads" if is_lead else "contact"] and why_kept(planned.stays) == {"complainant": (1, None)}
+    if not is_lead:
+        about.created_on = NOW - timedelta(days=3000)
+    made = begun(session, request, accounts_ended_on=ended)
+    work(session)
+    session.expire_all()
+    assert contact_of(about)[:1] + contact_of(about)[2:] == [None] * 7 and is_marker(about.last_name)
+    assert contact_of(ticket) == [*names, *kept[:1], None, None, kept[3], None, None]
+    assert "AB1234" in str([each.payload for each in session.scalars(select(Activity)) if each.ticket_id == ticket.id])
+    assert not other.first_name and not call_matching.match_number(session, number, NOW).is_matched
+    assert why_kept(made.kept) == {"complainant": (1, None)} and made.addresses_sealed is None
+    again = erasing.plan(session, requested(session, about), ended, LATER)
+    assert again.goes == {} and why_kept(again.stays) == {"complainant": (1, None)}
+    complaint.disposed_on = LATER.date()
+    session.commit()
+    work(session, LATER + timedelta(days=2))
+    until = LATER.date() + timedelta(days=1826)
+    assert why_kept(made.kept) == {"complainant": (1, until.isoformat())} and ticket.first_name == names[0]
+    work(session, LATER + timedelta(days=1828))
+    held = dump(session, "data_request")
+    assert [each for each in (*names, number, f"{names[0]}@".lower(), "AB1234") if each in held] == []
+
+
+def test_a_joined_complaint_is_kept_as_long_as_the_one_that_is_counted(
+    session: Session, ravi: Customer, rhea: Any
+) -> None:
+    tickets = [factories.ticket(session, rhea, customer_id=ravi.id, mobile_e164=NUMBER) for _ in range(2)]
+    first = complained(session, tickets[0], disposed_on=NOW.date() - timedelta(days=1830))
+    complained(session, tickets[1], joined_to_id=first.id)
+    made = begun(session, requested(session, ravi))
+    work(session)
+    assert made.counts["complaints"] == 2 and {each["duty"] for each in made.kept} == {"proof"}
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_who_is_being_erased_is_not_merged_before_all_is_erased(
+    session: Session, ravi: Customer, meera: Customer, is_kept: bool
+) -> None:
+    made = begun(session, requested(session, ravi))
+    work(session)
+    rows = (ravi, meera) if is_kept else (meera, ravi)
+    asked = MergeRequest(Customer, tuple(row.id for row in rows))
+    context = ChangeContext(None, LATER, vault=VAULT, customer_rights=ALL_RIGHTS)
+    with pytest.raises(RuleBroken, match=f"{ravi.number} is being erased by request DR-1"):
+        record_merge.merge(session, asked, context)
+    session.rollback()
+    assert made.next_on is not None and work(session, made.next_on) and made.state == "done"
+    assert record_merge.merge(session, asked, context).kept_id == rows[0].id

@@ -320,7 +320,7 @@ def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], n
 
 def _has_contact(left: list[dict[str, Any]]) -> bool:
     """Whether the customer's own data is left; then rows without a record are found by their number later, too."""
-    return any(each["kind"] == "contact" for each in left)
+    return any(scopes.is_of_customer(each) for each in left)
 
 
 def _next_on(left: list[dict[str, Any]], now: datetime) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import legal_holds
@@ -116,12 +116,17 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
     _keep_orders(session, scope, days["order"], now)
     scope.proof_until = duties.end_of(erasure.confirmed_on.date(), days["proof"])
     scope.is_proof_kept = not duties.is_over(scope.proof_until, now)
-    was_kept = any(each["kind"] == "contact" for each in erasure.kept)
+    was_kept = any(map(is_of_customer, erasure.kept))
     scope.cutoff = erasure.confirmed_on if scope.is_kept else None if was_kept else erasure.settled_on
     held = legal_holds.ids_on_hold(session, now).ids
     mine = {"customer_id": scope.customer, "lead_id": scope.leads, "ticket_id": scope.tickets}
     scope.is_held = any(held.get(column, frozenset()) & set(ids) for column, ids in mine.items())
     return scope
+
+
+def is_of_customer(kept: dict[str, Any]) -> bool:
+    """Whether an entry of what is kept is the customer's own data, and not the little that their complaint keeps."""
+    return kept["kind"] == "contact" and kept["duty"] == "customer"
 
 
 def addresses_of(session: Session, table: str, key: int) -> list[str]:
@@ -173,12 +178,16 @@ def _keep_customer(session: Session, scope: Scope, erasure: DataErasure, days: i
 
 
 def _keep_complaints(session: Session, scope: Scope, days: int, now: datetime) -> None:
-    """A ticket that is a complaint is kept, with what belongs to it, for so many days after its last step."""
+    """A ticket that is a complaint is kept, with what belongs to it, for so many days after its last step.
+
+    One that was joined to another has the steps of that one.
+    """
     if not scope.tickets:
         return
-    columns = _COMPLAINTS.c
-    steps = (columns.disposed_on, columns.first_review_on, columns.second_review_on, columns.dispute_on)
-    query = select(columns.ticket_id, *steps).where(columns.ticket_id.in_(scope.tickets))
+    own, counted = _COMPLAINTS.c, _COMPLAINTS.alias()
+    steps = (counted.c[name] for name in ("disposed_on", "first_review_on", "second_review_on", "dispute_on"))
+    query = select(own.ticket_id, *steps).where(own.ticket_id.in_(scope.tickets))
+    query = query.join(counted, counted.c.id == func.coalesce(own.joined_to_id, own.id))
     for ticket, disposed, *reviews in session.execute(query):
         last = None if disposed is None else max([disposed, *filter(None, reviews)])
         until = duties.end_of(last, days)

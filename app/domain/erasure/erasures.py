@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Any
 
@@ -45,6 +46,15 @@ class DataErasure(Record):
     kept: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
 
 
+#: The form of what stands in place of an erased text, whichever request erased it.
+MARKER_FORM = "^Erased by request DR-[0-9]+$"
+
+
 def marker(request_number: str) -> str:
     """What stands in place of an erased text, in English."""
     return f"Erased by request {request_number}"
+
+
+def is_marker(text: str | None) -> bool:
+    """Whether a text was erased, by this or an earlier request."""
+    return re.match(MARKER_FORM, text or "") is not None

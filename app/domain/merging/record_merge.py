@@ -15,6 +15,7 @@ from app.domain.audit_log import audit
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
+from app.domain.erasure.erasures import DataErasure
 from app.domain.lead_requirements import REQUIRED_FIELDS
 from app.domain.leads import Lead
 from app.domain.merging import duplicate_pairs, merge_fields, merge_rows, merged_tasks
@@ -69,6 +70,7 @@ def merge(session: Session, request: MergeRequest, context: ChangeContext) -> Re
         for row in rows:
             refuse_stale(row, request.versions.get(row.id))
         _refuse_different_customers(rows)
+        _refuse_erased(session, rows)
         for row in rows[1:] if request.record is Ticket else ():
             tickets.refuse_registered(row)
         return _Merge(session, rows, context).run(request)
@@ -78,6 +80,20 @@ def _refuse_different_customers(rows: Sequence[Any]) -> None:
     """Raise RuleBroken for records of different customers, which have to be merged first."""
     if len({key for row in rows if (key := getattr(row, "customer_id", None)) is not None}) > 1:
         raise RuleBroken("These records belong to different customers. If it is one person, merge the customers first.")
+
+
+def _refuse_erased(session: Session, rows: Sequence[Any]) -> None:
+    """Raise RuleBroken if an erasure of a lead or customer goes on: it ends with its record, or takes the others'."""
+    numbers = [] if isinstance(rows[0], Ticket) else [row.number for row in rows]
+    query = select(DataErasure.active_number, DataErasure.request_number).where(DataErasure.active_number.in_(numbers))
+    if numbers and (found := session.execute(query).first()) is not None:
+        text = translatable(
+            "%(number)s is being erased by request %(request)s, or duties keep some of it until later. It can't be "
+            "merged before all of it is erased.",
+            number=found.active_number,
+            request=found.request_number,
+        )
+        raise RuleBroken(text)
 
 
 class _Merge:
