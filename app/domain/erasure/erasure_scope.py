@@ -126,7 +126,7 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
 
 def is_of_customer(kept: dict[str, Any]) -> bool:
     """Whether an entry of what is kept is the customer's own data, and not the little that their complaint keeps."""
-    return kept["kind"] == "contact" and kept["duty"] == "customer"
+    return (kept["kind"], kept["duty"]) == ("contact", "customer")
 
 
 def addresses_of(session: Session, table: str, key: int) -> list[str]:
