@@ -103,11 +103,11 @@ class Scope:
         return rules
 
 
-def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterable[str]) -> Scope:
-    """The scope of an erasure, as of now. The session acts for the system."""
+def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterable[str] | None = None) -> Scope:
+    """The scope of an erasure, as of now. The session acts for the system. `addresses`: None = those in its records."""
     scope = Scope(erasure.record_table, erasure.record_id, marker(erasure.request_number), erasure.request_number)
-    scope.addresses = sorted(set(addresses))
     _find_records(session, scope)
+    scope.addresses = _addresses_in(session, scope) if addresses is None else sorted(set(addresses))
     _find_merged(session, scope)
     scope.requests = [key for rule in scope.branches(_REQUESTS) for key in _ids(session, _REQUESTS, rule)]
     days = duties.days_of(session)
@@ -133,6 +133,10 @@ def addresses_of(session: Session, table: str, key: int) -> list[str]:
     """The numbers (E.164) and email addresses of a customer or lead, and of what belongs to it."""
     scope = Scope(table, key, "", "")
     _find_records(session, scope)
+    return _addresses_in(session, scope)
+
+
+def _addresses_in(session: Session, scope: Scope) -> list[str]:
     found: set[str] = set()
     for record, ids in ((Customer, scope.customer), (Lead, scope.leads), (Ticket, scope.tickets)):
         columns: Any = record.__table__.c
