@@ -194,6 +194,8 @@ def test_who_complained_stays_on_the_ticket_alone_until_the_day_of_the_complaint
     assert why_kept(made.kept) == {"complainant": (1, None)} and made.addresses_sealed is None
     again = erasing.plan(session, requested(session, about), ended, LATER)
     assert again.goes == {} and why_kept(again.stays) == {"complainant": (1, None)}
+    context = ChangeContext(None, LATER, vault=VAULT, customer_rights=ALL_RIGHTS)
+    record_merge.merge(session, MergeRequest(Ticket, (ticket.id, other.id)), context)
     complaint.disposed_on = LATER.date()
     session.commit()
     work(session, LATER + timedelta(days=2))

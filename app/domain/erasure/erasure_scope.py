@@ -22,6 +22,7 @@ from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.order_evidence import OrderEvidence
 from app.domain.tickets import Ticket
+from app.lib import phone
 
 _CALLS, _EVIDENCE, _COMPLAINTS = CallLog.__table__, OrderEvidence.__table__, Complaint.__table__
 _REQUESTS = DataRequest.__table__
@@ -140,8 +141,10 @@ def _addresses_in(session: Session, scope: Scope) -> list[str]:
     found: set[str] = set()
     for record, ids in ((Customer, scope.customer), (Lead, scope.leads), (Ticket, scope.tickets)):
         columns: Any = record.__table__.c
-        query = select(columns.mobile_e164, columns.alternative_e164, columns.email).where(columns.id.in_(ids))
-        found |= {str(value).lower() for row in session.execute(query) for value in row if value}
+        query = select(columns.mobile_e164, columns.alternative_e164, columns.email, columns.mobile)
+        for *values, typed in session.execute(query.where(columns.id.in_(ids))):
+            # Of a ticket that only says who complained, the number is as if it was typed.
+            found |= {str(value).lower() for value in (*values, phone.normalize(typed)) if value}
     return sorted(found)
 
 
