@@ -18,7 +18,9 @@ def upgrade() -> None:
     with op.batch_alter_table("data_erasure", naming_convention=NAMES) as table:  # small: one row per erasure
         table.add_column(sa.Column("active_number", NUMBER))
         table.drop_constraint("uq_data_erasure_number" if is_sqlite else "number", type_="unique")
-        table.create_unique_constraint("uq_data_erasure_active", ["active_number"])
+        table.create_unique_constraint(
+            "uq_data_erasure_active_number" if is_sqlite else "active_number", ["active_number"]
+        )
     op.create_index("ix_data_erasure_number", "data_erasure", ["number"])
     rows = sa.table("data_erasure", *(sa.column(name) for name in ("number", "active_number", "state")))
     op.execute(sa.update(rows).where(rows.c.state != "done").values(active_number=rows.c.number))
@@ -29,8 +31,8 @@ def downgrade() -> None:
     newest = sa.select(sa.func.max(rows.c.id).label("id")).group_by(rows.c.number).subquery()
     op.execute(sa.delete(rows).where(rows.c.id.not_in(sa.select(newest.c.id))))
     op.drop_index("ix_data_erasure_number", "data_erasure")
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
     with op.batch_alter_table("data_erasure", naming_convention=NAMES) as table:
-        table.drop_constraint("uq_data_erasure_active", type_="unique")
+        table.drop_constraint("uq_data_erasure_active_number" if is_sqlite else "active_number", type_="unique")
         table.drop_column("active_number")
-        is_sqlite = op.get_bind().dialect.name == "sqlite"
         table.create_unique_constraint("uq_data_erasure_number" if is_sqlite else "number", ["number"])

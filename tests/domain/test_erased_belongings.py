@@ -13,15 +13,19 @@ from app.domain import customers, lead_requirements, leads, timeline
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
-from app.domain.erasure import erasure_scope
-from app.domain.merging import merge_undo
+from app.domain.erasure import erasing, erasure_scope
+from app.domain.erasure.erasures import is_marker
+from app.domain.merging import merge_undo, record_merge
+from app.domain.merging.record_merge import MergeRequest
 from app.domain.messaging import messages
-from app.domain.telephony import calls
+from app.domain.telephony import call_matching, calls
 from app.lib.field_encryption import Vault
 from app.models import (
     Activity,
     Attachment,
     CallLog,
+    Complaint,
+    ComplaintCategory,
     Customer,
     CustomerAccount,
     Message,
@@ -31,7 +35,7 @@ from app.models import (
 )
 from tests import factories
 from tests.domain import test_erasing as erasing_tests
-from tests.domain.test_erasing import NUMBER, begun, dump, requested, work
+from tests.domain.test_erasing import LATER, NUMBER, begun, dump, requested, work
 from tests.domain.test_record_merge import merged
 from tests.factories import NOW
 
@@ -202,3 +206,86 @@ def test_what_is_entered_anew_is_not_erased_when_the_proof_is(session: Session, 
     assert made.state == "done" and session.scalars(select(MessageFile)).all()
     wanted = ("'Ravi'", "98200 12345", "AB1234", "Gold", "Silver", "Dear Ravi")
     assert [each for each in wanted if each not in kept] == []
+
+
+def complained(session: Session, ticket: Ticket, **more: Any) -> Complaint:
+    """The ticket as a complaint, of which nothing has happened."""
+    category = session.scalars(select(ComplaintCategory)).first() or ComplaintCategory(label="Demat", position=1)
+    session.add(category)
+    session.flush()
+    row = Complaint(number=f"C-{ticket.id}", ticket_id=ticket.id, title="Shares", source="Investor", **more)
+    row.category_id, row.received_on = category.id, NOW.date()
+    row.acknowledge_due_on = row.report_due_on = NOW.date()
+    row.stamp(Stamp(None, NOW))
+    session.add(row)
+    session.commit()
+    return row
+
+
+def contact_of(row: Any) -> list[Any]:
+    """All contact fields."""
+    names = ("first_name", "last_name", "mobile", "mobile_e164", "alternative_e164", "email", "address", "pan_blind")
+    return [getattr(row, name) for name in names]
+
+
+def why_kept(stays: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["duty"]: (each["rows"], each["until"]) for each in stays if each["kind"] == "contact"}
+
+
+@pytest.mark.parametrize(
+    ("is_lead", "source", "kept"),
+    [(False, "On Call", [NUMBER, None, None, None]), (True, "E-mail", [None, None, None, "lata@example.in"])],
+)
+def test_who_complained_stays_on_the_ticket_alone_until_the_day_of_the_complaint(
+    session: Session, ravi: Customer, rhea: Any, is_lead: bool, source: str, kept: list[Any]
+) -> None:
+    about: Any = ravi
+    if is_lead:
+        about = factories.lead(session, rhea, first_name="Lata", last_name="Rao", mobile_e164="+919820099999")
+        about.client_id, about.address, about.email = "AB1234", "Hill Road", "lata@example.in"
+    else:
+        account = CustomerAccount(customer_id=ravi.id, client_id="AB1234")
+        account.stamp(Stamp(None, NOW))
+        session.add(account)
+    names, number = [about.first_name, about.last_name], about.mobile_e164
+    link = {"lead_id" if is_lead else "customer_id": about.id}
+    ticket, other = factories.ticket(session, rhea, **link), factories.ticket(session, rhea, **link)
+    ticket.source = source
+    complaint = complained(session, ticket)
+    ended = None if is_lead else NOW.date() - timedelta(days=1827)
+    request = requested(session, about)
+    planned = erasing.plan(session, request, ended, NOW)
+    assert planned.goes["leads" if is_lead else "contact"] and why_kept(planned.stays) == {"complainant": (1, None)}
+    if not is_lead:
+        about.created_on = NOW - timedelta(days=3000)
+    made = begun(session, request, accounts_ended_on=ended)
+    work(session)
+    session.expire_all()
+    assert contact_of(about)[:1] + contact_of(about)[2:] == [None] * 7 and is_marker(about.last_name)
+    assert contact_of(ticket) == [*names, *kept[:1], None, None, kept[3], None, None]
+    assert "AB1234" in str([each.payload for each in session.scalars(select(Activity)) if each.ticket_id == ticket.id])
+    assert not other.first_name and not call_matching.match_number(session, number, NOW).is_matched
+    assert why_kept(made.kept) == {"complainant": (1, None)} and made.addresses_sealed is None
+    again = erasing.plan(session, requested(session, about), ended, LATER)
+    assert again.goes == {} and why_kept(again.stays) == {"complainant": (1, None)}
+    context = ChangeContext(None, LATER, vault=VAULT, customer_rights=ALL_RIGHTS)
+    record_merge.merge(session, MergeRequest(Ticket, (ticket.id, other.id)), context)
+    complaint.disposed_on = LATER.date()
+    session.commit()
+    work(session, LATER + timedelta(days=2))
+    until = LATER.date() + timedelta(days=1826)
+    assert why_kept(made.kept) == {"complainant": (1, until.isoformat())} and ticket.first_name == names[0]
+    work(session, LATER + timedelta(days=1828))
+    held = dump(session, "data_request")
+    assert [each for each in (*names, number, f"{names[0]}@".lower(), "AB1234") if each in held] == []
+
+
+def test_a_joined_complaint_is_kept_as_long_as_the_one_that_is_counted(
+    session: Session, ravi: Customer, rhea: Any
+) -> None:
+    tickets = [factories.ticket(session, rhea, customer_id=ravi.id, mobile_e164=NUMBER) for _ in range(2)]
+    first = complained(session, tickets[0], disposed_on=NOW.date() - timedelta(days=1830))
+    complained(session, tickets[1], joined_to_id=first.id)
+    made = begun(session, requested(session, ravi))
+    work(session)
+    assert made.counts["complaints"] == 2 and {each["duty"] for each in made.kept} == {"proof"}

@@ -152,7 +152,7 @@ STAYS = {
         "export_run": "error payload rights",
         "failed_call": "arguments error function outcome queue",
         "import_run": "error name payload",
-        "inbound_event": "digest error request_sealed summary",
+        "inbound_event": "digest error summary",
         "report_run": "digest error rights slot state",
     },
     "a duty of the office towards authorities, about many people": {

@@ -365,3 +365,21 @@ def test_of_several_erasures_of_a_record_the_last_one_is_listed_and_begun_again(
     assert (first.state, again.active_number) == ("done", ravi.number)
     assert work(session, later + SETTLES_AFTER) < 20 and again.state == "waiting"
     assert len(file.path.read_text().splitlines()) == 2
+
+
+def test_the_last_day_of_the_accounts_that_a_restored_database_lacks_is_taken_from_the_list(
+    session: Session, ravi: Customer, tmp_path: Path
+) -> None:
+    account = CustomerAccount(customer_id=ravi.id, client_id="AB1234")
+    account.stamp(Stamp(None, NOW))
+    session.add(account)
+    file, made, later = ErasureListFile(tmp_path), begun(session, requested(session, ravi)), NOW + timedelta(days=1828)
+    work(session)
+    file.add([listed(ravi.number, ravi.id) | {"accounts_ended_on": f"{NOW.date()}"}])
+    assert [erasure_list.compare(session, file, later) for _ in range(2)] == [0, 0]
+    assert (made.accounts_ended_on, made.next_on, len(file.path.read_text().splitlines())) == (NOW.date(), later, 1)
+    session.commit()
+    assert work(session, later) and made.state == "done" and "Kumar" not in dump(session)
+    made.accounts_ended_on = None
+    assert [erasure_list.compare(session, file, later) for _ in range(2)] == [0, 0]
+    assert len(file.path.read_text().splitlines()) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +17,9 @@ from app.domain import assignment_requests, bulk_undo, data_requests, legal_hold
 from app.domain.base import Conflict, NotFound, RuleBroken, Stamp
 from app.domain.bulk_undo import BulkChange
 from app.domain.change_context import ChangeContext
-from app.domain.inbound import provider_events
+from app.domain.erasure import erasing
+from app.domain.inbound import inbound_queue, provider_events
+from app.domain.inbound.inbound_queue import SealedRequest
 from app.domain.legal_holds import HoldInput
 from app.domain.merging import merge_undo
 from app.domain.messaging import consents, conversations, messages
@@ -23,6 +27,7 @@ from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent
 from app.domain.telephony import call_sync, calls
 from app.domain.telephony.call_parsing import Telephone
+from app.lib.field_encryption import Vault
 from app.models import (
     Activity,
     AssignmentRequest,
@@ -36,6 +41,7 @@ from app.models import (
     ExportRun,
     ImportRow,
     ImportRun,
+    InboundEvent,
     Mail,
     Message,
     Notification,
@@ -50,6 +56,7 @@ from tests.domain.test_record_merge import merged
 from tests.factories import NOW
 
 session, rhea, ravi = erasing_tests.session, erasing_tests.rhea, erasing_tests.ravi
+VAULT = Vault(b"k" * 32)
 WAMID = "wamid.919820012345"
 
 
@@ -272,3 +279,31 @@ def test_nobody_can_enter_what_has_the_form_of_a_hash(
     held = {each.address for each in session.scalars(select(Consent).where(Consent.customer_id == ravi.id))}
     assert not held & {*near, form}
     assert "erased:Ravi" not in dump(session)
+
+
+def test_a_failed_request_of_a_provider_with_their_number_is_dismissed_and_taken_no_more(
+    session: Session, ravi: Customer, account: ChannelAccount
+) -> None:
+    bodies = {
+        "a": b"From=whatsapp%3A%2B919820012345&Body=Zinc",
+        "b": b'{"from": "919820012345", "text": "Zinc"}',
+        "c": b'{"from": "919820012346", "text": "Tin"}',
+        "d": b'{"mail": "Ravi@Example.in"}',
+    }
+    for digest, body in bodies.items():
+        stored = {"query": {}, "body": base64.b64encode(body).decode()}
+        request = SealedRequest(digest, VAULT.seal(json.dumps(stored)))
+        key = inbound_queue.store(session, account.id, request, NOW)
+        inbound_queue.fail(session.get_one(InboundEvent, key), "It can't be read.")
+    unreadable = session.get_one(InboundEvent, inbound_queue.store(session, account.id, SealedRequest("e", "x"), NOW))
+    inbound_queue.fail(unreadable, "It can't be opened.")
+    session.commit()
+    planned = erasing.plan(session, requested(session, ravi), None, NOW)
+    made = begun(session, requested(session, ravi))
+    work(session)
+    rows = {row.digest: row for row in session.scalars(select(InboundEvent))}
+    assert [rows[each].state for each in "abcde"] == ["dismissed", "dismissed", "failed", "dismissed", "failed"]
+    assert VAULT.open(rows["a"].request_sealed) == "{}" and planned.goes["messages"] == made.counts["messages"] == 3
+    assert inbound_queue.store(session, account.id, SealedRequest("a", "x"), LATER) is None
+    with pytest.raises(Conflict):
+        inbound_queue.try_again(session, rows["a"], Stamp(None, LATER))

@@ -15,6 +15,7 @@ from app.domain import business_settings
 SETTINGS = {
     "customer": "erasure_customer_days",
     "complaint": "erasure_complaint_days",
+    "complainant": "erasure_complaint_days",
     "order": "erasure_order_days",
     "proof": "erasure_proof_days",
 }

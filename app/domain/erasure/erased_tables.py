@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Table, and_, case, delete, false, not_, or_, update
+from sqlalchemy import Table, case, delete, false, not_, or_, update
 from sqlalchemy.orm import Session
 
 from app.domain.assignment_requests import AssignmentRequest
@@ -15,8 +15,11 @@ from app.domain.complaints.complaint import Complaint, ComplaintEntry
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import Customer, CustomerAccount
 from app.domain.data_requests import DataRequest
+from app.domain.erasure import complainants
 from app.domain.erasure.campaign_parts import CampaignPart, RecipientPart
+from app.domain.erasure.complainants import ComplainantPart
 from app.domain.erasure.erasure_scope import Scope
+from app.domain.erasure.inbound_part import InboundPart
 from app.domain.erasure.other_parts import (
     BulkPart,
     ConsentPart,
@@ -35,6 +38,7 @@ from app.domain.erasure.timeline_part import TimelinePart
 from app.domain.files import attachments
 from app.domain.files.attachments import Attachment
 from app.domain.files.export_and_import_runs import ImportRow
+from app.domain.inbound.inbound_queue import InboundEvent
 from app.domain.leads import Lead
 from app.domain.legal_holds import LegalHold
 from app.domain.merging.merged_records import RecordMerge
@@ -117,6 +121,7 @@ class CustomerPart(ContactPart):
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase it."""
+        complainants.keep(session, scope, stamp)
         super().erase(session, scope, ids, stamp)
         keys = CustomerKey.__table__
         session.connection().execute(delete(keys).where(keys.c.customer_id.in_(list(ids))))
@@ -127,6 +132,8 @@ class PersonPart(ContactPart):
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase them."""
+        if scope.table == self.table.name:
+            complainants.keep(session, scope, stamp)
         super().erase(session, scope, ids, stamp)
         linked = (self.table.c.id.in_(list(ids)), self.table.c.customer_id.is_not(None))
         session.connection().execute(update(self.table).where(*linked).values(last_name=None))
@@ -135,7 +142,8 @@ class PersonPart(ContactPart):
         if name == "client_id" and scope.is_kept:
             return false()
         if name == "last_name":
-            return and_(self.table.c.customer_id.is_(None), super()._differs(name, blank, scope))
+            linked, column = self.table.c.customer_id.is_not(None), self.table.c.last_name
+            return case((linked, column.is_not(None)), else_=super()._differs(name, blank, scope))
         return super()._differs(name, blank, scope)
 
     def values(self, scope: Scope) -> dict[str, Any]:
@@ -249,6 +257,7 @@ PARTS: tuple[TablePart, ...] = (
             **{"resolution": None, "custom": None},
         },
     ),
+    ComplainantPart("contact", Ticket, complainants.EXCESS),
     ConversationPart("messages", Conversation, {"peer": ""}, "peer"),
     TablePart(
         "complaints",
@@ -323,6 +332,7 @@ PARTS: tuple[TablePart, ...] = (
     MergePart("merges", RecordMerge, {"fields": {}}, time="at"),
     ImportPart("imports", ImportRow, {"before": None, "cells": None, "problem": None}, time=None),
     RejectedCallPart("rejected calls", QuarantinedCall, None, time=None),
+    InboundPart("messages", InboundEvent, {"request_sealed": ""}, time="received_on"),
     RequestPart(
         "requests",
         DataRequest,

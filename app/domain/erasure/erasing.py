@@ -96,12 +96,7 @@ def refuse_day(session: Session, request: DataRequest, ended_on: date | None, to
 def plan(session: Session, request: DataRequest, accounts_ended_on: date | None, now: datetime) -> ErasurePlan:
     """What an erasure would do now; nothing is changed. Raises RuleBroken. The session acts for the system."""
     row = subject_of(session, request)
-    found = scopes.of(
-        session,
-        _new(request, row, accounts_ended_on, now),
-        now,
-        scopes.addresses_of(session, row.__tablename__, row.id),
-    )
+    found = scopes.of(session, _new(request, row, accounts_ended_on, now), now)
     goes = Counter[str]()
     for part in PARTS:
         goes[part.kind] += part.count(session, found)
@@ -316,12 +311,13 @@ def is_there(session: Session, erasure: DataErasure) -> bool:
     return session.execute(select(table.c.number).where(table.c.id == erasure.record_id)).scalar() == erasure.number
 
 
-def _addresses(session: Session, erasure: DataErasure) -> list[str]:
+def _addresses(session: Session, erasure: DataErasure) -> list[str] | None:
+    """The numbers and addresses of before; None = those that are left in the records."""
     if erasure.settled_on is not None and not erasure.keeps_contact:
         return []  # those that the record may have by now are of somebody who is known anew
     vault = audit_keys.keys_of(session).vault
     if erasure.addresses_sealed is None or vault is None:
-        return scopes.addresses_of(session, erasure.record_table, erasure.record_id)
+        return None
     found: list[str] = json.loads(vault.open(erasure.addresses_sealed))
     return found
 

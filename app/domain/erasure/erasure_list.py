@@ -43,27 +43,47 @@ def compare(session: Session, file: ErasureListFile, now: datetime) -> int:
     """Add what the file lacks to it, and begin what the database lacks anew. Returns how many were begun."""
     listed = file.entries()
     begun = begin_missing(session, listed.values(), now)
-    file.add(stored(session))
+    file.add(by_number([*listed.values(), *stored(session)]).values())
     return begun
 
 
 def begin_missing(session: Session, entries: Iterable[Entry], now: datetime) -> int:
-    """Begin the erasures anew that the database doesn't know, since it was restored from before. Returns how many."""
+    """Begin the erasures anew that the database doesn't know, since it was restored from before. Returns how many.
+
+    One that it knows takes the last day of the accounts that it lacks.
+    """
     known = by_number(stored(session))
     listed = by_number([*entries, *known.values()])
-    missing = [each for number, each in listed.items() if known.get(number, {}).get("request") != each["request"]]
+    changed = [each for number, each in listed.items() if known.get(number) != each]
+    missing = [each for each in changed if known.get(each["number"], {}).get("request") != each["request"]]
     for each in missing:
         session.add(_begun(session, each, now))
+    for each in changed:
+        if each not in missing:
+            _take_day(session, each, now)
     session.flush()
     return len(missing)
+
+
+def _take_day(session: Session, entry: Entry, now: datetime) -> None:
+    """Note the last day of the accounts, which was entered after the backup, if the database has none."""
+    chosen = (DataErasure.number == entry["number"], DataErasure.request_number == entry["request"])
+    query = select(DataErasure).where(*chosen, DataErasure.accounts_ended_on.is_(None)).with_for_update()
+    for row in session.scalars(query, execution_options={"populate_existing": True}):
+        if row.state != "done" and (day := _day(entry)) is not None:
+            row.accounts_ended_on, row.next_on = day, now if row.state == "waiting" else row.next_on
+            row.stamp(Stamp(None, now))
+
+
+def _day(entry: Entry) -> date | None:
+    return date.fromisoformat(entry["accounts_ended_on"]) if entry["accounts_ended_on"] else None
 
 
 def _begun(session: Session, entry: Entry, now: datetime) -> DataErasure:
     """The erasure of an entry. If its id was given anew to somebody else, nothing of theirs is touched."""
     erasure = DataErasure(request_number=entry["request"], number=entry["number"])
     erasure.record_table, erasure.record_id = entry["table"], entry["id"]
-    ended = entry["accounts_ended_on"]
-    erasure.accounts_ended_on = date.fromisoformat(ended) if ended else None
+    erasure.accounts_ended_on = _day(entry)
     erasure.confirmed_on = datetime.fromisoformat(entry["confirmed_on"])
     erasure.state, erasure.counts, erasure.kept, erasure.next_on = "running", {}, [], now
     erasure.stamp(Stamp(None, now))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import legal_holds
@@ -22,6 +22,7 @@ from app.domain.tasks import Task
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.order_evidence import OrderEvidence
 from app.domain.tickets import Ticket
+from app.lib import phone
 
 _CALLS, _EVIDENCE, _COMPLAINTS = CallLog.__table__, OrderEvidence.__table__, Complaint.__table__
 _REQUESTS = DataRequest.__table__
@@ -106,11 +107,11 @@ class Scope:
         return rules
 
 
-def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterable[str]) -> Scope:
-    """The scope of an erasure, as of now. The session acts for the system."""
+def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterable[str] | None = None) -> Scope:
+    """The scope of an erasure, as of now. The session acts for the system. `addresses`: None = those in its records."""
     scope = Scope(erasure.record_table, erasure.record_id, marker(erasure.request_number), erasure.request_number)
-    scope.addresses = sorted(set(addresses))
     _find_records(session, scope)
+    scope.addresses = _addresses_in(session, scope) if addresses is None else sorted(set(addresses))
     _find_merged(session, scope)
     scope.requests = [key for rule in scope.branches(_REQUESTS) for key in _ids(session, _REQUESTS, rule)]
     days = duties.days_of(session)
@@ -132,11 +133,17 @@ def addresses_of(session: Session, table: str, key: int) -> list[str]:
     """The numbers (E.164) and email addresses of a customer or lead, and of what belongs to it."""
     scope = Scope(table, key, "", "")
     _find_records(session, scope)
+    return _addresses_in(session, scope)
+
+
+def _addresses_in(session: Session, scope: Scope) -> list[str]:
     found: set[str] = set()
     for record, ids in ((Customer, scope.customer), (Lead, scope.leads), (Ticket, scope.tickets)):
         columns: Any = record.__table__.c
-        query = select(columns.mobile_e164, columns.alternative_e164, columns.email).where(columns.id.in_(ids))
-        found |= {str(value).lower() for row in session.execute(query) for value in row if value}
+        query = select(columns.mobile_e164, columns.alternative_e164, columns.email, columns.mobile)
+        for *values, typed in session.execute(query.where(columns.id.in_(ids))):
+            # Of a ticket that only says who complained, the number is as if it was typed.
+            found |= {str(value).lower() for value in (*values, phone.normalize(typed)) if value}
     return sorted(found)
 
 
@@ -177,12 +184,16 @@ def _keep_customer(session: Session, scope: Scope, erasure: DataErasure, days: i
 
 
 def _keep_complaints(session: Session, scope: Scope, days: int, now: datetime) -> None:
-    """A ticket that is a complaint is kept, with what belongs to it, for so many days after its last step."""
+    """A ticket that is a complaint is kept, with what belongs to it, for so many days after its last step.
+
+    One that was joined to another has the steps of that one.
+    """
     if not scope.tickets:
         return
-    columns = _COMPLAINTS.c
-    steps = (columns.disposed_on, columns.first_review_on, columns.second_review_on, columns.dispute_on)
-    query = select(columns.ticket_id, *steps).where(columns.ticket_id.in_(scope.tickets))
+    own, counted = _COMPLAINTS.c, _COMPLAINTS.alias()
+    steps = (counted.c[name] for name in ("disposed_on", "first_review_on", "second_review_on", "dispute_on"))
+    query = select(own.ticket_id, *steps).where(own.ticket_id.in_(scope.tickets))
+    query = query.join(counted, counted.c.id == func.coalesce(own.joined_to_id, own.id))
     for ticket, disposed, *reviews in session.execute(query):
         last = None if disposed is None else max([disposed, *filter(None, reviews)])
         until = duties.end_of(last, days)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
@@ -53,8 +54,12 @@ class DataErasure(Record):
 
 
 def has_contact(kept: Sequence[dict[str, Any]]) -> bool:
-    """Whether the customer's own data is among what is kept."""
-    return any(each["kind"] == "contact" for each in kept)
+    """Whether the customer's own data is among what is kept, and not just the little that their complaint keeps."""
+    return any((each["kind"], each["duty"]) == ("contact", "customer") for each in kept)
+
+
+#: The form of what stands in place of an erased text, whichever request erased it.
+MARKER_FORM = "^Erased by request DR-[0-9]+$"
 
 
 def marker(request_number: str) -> str:
@@ -100,3 +105,8 @@ def refuse_deletion(session: Session, rows: Rows) -> None:
             request=found[1],
         )
         raise RuleBroken(text)
+
+
+def is_marker(text: str | None) -> bool:
+    """Whether a text was erased, by this or an earlier request."""
+    return re.match(MARKER_FORM, text or "") is not None

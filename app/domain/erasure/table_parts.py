@@ -32,6 +32,7 @@ from sqlalchemy.orm import Session
 from app.domain import address_hashes
 from app.domain.base import RECORD_COLUMNS, Stamp
 from app.domain.erasure.erasure_scope import Scope
+from app.domain.erasure.erasures import MARKER_FORM
 
 
 class Marker:
@@ -163,8 +164,9 @@ class TablePart:
             return and_(column.is_not(None), type_coerce(column, Text) != json.dumps(blank))
         if blank is None:
             return column.is_not(None)  # type: ignore[no-any-return]
-        wanted = scope.marker if blank is MARKER else blank
-        return or_(column.is_(None), column != wanted)
+        if blank is MARKER:  # that of an earlier request does, too
+            return or_(column.is_(None), not_(column.regexp_match(MARKER_FORM)))
+        return or_(column.is_(None), column != blank)
 
     # --- erasing
 

@@ -16,6 +16,7 @@ from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, transl
 from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
 from app.domain.erasure import erasures
+from app.domain.erasure.erasures import is_marker
 from app.domain.lead_requirements import REQUIRED_FIELDS
 from app.domain.leads import Lead
 from app.domain.merging import duplicate_pairs, merge_fields, merge_rows, merged_tasks
@@ -194,6 +195,8 @@ class _Merge:
             self.kept.opens_customer = all(row.opens_customer for row in self.gone if row.customer_id is not None)
         gaps = [name for name in SECRET_FIELDS if getattr(self.kept, f"{name}_blind")]
         kept = {name + suffix for name in gaps for suffix in ("_sealed", "_blind")}
+        if is_marker(customer.last_name):  # the ticket of a kept complaint says who complained
+            kept |= set(customer_linking.CONTACT_COLUMNS)
         customer_linking.link_to(self.kept, customer, kept)
         self.kept.customer_id = customer.id
         customer_linking.write_proposal(self.session, self.kept, differences, self.context)

@@ -45,13 +45,23 @@ class ErasureListFile:
 
 
 def by_number(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Number of the record -> its entry; of several, the one that was confirmed last, or else stands last."""
+    """Number of the record -> its entry; of several, the one that was confirmed last, or else stands last.
+
+    The last day of the accounts is entered later: an entry of the same confirmation without it takes nothing away.
+    """
     found: dict[str, Entry] = {}
     for each in entries:
         if set(KEYS) <= set(each):
             before = found.get(str(each["number"]), each)
-            found[str(each["number"])] = each if str(each["confirmed_on"]) >= str(before["confirmed_on"]) else before
+            is_later = str(each["confirmed_on"]) >= str(before["confirmed_on"])
+            found[str(each["number"])] = _with_day(each, before) if is_later else before
     return found
+
+
+def _with_day(entry: Entry, before: Entry) -> Entry:
+    is_same = entry["request"] == before["request"]
+    day = entry["accounts_ended_on"] or (before["accounts_ended_on"] if is_same else None)
+    return entry | {"accounts_ended_on": day}
 
 
 def _parsed(line: str) -> Entry | None:

@@ -9,12 +9,14 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import lazy_pgettext, pgettext
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import data_requests
 from app.domain.base import RuleBroken
 from app.domain.data_requests import KINDS, STATES, DataRequest
+from app.domain.erasure.erasures import DataErasure
 from app.web.api.resource import Resource
 from app.web.compliance import erasure_requests, person_copy_requests, register_history
 from app.web.compliance.deadline_fields import AnswerDueField
@@ -23,6 +25,7 @@ from app.web.compliance.register_service import RegisterService
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.data_request_words import KIND_WORDS
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.list_query import ListQuery
@@ -48,8 +51,10 @@ class RequestNumberField(Field):
         return data_requests.number_of(values[0])
 
 
+_BEGUN = select(DataErasure.id).where(DataErasure.request_id == DataRequest.id).correlate(DataRequest)
 _FIELDS: tuple[Field, ...] = (
     RequestNumberField("number", columns=(DataRequest.id,)),
+    BooleanField("is_erasure_begun", columns=(_BEGUN.scalar_subquery(),)),
     TextField("person", max_length=200),
     ChoiceField("kind", options=KINDS, words=KIND_WORDS, required=True),
     ChoiceField(
@@ -156,7 +161,7 @@ class DataRequestScreen(Screen):
     list_columns = ["person", "number", "kind", "state", "due_on", "received_on", "answered_on"]
     search_columns = DataRequestResource.search_columns
     order_columns = DataRequestResource.order_columns
-    show_columns = DataRequestResource.show_columns
+    show_columns = [*DataRequestResource.show_columns, "is_erasure_begun"]  # by which the main button goes
     show_fieldsets = [
         (
             _l("Request"),
@@ -235,7 +240,7 @@ class DataRequestScreen(Screen):
         if row.get("state") != "open" or not viewer.person.may(self.module, "write"):
             return None
         is_checked = row.get("identity_checked_on") or row.get("kind") not in data_requests.NEED_IDENTITY
-        if is_checked and row.get("kind") == "erasure" and not erasure_requests.is_begun(row["id"]):
+        if is_checked and row.get("kind") == "erasure" and not row.get("is_erasure_begun"):
             return self._erase_link(row)
         label, name = (_("Enter the answer"), "answer") if is_checked else (_("Check the identity"), "identity_how")
         url = f"{self.route_base}/edit/{row['id']}#f-{name}"

@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -77,12 +76,6 @@ def _refuse_unseen(row: DataRequest) -> None:
 
 
 # --- what is shown
-
-
-def is_begun(key: int) -> bool:
-    """Whether the erasure for this request has begun."""
-    query = select(DataErasure.id).where(DataErasure.request_id == key).limit(1)
-    return db.session().scalars(query).first() is not None
 
 
 def context(row: DataRequest, given: Mapping[str, Any], viewer: Viewer, broken: RuleBroken | None) -> dict[str, Any]:

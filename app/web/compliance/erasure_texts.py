@@ -51,6 +51,11 @@ def _with_day(duty: str, span: str, day: str) -> str:
     texts = {
         "customer": _("Customers' data is kept for %(span)s after the end of their accounts, until %(day)s.", **values),
         "complaint": _("Complaints are kept for %(span)s after their last step, until %(day)s.", **values),
+        "complainant": _(
+            "The name, one number or address and the client ID of whoever complained stay on the ticket of the "
+            "complaint for %(span)s after its last step, until %(day)s.",
+            **values,
+        ),
         "order": _("Orders by telephone are kept for %(span)s, until %(day)s.", **values),
         "proof": _("The request is kept for %(span)s as proof, until %(day)s.", **values),
     }
@@ -67,6 +72,11 @@ def _without_day(duty: str, span: str) -> str:
         "complaint": _(
             "Complaints are kept for %(span)s after their last step. One has no outcome yet: enter it on the page of "
             "the complaint.",
+            span=span,
+        ),
+        "complainant": _(
+            "The name, one number or address and the client ID of whoever complained stay on the ticket of the "
+            "complaint for %(span)s after its last step. It has no outcome yet.",
             span=span,
         ),
         "order": _("Orders by telephone are kept for %(span)s, and until their ticket is resolved.", span=span),

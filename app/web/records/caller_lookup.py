@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.audit_log import audit
 from app.domain.base import RuleBroken, kind_of_number, translatable
+from app.domain.erasure.erasures import is_marker
 from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
@@ -213,6 +214,8 @@ class CallerField(RecordField):
         if values[0] is None:
             sender = _sender(values[5:8], viewer)
             return {"kind": "text", "text": sender} if sender else made
+        if is_marker(made.get("number")) and (name := " ".join(filter(None, values[5:7]))):
+            return made | {"number": name}  # who complained, on the ticket of a complaint that is kept
         if values[4] is not False:
             return made
         text = _("Waits for %(name)s to confirm the link", name=_decider_name(values[0], viewer))

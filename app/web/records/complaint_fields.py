@@ -21,6 +21,7 @@ from app.domain.complaints.complaint import (
     Complaint,
 )
 from app.domain.complaints.disclosure_counts import DAY_SECONDS
+from app.domain.erasure.erasures import is_marker
 from app.domain.sql_times import seconds_between
 from app.domain.tickets import Ticket
 from app.extensions import db
@@ -151,11 +152,11 @@ class ComplainantField(CallerField):
         return RecordField.serialize(self, values[:4], viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link to the customer, else the name that the ticket has."""
-        card = self.serialize(values, viewer)
+        """A link to the customer, else the name that the ticket has; of an erased one, the ticket has it, too."""
+        card, name = self.serialize(values, viewer), " ".join(filter(None, values[4:6]))
         if card is not None:
-            return {"kind": "record", "url": f"{self.url}{card['number']}", "number": card["label"], "label": ""}
-        name = " ".join(filter(None, values[4:6]))
+            label = name if name and is_marker(card["label"]) else card["label"]
+            return {"kind": "record", "url": f"{self.url}{card['number']}", "number": label, "label": ""}
         return {"kind": "text", "text": name} if name else {"kind": "missing"}
 
     def empty_columns(self) -> tuple[Any, ...]:
@@ -174,7 +175,7 @@ class ComplainantField(CallerField):
 
 
 class MobileField(Field):
-    """The mobile number of the investor: selects the ticket's and the customer's, in E.164; masked."""
+    """The mobile number of the investor: selects the ticket's and the customer's, in E.164, and as typed; masked."""
 
     kind = "phone"
 
@@ -249,7 +250,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
         key="customer_id",
         record=Customer,
     ),
-    MobileField("mobile", columns=(Ticket.mobile_e164, _of_customer(Customer.mobile_e164))),
+    MobileField("mobile", columns=(Ticket.mobile_e164, _of_customer(Customer.mobile_e164), Ticket.mobile)),
     LongTextField("description", columns=(Ticket.description,)),
     TextField("first_name", columns=(Ticket.first_name,), max_length=80),
     TextField("last_name", columns=(Ticket.last_name,), max_length=80),

@@ -103,7 +103,8 @@ def _number_of(row: Any, column: str) -> str | None:
         customer = db.session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
         lead = db.session.get(Lead, row.lead_id) if isinstance(row, Conversation) and row.lead_id else None
     found = (getattr(each, column, None) for each in (customer, lead, row) if each is not None)
-    return next((number for number in found if number), None)
+    typed = row.mobile if isinstance(row, Ticket) and column == "mobile_e164" else None
+    return next((number for number in found if number), None) or phone.normalize(typed)  # that of a kept complaint
 
 
 def _records_of(kind: str, row: Any) -> dict[str, int | None]:

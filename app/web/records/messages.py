@@ -20,6 +20,7 @@ from app.domain.messaging.mail_sending import MailParts
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.messages import CHANNELS, PURPOSES, STATES, Message
 from app.extensions import db
+from app.lib import phone
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
@@ -217,7 +218,10 @@ def peer_of_record(session: Session, channel: str, row: Any) -> str:
     column = "email" if channel == "email" else "mobile_e164"
     with access.as_system(session):
         customer = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
-    return str(getattr(customer, column, None) or getattr(row, column, None) or "")
+    found = getattr(customer, column, None) or getattr(row, column, None)
+    if not found and channel != "email" and isinstance(row, Ticket):
+        found = phone.normalize(row.mobile)  # of a complaint that is kept after the erasure of its person
+    return str(found or "")
 
 
 class MessageResource(mails.MailRoutes, message_text_search.SearchRoutes, Resource):

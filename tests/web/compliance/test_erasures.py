@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app import access, jobs
 from app.domain.base import Stamp
-from app.models import Activity, AuditEntry, Customer, CustomerAccount, DataErasure, DataRequest
+from app.models import Activity, AuditEntry, ComplaintCategory, Customer, CustomerAccount, DataErasure, DataRequest
 from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
 
@@ -251,6 +251,29 @@ def test_a_customer_is_erased_again_for_another_request(crm: Crm, make: Make) ->
     states = [(each.number, each.active_number, each.state) for each in crm.rows(select(DataErasure))]
     assert states == [(ravi.number, None, "done"), (ravi.number, ravi.number, "waiting")]
     assert "goes on with what was left" in rhea.screen(f"{URL}/{first.id}").text
+
+
+def test_who_complained_is_shown_on_the_ticket_and_the_complaint_and_found_nowhere_else(crm: Crm, make: Make) -> None:
+    ravi = make.customer("ana", first_name="Ravi", last_name="Kumar", mobile="9820012345", email="ravi@kumar.in")
+    ticket = make.ticket("cleo", customer_id=ravi.id)
+    cleo, rhea = crm.client("cleo"), crm.client("rhea")
+    category = crm.rows(select(ComplaintCategory.id).where(ComplaintCategory.parent_id.is_not(None)))[0]
+    typed = {"ticket": ticket.number, "title": "Shares", "received_on": f"{TODAY}", "category": category}
+    made = rhea.rest("POST", "complaint/", typed)
+    assert made.status_code == 201, made.text
+    row = noted(crm, customer=ravi.id)
+    page = rhea.screen(f"{URL}/{row.id}").text
+    assert "of whoever complained stay on the ticket" in page and "It has no outcome yet." in page
+    assert rhea.form(f"{URL}/{row.id}", seen(crm, row)).status_code == 302
+    assert work(crm).state == "waiting" and crm.fresh(ravi).first_name is None
+    shown = cleo.rest("GET", f"ticket/{ticket.id}").json["result"]
+    assert (shown["caller"], shown["mobile"]) == ("Ravi Kumar", "+919820012345")
+    for address in (f"/tickets/{ticket.number}", f"/complaints/{made.json['result']['number']}"):
+        page = rhea.screen(address).text
+        assert "Ravi Kumar" in page and "••••2345" in page and "ravi@" not in page, address
+    for words in ("9820012345", "+91 98200 12345"):
+        found = cleo.screen(f"/search?q={words}").text + rhea.screen(f"/search?q={words}").text
+        assert ravi.number not in found and ticket.number not in found
 
 
 @pytest.mark.parametrize(
