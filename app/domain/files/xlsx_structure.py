@@ -23,16 +23,18 @@ _ENTRIES = {_ROW: "row", _ITEM: "si"}
 #: The table of texts, whose reader creates no elements.
 TEXTS = "xl/sharedStrings.xml"
 
-#: Rows of a sheet, and entries of the table of texts, as spreadsheets write them. No part of such a run can end a
-#: comment, a CDATA section or an instruction in which it stands: before each > is a letter, a digit, a quotation mark,
-#: a space or a slash.
+#: Rows of a sheet, and entries of the table of texts, as spreadsheets write them, up to 500 at once. No part of such a
+#: run can end a comment, a CDATA section or an instruction in which it stands: before each > is a letter, a digit, a
+#: quotation mark, a space or a slash.
+#: Only single characters are repeated possessively: before 3.11.5, a possessive group that fails halfway leaves Python
+#: at the place where it failed (https://github.com/python/cpython/issues/106052), which is no end of a row.
 _ROWS = re.compile(
-    rb'(?:<row(?: [A-Za-z0-9:=". ]{0,400}+)?+(?:/>|>'
-    rb'(?:<c(?: [A-Za-z0-9:=". ]{0,400}+)?+(?:/>|>(?:<f(?: [A-Za-z0-9:=". ]{0,400}+)?+>[^<>]*+</f>)?+'
-    rb'(?:<v>[^<>]*+</v>|<v ?+/>|<is><t(?: xml:space="preserve")?+>[^<>]*+</t></is>)?+</c>))*+'
-    rb"</row>)\s*+)++"
+    rb'(?:<row(?: [A-Za-z0-9:=". ]{0,400}+)?(?:/>|>'
+    rb'(?:<c(?: [A-Za-z0-9:=". ]{0,400}+)?(?:/>|>(?:<f(?: [A-Za-z0-9:=". ]{0,400}+)?>[^<>]*+</f>)?'
+    rb'(?:<v>[^<>]*+</v>|<v ?+/>|<is><t(?: xml:space="preserve")?>[^<>]*+</t></is>)?</c>))*'
+    rb"</row>)\s*+){1,500}"
 )
-_ITEMS = re.compile(rb'(?:<si><t(?: xml:space="preserve")?+>[^<>]*+</t></si>\s*+)++')
+_ITEMS = re.compile(rb'(?:<si><t(?: xml:space="preserve")?>[^<>]*+</t></si>\s*+){1,500}')
 #: How a part begins whose bytes are those of ASCII.
 _UTF_8 = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:<\?xml version=[\"']1\.0[\"'](?: encoding=[\"'](?i:utf-8)[\"'])?"
