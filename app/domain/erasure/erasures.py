@@ -46,8 +46,9 @@ class DataErasure(Record):
     kept: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
 
 
-#: The form of what stands in place of an erased text, whichever request erased it.
-MARKER_FORM = "^Erased by request DR-[0-9]+$"
+_MARKER = re.compile(r"Erased by request DR-[0-9]+")
+#: The form of what stands in place of an erased text, whichever request erased it, for SQL.
+MARKER_FORM = f"^{_MARKER.pattern}$"
 
 
 def marker(request_number: str) -> str:
@@ -57,4 +58,4 @@ def marker(request_number: str) -> str:
 
 def is_marker(text: str | None) -> bool:
     """Whether a text was erased, by this or an earlier request."""
-    return re.match(MARKER_FORM, text or "") is not None
+    return _MARKER.fullmatch(text or "") is not None
