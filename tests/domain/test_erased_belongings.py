@@ -13,7 +13,7 @@ from app.domain import customers, lead_requirements, leads, timeline
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
-from app.domain.erasure import erasing, erasure_scope
+from app.domain.erasure import duties, erasing, erasure_scope
 from app.domain.erasure.erasures import is_marker
 from app.domain.merging import merge_undo, record_merge
 from app.domain.merging.record_merge import MergeRequest
@@ -289,3 +289,17 @@ def test_a_joined_complaint_is_kept_as_long_as_the_one_that_is_counted(
     made = begun(session, requested(session, ravi))
     work(session)
     assert made.counts["complaints"] == 2 and {each["duty"] for each in made.kept} == {"proof"}
+
+
+def test_each_of_several_complaints_goes_when_its_own_day_has_come(session: Session, ravi: Customer, rhea: Any) -> None:
+    tickets = [factories.ticket(session, rhea, customer_id=ravi.id, mobile_e164=NUMBER) for _ in range(2)]
+    for place, ticket in enumerate(tickets):
+        complained(session, ticket, disposed_on=NOW.date() - timedelta(days=1800 - place * 10))
+    made = begun(session, requested(session, ravi))
+    work(session)
+    first = NOW.date() + timedelta(days=26)
+    assert made.next_on == duties.begin_of(first) and [each.mobile for each in tickets] == [NUMBER, NUMBER]
+    work(session, made.next_on)
+    session.expire_all()
+    assert [each.mobile for each in tickets] == [None, NUMBER]
+    assert made.next_on == duties.begin_of(first + timedelta(days=10))

@@ -76,8 +76,8 @@ def keep(session: Session, scope: Scope, stamp: Stamp) -> None:
         return
     codes = _client_ids(session, person)
     for ticket in _locked(session, sorted(scope.kept_tickets.ids)):
-        if not (ticket.first_name or ticket.last_name) and not is_marker(person.last_name):
-            ticket.first_name, ticket.last_name = person.first_name, person.last_name
+        if not (ticket.first_name or ticket.last_name):
+            ticket.first_name, ticket.last_name = _name_of(person)
         if not (ticket.mobile or ticket.email):
             ticket.mobile, ticket.mobile_e164, ticket.email = person.mobile, person.mobile_e164, person.email
         _reduce(ticket)
@@ -105,6 +105,12 @@ def _is_known(person: Any) -> bool:
     """Whether the record still says who they are."""
     held = (person.first_name, person.mobile, person.email) if person is not None else ()
     return any(held) or bool(person is not None and person.last_name and not is_marker(person.last_name))
+
+
+def _name_of(person: Any) -> tuple[str | None, str | None]:
+    """First and last name; a single one is the last, in front of what stands for the erased one of the record."""
+    first, last = person.first_name, None if is_marker(person.last_name) else person.last_name
+    return (first, last) if last else (None, first)
 
 
 def _client_ids(session: Session, person: Any) -> list[str]:

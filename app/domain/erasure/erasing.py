@@ -302,6 +302,7 @@ def step(session: Session, key: int, now: datetime, settles_after: timedelta = S
         erasure.next_on = erasure.confirmed_on + settles_after
     else:
         _close(session, erasure, kept_rows(session, scope), now)
+        _wait_for_first(erasure, scope)
     return 0
 
 
@@ -334,6 +335,13 @@ def _close(session: Session, erasure: DataErasure, left: list[dict[str, Any]], n
         about = f"data request {erasure.request_id}"
         what = "erasure done" if not left else "erased what no duty keeps"
         audit.write(session, "data request", None, now, about, what=what, rows=dict(erasure.counts))
+
+
+def _wait_for_first(erasure: DataErasure, scope: Scope) -> None:
+    """Go on when the first of several complaints or orders is no longer kept; `kept` has the day of the last."""
+    for day in (scope.kept_tickets.first, scope.kept_calls.first):
+        if erasure.next_on is not None and day is not None:
+            erasure.next_on = min(erasure.next_on, duties.begin_of(day))
 
 
 def _next_on(left: list[dict[str, Any]], now: datetime) -> datetime:

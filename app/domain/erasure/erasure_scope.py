@@ -34,6 +34,8 @@ class Kept:
 
     ids: set[int] = field(default_factory=set)
     until: date | None = None
+    #: Until when the first of those whose end is known.
+    first: date | None = None
     #: Whether the end of one of them isn't known yet.
     is_open: bool = False
 
@@ -41,6 +43,7 @@ class Kept:
         """Keep one more."""
         self.ids.add(key)
         self.is_open = self.is_open or until is None
+        self.first = min(filter(None, (self.first, until)), default=None)
         self.until = None if self.is_open else max(filter(None, (self.until, until)))
 
 

@@ -58,8 +58,9 @@ def has_contact(kept: Sequence[dict[str, Any]]) -> bool:
     return any((each["kind"], each["duty"]) == ("contact", "customer") for each in kept)
 
 
-#: The form of what stands in place of an erased text, whichever request erased it.
-MARKER_FORM = "^Erased by request DR-[0-9]+$"
+_MARKER = re.compile(r"Erased by request DR-[0-9]+")
+#: The form of what stands in place of an erased text, whichever request erased it, for SQL.
+MARKER_FORM = f"^{_MARKER.pattern}$"
 
 
 def marker(request_number: str) -> str:
@@ -109,4 +110,4 @@ def refuse_deletion(session: Session, rows: Rows) -> None:
 
 def is_marker(text: str | None) -> bool:
     """Whether a text was erased, by this or an earlier request."""
-    return re.match(MARKER_FORM, text or "") is not None
+    return _MARKER.fullmatch(text or "") is not None

@@ -53,8 +53,8 @@ class InboundPart(ScannedPart):
 
 
 def _pattern(addresses: Sequence[str]) -> re.Pattern[str]:
-    parts = [re.escape(each) if "@" in each else number_pattern(each) for each in addresses]
-    return re.compile("|".join(f"(?:{each})" for each in parts), re.IGNORECASE)
+    any_of = "|".join(re.escape(each) if "@" in each else f"(?:{number_pattern(each)})" for each in addresses)
+    return re.compile(f"{any_of}", re.IGNORECASE)
 
 
 def _text(vault: Vault, sealed: str) -> str:

@@ -31,10 +31,10 @@ _PERSON = (
     func.coalesce(Customer.mobile_e164, Customer.mobile, Lead.mobile_e164, Lead.mobile).label("phone"),
     Customer.no_calls.label("no_calls"),
 )
-#: The customer of a ticket, else whoever it came from.
+#: The customer of a ticket, else whoever it came from; of an erased one, whoever complained.
 _CALLER = (
     func.coalesce(Customer.first_name, Ticket.first_name).label("first"),
-    case((Customer.id.is_(None), Ticket.last_name), else_=Customer.last_name).label("last"),
+    func.coalesce(case((Customer.first_name.is_(None), Ticket.last_name)), Customer.last_name).label("last"),
     func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"),
     Customer.no_calls.label("no_calls"),
 )

@@ -274,6 +274,14 @@ def test_who_complained_is_shown_on_the_ticket_and_the_complaint_and_found_nowhe
     for words in ("9820012345", "+91 98200 12345"):
         found = cleo.screen(f"/search?q={words}").text + rhea.screen(f"/search?q={words}").text
         assert ravi.number not in found and ticket.number not in found
+    day = " ".join(re.sub("<[^>]*>", " ", cleo.screen("/").text).split())
+    assert f"{ticket.number} · Ravi Kumar" in day and "Ravi Erased" not in day
+    sent = {"channel": "sms", "purpose": "service", "body": "We look into it", "noted": True}
+    doors = [(cleo, {"ticket": ticket.id}), (crm.client("ana"), {"customer": ravi.id})]
+    written = [client.rest("POST", "message/", sent | about) for client, about in doors]
+    assert [each.status_code for each in written] == [201, 422], [each.text for each in written]
+    called = [client.rest("POST", "call_log/dial", about).text for client, about in doors]
+    assert ["no phone number to call" in each for each in called] == [False, True], called
 
 
 @pytest.mark.parametrize(
