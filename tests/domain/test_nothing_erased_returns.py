@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, attributes
 
 from app.channels.provider import CallUpdate, IncomingMessage, StatusUpdate
-from app.domain import assignment_requests, bulk_undo, data_requests, legal_holds, timeline
+from app.domain import assignment_requests, bulk_undo, data_requests, legal_holds, predecessor_names, timeline
 from app.domain.base import Conflict, NotFound, RuleBroken, Stamp
 from app.domain.bulk_undo import BulkChange
 from app.domain.change_context import ChangeContext
@@ -21,6 +21,7 @@ from app.domain.merging import merge_undo
 from app.domain.messaging import consents, conversations, messages
 from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent
+from app.domain.predecessor_names import PredecessorName
 from app.domain.telephony import call_sync, calls
 from app.domain.telephony.call_parsing import Telephone
 from app.models import (
@@ -141,6 +142,21 @@ def test_what_a_telephone_sends_again_stays_erased(session: Session, ravi: Custo
     assert left(session, "Ravi", "9820012345", "982001 2345") == []
     stored_calls = session.scalars(select(CallLog).order_by(CallLog.id)).all()
     assert [calls.is_erased(each) for each in stored_calls] == [True, True, False]
+
+
+def test_a_call_of_the_predecessor_stays_known_without_a_fingerprint_of_its_number(
+    session: Session, ravi: Customer, rhea: Any
+) -> None:
+    given = {"direction": "Outgoing", "status": "Completed", "to_number": NUMBER, "duration_seconds": 60}
+    call = calls.create(session, {**given, "started_on": NOW}, Stamp(rhea.id, NOW))
+    session.flush()
+    names = [predecessor_names.stored_form("call_log", f"{each}-{NOW}") for each in (NUMBER, "+919820054321")]
+    for name, key in zip(names, (call.id, call.id + 1), strict=True):
+        session.add(PredecessorName(doctype="CRM Call Log", name=name, kind="call_log", record_id=key))
+    session.commit()
+    erased(session, ravi)
+    assert predecessor_names.find_moved(session, "CRM Call Log", names) == {names[0]: call.id, names[1]: call.id + 1}
+    assert [name in dump(session) for name in names] == [False, True], "a number is soon found by its fingerprint"
 
 
 def test_what_a_provider_sends_again_stays_erased(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Table, and_, case, delete, false, not_, or_, update
+from sqlalchemy import Table, and_, case, delete, false, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.assignment_requests import AssignmentRequest
@@ -47,6 +47,7 @@ from app.domain.messaging.message_files import MessageFile
 from app.domain.messaging.message_reactions import MessageReaction
 from app.domain.messaging.messages import Message
 from app.domain.notifications.notices import Notification
+from app.domain.predecessor_names import PredecessorName
 from app.domain.tasks import Task
 from app.domain.telephony import calls
 from app.domain.telephony.call_cards import CallCard
@@ -166,6 +167,9 @@ class CallPart(TablePart):
         session.execute(step, execution_options={"synchronize_session": False})
         hash_ids(session, self.table.c.device_call_id, ids)
         hash_ids(session, self.table.c.provider_id, ids)
+        former = PredecessorName.__table__.c  # a fingerprint of what the predecessor called it, with the number in it
+        query = select(former.id).where(former.kind == self.table.name, former.record_id.in_(list(ids)))
+        hash_ids(session, former.name, session.execute(query).scalars().all())
 
     def _is_left(self, scope: Scope) -> Any:
         return or_(super()._is_left(scope), *map(is_whole_id, (self.table.c.device_call_id, self.table.c.provider_id)))
