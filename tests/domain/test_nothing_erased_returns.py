@@ -18,7 +18,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.inbound import provider_events
 from app.domain.legal_holds import HoldInput
 from app.domain.merging import merge_undo
-from app.domain.messaging import consents, conversations, messages
+from app.domain.messaging import consents, conversations, message_reactions, messages
 from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent
 from app.domain.predecessor_names import PredecessorName
@@ -203,6 +203,8 @@ def test_an_erased_note_is_not_edited_and_an_erased_message_not_sent_or_asked_ab
     assert [each.state for each in made] == ["canceled", "failed", "canceled"]
     with pytest.raises(RuleBroken, match="message said was erased"):
         messages.send_again(session, made[1], Stamp(rhea.id, LATER))
+    with pytest.raises(RuleBroken, match="message said was erased"):
+        message_reactions.react(session, made[1], "👍", Stamp(rhea.id, LATER))
     assert messages.send_many_again(session, [each.id for each in made], Stamp(rhea.id, LATER)) == 0
     answer = message_delivery._Found("sent", "SM-9820012345", f"{NUMBER} of Ravi")
     message_delivery._settle_answer(session, made[0].id, answer, LATER)

@@ -40,7 +40,7 @@ from app.domain.legal_holds import LegalHold
 from app.domain.merging.merged_records import RecordMerge
 from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.domain.messaging.consents import Consent, DoNotDisturb
-from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.conversations import ERASED_PEER, Conversation
 from app.domain.messaging.dnd_uploads import DndWrongLine
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.message_files import MessageFile
@@ -209,11 +209,11 @@ class ConversationPart(TablePart):
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase the other party of these conversations."""
         for key in ids:
-            values = {"peer": f"erased:{key}", "peer_name": None, "unread": 0, "state": "closed"}
+            values = {"peer": f"{ERASED_PEER}{key}", "peer_name": None, "unread": 0, "state": "closed"}
             session.connection().execute(update(self.table).where(self.table.c.id == key).values(values))
 
     def _is_left(self, scope: Scope) -> Any:
-        return not_(self.table.c.peer.regexp_match("^erased:[0-9]+$"))
+        return not_(self.table.c.peer.regexp_match(f"^{ERASED_PEER}[0-9]+$"))
 
 
 class FilePart(TablePart):

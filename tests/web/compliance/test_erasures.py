@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app import access, jobs
 from app.domain.base import Stamp
-from app.models import AuditEntry, Customer, CustomerAccount, DataErasure, DataRequest
+from app.models import AuditEntry, ChannelAccount, Conversation, Customer, CustomerAccount, DataErasure, DataRequest
 from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
 
@@ -52,6 +52,20 @@ def audited(crm: Crm, row: DataRequest) -> list[Any]:
     return [entry.payload.get("what") for entry in entries]
 
 
+def conversation_of(crm: Crm, lead: Any) -> Conversation:
+    """A conversation about a lead, with +91 98200 12345."""
+    account = ChannelAccount(name="Desk", kind="console", channels=["whatsapp"], settings={}, caller_ids=[])
+    account.token_hash = account.token_sealed = "x"
+    talk = Conversation(channel="whatsapp", peer="+919820012345", peer_name="Ravi", lead_id=lead.id, state="open")
+    for row in (account, talk):
+        row.stamp(Stamp(None, datetime.now(UTC)))
+        crm.session.add(row)
+        crm.session.flush()
+        talk.account_id = account.id
+    crm.session.commit()
+    return talk
+
+
 def work(crm: Crm) -> DataErasure:
     """Run the job, as if some minutes had gone by."""
     crm.session.execute(update(DataErasure).values(confirmed_on=datetime.now(UTC) - timedelta(minutes=11)))
@@ -65,7 +79,8 @@ def work(crm: Crm) -> DataErasure:
 def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     customer = make.customer("ana", first_name="Ravi", last_name="Kumar", mobile="9820012345", email="ravi@kumar.in")
     lead = make.lead("ana", customer_id=customer.id, first_name="Ravi", mobile="9820012345", description="Zinc")
-    make.message("ana", lead_id=lead.id, body="Namaste Ravi")
+    talk = conversation_of(crm, lead)
+    make.message("ana", lead_id=lead.id, body="Namaste Ravi", conversation_id=talk.id)
     row = noted(crm, customer=customer.id)
     rhea, number = crm.client("rhea"), f"DR-{row.id}"
     page = rhea.screen(f"/data-requests/show/{row.id}").text
@@ -100,7 +115,9 @@ def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     ana = crm.client("ana")
     pages = [ana.screen(f"/customers/show/{customer.id}"), ana.screen(f"/leads/show/{lead.id}")]
     pages += [ana.screen("/customers/list/"), ana.rest("GET", f"customer/{customer.id}")]
-    pages += [ana.rest("GET", f"lead/{lead.id}"), ana.rest("GET", "message/"), ana.rest("GET", "call_log/")]
+    talks = ana.screen(f"/inbox/{talk.id}")
+    assert "WhatsApp · Erased" in talks.text and "erased:" not in talks.text
+    pages += [talks, ana.rest("GET", f"lead/{lead.id}"), ana.rest("GET", "message/"), ana.rest("GET", "call_log/")]
     assert {each.status_code for each in pages} == {200}
     texts = "".join(each.text for each in pages)
     assert all(customer.number not in ana.screen(f"/search?q={words}").text for words in ("Kumar", "9820012345"))
