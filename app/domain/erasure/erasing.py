@@ -175,7 +175,7 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
 
     The session acts for the system: the caller has checked what the person may do.
     """
-    row = _locked_subject(session, request)
+    row = subject_of(session, request)
     refuse_day(session, request, confirmed.accounts_ended_on, confirmed.today or stamp.now.date())
     erasure = _new(request, row, confirmed.accounts_ended_on, stamp.now)
     erasure.stamp(stamp)
@@ -183,7 +183,8 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     if found.is_held:
         raise RuleBroken(HELD)
     confirmed.refuse_other(request, row.number)
-    supersede(session, erasure)
+    supersede(session, erasure)  # before the record is locked, as steps lock both
+    _lock_subject(session, request, row)
     try:
         with session.begin_nested():
             session.add(erasure)
@@ -197,14 +198,13 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     return erasure
 
 
-def _locked_subject(session: Session, request: DataRequest) -> Any:
-    """`subject_of`, locked: who merges or converts it has finished, or finds the erasure. Raises RuleBroken."""
-    row = subject_of(session, request)
+def _lock_subject(session: Session, request: DataRequest, row: Any) -> None:
+    """Lock it: whoever merges or converts it has finished, or will find the erasure. Raises RuleBroken."""
     columns: Any = row.__table__.c
     if session.execute(select(columns.id).where(columns.id == row.id).with_for_update()).first() is None:
         raise RuleBroken("This record doesn't exist.")
     session.expire(row)
-    return subject_of(session, request)
+    subject_of(session, request)  # the lead may have become a customer's
 
 
 def _erase_lead(session: Session, erasure: DataErasure, scope: Scope, stamp: Stamp) -> None:

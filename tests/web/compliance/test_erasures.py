@@ -6,11 +6,14 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from app import access, jobs
 from app.domain.base import Stamp
+from app.domain.erasure import erasing
 from app.models import AuditEntry, ChannelAccount, Conversation, Customer, CustomerAccount, DataErasure, DataRequest
 from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
@@ -241,6 +244,24 @@ def test_the_record_has_to_be_seen_when_the_lock_is_held(crm: Crm, make: Make, m
     monkeypatch.setattr(access, "sees_id", sees)
     assert rhea.rest("POST", f"{REST}{row.id}/erasure", typed).status_code == 422
     assert len(asked) == 2 and None not in asked and not crm.rows(select(DataErasure))
+
+
+def test_a_confirmation_that_deadlocks_with_a_merge_is_done_again(
+    crm: Crm, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = noted(crm, customer=make.customer("ana", first_name="Ravi").id)
+    typed, real, tried = seen(crm, row), erasing.prepare, []
+
+    def prepare(*arguments: Any) -> None:
+        real(*arguments)
+        tried.append(1)
+        if len(tried) == 1:
+            raise OperationalError("UPDATE", {}, pymysql.err.OperationalError(1213, "Deadlock found"))
+
+    monkeypatch.setattr(erasing, "prepare", prepare)
+    assert crm.client("rhea").form(f"{URL}/{row.id}", typed).status_code == 302
+    assert len(tried) == 2 and len(crm.rows(select(DataErasure))) == 1
+    assert audited(crm, row).count("erasure confirmed") == 1
 
 
 def test_a_customer_is_erased_again_for_another_request(crm: Crm, make: Make) -> None:
