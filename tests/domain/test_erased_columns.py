@@ -112,7 +112,6 @@ STAYS = {
         "remembered_browser": "token_hash",
         "report": "audience definition kind label",
         "report_schedule": "at format paused_why readers rhythm",
-        "saved_view": "audience label module query",
         "sign_in": "address agent door token_hash",
         "two_factor": "key_sealed",
     },

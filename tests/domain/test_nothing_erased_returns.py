@@ -40,6 +40,8 @@ from app.models import (
     Mail,
     Message,
     Notification,
+    SavedView,
+    ViewPin,
     Webhook,
     WebhookDelivery,
 )
@@ -290,3 +292,14 @@ def test_nobody_can_enter_what_has_the_form_of_a_hash(
     held = {each.address for each in session.scalars(select(Consent).where(Consent.customer_id == ravi.id))}
     assert not held & {*near, form}
     assert "erased:Ravi" not in dump(session)
+
+
+def test_saved_views_that_look_for_the_person_go(session: Session, ravi: Customer, rhea: Any) -> None:
+    said = {"owner_id": rhea.id, "module": "leads", "audience": "all"}
+    queries = ("q=98200+12345", "_flt_eq_mobile=%2B919820012345", "q=RAVI%40example.in", "q=98200123456", "q=Meera")
+    views = [SavedView(label=f"View {n}", query=query, **said) for n, query in enumerate(queries)]
+    stored(session, *views, SavedView(label="Call 098200-12345", query="", **said))
+    session.add(ViewPin(user_id=rhea.id, view_id=views[0].id))
+    erased(session, ravi)
+    assert [each.query for each in session.scalars(select(SavedView))] == ["q=98200123456", "q=Meera"]
+    assert not session.scalars(select(ViewPin)).all()

@@ -27,6 +27,7 @@ from app.domain.erasure.other_parts import (
     NoticePart,
     RejectedCallPart,
     RequestPart,
+    SavedViewPart,
     WebhookPart,
     WrongLinePart,
 )
@@ -48,6 +49,7 @@ from app.domain.messaging.message_reactions import MessageReaction
 from app.domain.messaging.messages import Message
 from app.domain.notifications.notices import Notification
 from app.domain.predecessor_names import PredecessorName
+from app.domain.saved_views import SavedView
 from app.domain.tasks import Task
 from app.domain.telephony import calls
 from app.domain.telephony.call_cards import CallCard
@@ -327,6 +329,7 @@ PARTS: tuple[TablePart, ...] = (
     MergePart("merges", RecordMerge, {"fields": {}}, time="at"),
     ImportPart("imports", ImportRow, {"before": None, "cells": None, "problem": None}, time=None),
     RejectedCallPart("rejected calls", QuarantinedCall, None, time=None),
+    SavedViewPart("saved views", SavedView, None, time=None),
     RequestPart(
         "requests",
         DataRequest,
