@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Index, Integer, String, UniqueConstraint, del
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain import address_hashes
 from app.lib.batches import batched
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -36,7 +37,7 @@ class PredecessorName(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
     #: Its DocType there, such as CRM Lead.
     doctype: Mapped[str] = mapped_column(String(60), nullable=False)
-    #: Its name there, or a fingerprint of it, see NAMED.
+    #: Its name there, or a fingerprint of it, see NAMED; of an erased call, a keyed hash of that.
     name: Mapped[str] = mapped_column(_EXACT, nullable=False)
     #: The table and id of the record here; null if it became no record of its own.
     kind: Mapped[str | None] = mapped_column(String(24))
@@ -66,11 +67,11 @@ def stored_form(kind: str, name: str) -> str:
 
 
 def find_moved(session: Session, doctype: str, names: Iterable[str]) -> dict[str, int | None]:
-    """{name: record id} of those names (as stored) that were imported already."""
-    wanted, found = sorted(set(names)), dict[str, int | None]()
+    """{name: record id} of those names (as stored) that were imported already; of erased calls, by a keyed hash."""
+    wanted, found = address_hashes.ids_known_as(session, sorted(set(names))), dict[str, int | None]()
     query = select(PredecessorName.name, PredecessorName.record_id).where(PredecessorName.doctype == doctype)
-    for some in batched(wanted):
-        found.update((name, key) for name, key in session.execute(query.where(PredecessorName.name.in_(some))))
+    for some in batched(list(wanted)):
+        found.update((wanted[name], key) for name, key in session.execute(query.where(PredecessorName.name.in_(some))))
     return found
 
 

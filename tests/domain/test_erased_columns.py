@@ -18,6 +18,7 @@ BESIDE = {
     "custom_value": "text_value",  # follows `custom` of the record
     "customer_key": "value",  # CustomerPart
     "delivery": "error",  # deleted with its notification
+    "former_name": "name",  # CallPart puts a hash in place of those of calls; the others are numbers
     "merge_change": "after before",  # MergePart
     "merged_record": "aadhaar_blind aadhaar_sealed pan_blind pan_sealed row",  # MergePart
     "message": "provider_id",  # MessagePart puts a hash in its place
@@ -51,7 +52,7 @@ STAYS = {
         "duplicate_pair": "kind",
         "duplicate_scan": "kind",
         "export_run": "format kind outcome worker",
-        "former_name": "doctype kind name",
+        "former_name": "doctype kind",
         "holder_check": "name",
         "import_row": "result",
         "import_run": "digest kind outcome shape",
@@ -111,7 +112,6 @@ STAYS = {
         "remembered_browser": "token_hash",
         "report": "audience definition kind label",
         "report_schedule": "at format paused_why readers rhythm",
-        "saved_view": "audience label module query",
         "sign_in": "address agent door token_hash",
         "two_factor": "key_sealed",
     },

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, attributes
 
 from app.channels.provider import CallUpdate, IncomingMessage, StatusUpdate
-from app.domain import assignment_requests, bulk_undo, data_requests, legal_holds, timeline
+from app.domain import assignment_requests, bulk_undo, data_requests, legal_holds, predecessor_names, timeline
 from app.domain.base import Conflict, NotFound, RuleBroken, Stamp
 from app.domain.bulk_undo import BulkChange
 from app.domain.change_context import ChangeContext
@@ -22,9 +22,10 @@ from app.domain.inbound import inbound_queue, provider_events
 from app.domain.inbound.inbound_queue import SealedRequest
 from app.domain.legal_holds import HoldInput
 from app.domain.merging import merge_undo
-from app.domain.messaging import consents, conversations, messages
+from app.domain.messaging import consents, conversations, message_reactions, messages
 from app.domain.notifications import notices
 from app.domain.notifications.notices import NoticeEvent
+from app.domain.predecessor_names import PredecessorName
 from app.domain.telephony import call_sync, calls
 from app.domain.telephony.call_parsing import Telephone
 from app.lib.field_encryption import Vault
@@ -45,6 +46,8 @@ from app.models import (
     Mail,
     Message,
     Notification,
+    SavedView,
+    ViewPin,
     Webhook,
     WebhookDelivery,
 )
@@ -150,6 +153,21 @@ def test_what_a_telephone_sends_again_stays_erased(session: Session, ravi: Custo
     assert [calls.is_erased(each) for each in stored_calls] == [True, True, False]
 
 
+def test_a_call_of_the_predecessor_stays_known_without_a_fingerprint_of_its_number(
+    session: Session, ravi: Customer, rhea: Any
+) -> None:
+    given = {"direction": "Outgoing", "status": "Completed", "to_number": NUMBER, "duration_seconds": 60}
+    call = calls.create(session, {**given, "started_on": NOW}, Stamp(rhea.id, NOW))
+    session.flush()
+    names = [predecessor_names.stored_form("call_log", f"{each}-{NOW}") for each in (NUMBER, "+919820054321")]
+    for name, key in zip(names, (call.id, call.id + 1), strict=True):
+        session.add(PredecessorName(doctype="CRM Call Log", name=name, kind="call_log", record_id=key))
+    session.commit()
+    erased(session, ravi)
+    assert predecessor_names.find_moved(session, "CRM Call Log", names) == {names[0]: call.id, names[1]: call.id + 1}
+    assert [name in dump(session) for name in names] == [False, True], "a number is soon found by its fingerprint"
+
+
 def test_what_a_provider_sends_again_stays_erased(
     session: Session, ravi: Customer, account: ChannelAccount, rhea: Any
 ) -> None:
@@ -194,6 +212,8 @@ def test_an_erased_note_is_not_edited_and_an_erased_message_not_sent_or_asked_ab
     assert [each.state for each in made] == ["canceled", "failed", "canceled"]
     with pytest.raises(RuleBroken, match="message said was erased"):
         messages.send_again(session, made[1], Stamp(rhea.id, LATER))
+    with pytest.raises(RuleBroken, match="message said was erased"):
+        message_reactions.react(session, made[1], "👍", Stamp(rhea.id, LATER))
     assert messages.send_many_again(session, [each.id for each in made], Stamp(rhea.id, LATER)) == 0
     answer = message_delivery._Found("sent", "SM-9820012345", f"{NUMBER} of Ravi")
     message_delivery._settle_answer(session, made[0].id, answer, LATER)
@@ -307,3 +327,14 @@ def test_a_failed_request_of_a_provider_with_their_number_is_dismissed_and_taken
     assert inbound_queue.store(session, account.id, SealedRequest("a", "x"), LATER) is None
     with pytest.raises(Conflict):
         inbound_queue.try_again(session, rows["a"], Stamp(None, LATER))
+
+
+def test_saved_views_that_look_for_the_person_go(session: Session, ravi: Customer, rhea: Any) -> None:
+    said = {"owner_id": rhea.id, "module": "leads", "audience": "all"}
+    queries = ("q=98200+12345", "_flt_eq_mobile=%2B919820012345", "q=RAVI%40example.in", "q=98200123456", "q=Meera")
+    views = [SavedView(label=f"View {n}", query=query, **said) for n, query in enumerate(queries)]
+    stored(session, *views, SavedView(label="Call 098200-12345", query="", **said))
+    session.add(ViewPin(user_id=rhea.id, view_id=views[0].id))
+    erased(session, ravi)
+    assert [each.query for each in session.scalars(select(SavedView))] == ["q=98200123456", "q=Meera"]
+    assert not session.scalars(select(ViewPin)).all()

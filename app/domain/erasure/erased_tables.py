@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Table, case, delete, false, not_, or_, update
+from sqlalchemy import Table, case, delete, false, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.assignment_requests import AssignmentRequest
@@ -30,6 +30,7 @@ from app.domain.erasure.other_parts import (
     NoticePart,
     RejectedCallPart,
     RequestPart,
+    SavedViewPart,
     WebhookPart,
     WrongLinePart,
 )
@@ -44,13 +45,15 @@ from app.domain.legal_holds import LegalHold
 from app.domain.merging.merged_records import RecordMerge
 from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.domain.messaging.consents import Consent, DoNotDisturb
-from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.conversations import ERASED_PEER, Conversation
 from app.domain.messaging.dnd_uploads import DndWrongLine
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.message_files import MessageFile
 from app.domain.messaging.message_reactions import MessageReaction
 from app.domain.messaging.messages import Message
 from app.domain.notifications.notices import Notification
+from app.domain.predecessor_names import PredecessorName
+from app.domain.saved_views import SavedView
 from app.domain.tasks import Task
 from app.domain.telephony import calls
 from app.domain.telephony.call_cards import CallCard
@@ -174,6 +177,9 @@ class CallPart(TablePart):
         session.execute(step, execution_options={"synchronize_session": False})
         hash_ids(session, self.table.c.device_call_id, ids)
         hash_ids(session, self.table.c.provider_id, ids)
+        former = PredecessorName.__table__.c  # a fingerprint of what the predecessor called it, with the number in it
+        query = select(former.id).where(former.kind == self.table.name, former.record_id.in_(list(ids)))
+        hash_ids(session, former.name, session.execute(query).scalars().all())
 
     def _is_left(self, scope: Scope) -> Any:
         return or_(super()._is_left(scope), *map(is_whole_id, (self.table.c.device_call_id, self.table.c.provider_id)))
@@ -213,11 +219,11 @@ class ConversationPart(TablePart):
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase the other party of these conversations."""
         for key in ids:
-            values = {"peer": f"erased:{key}", "peer_name": None, "unread": 0, "state": "closed"}
+            values = {"peer": f"{ERASED_PEER}{key}", "peer_name": None, "unread": 0, "state": "closed"}
             session.connection().execute(update(self.table).where(self.table.c.id == key).values(values))
 
     def _is_left(self, scope: Scope) -> Any:
-        return not_(self.table.c.peer.regexp_match("^erased:[0-9]+$"))
+        return not_(self.table.c.peer.regexp_match(f"^{ERASED_PEER}[0-9]+$"))
 
 
 class FilePart(TablePart):
@@ -333,6 +339,7 @@ PARTS: tuple[TablePart, ...] = (
     ImportPart("imports", ImportRow, {"before": None, "cells": None, "problem": None}, time=None),
     RejectedCallPart("rejected calls", QuarantinedCall, None, time=None),
     InboundPart("messages", InboundEvent, {"request_sealed": ""}, time="received_on"),
+    SavedViewPart("saved views", SavedView, None, time=None),
     RequestPart(
         "requests",
         DataRequest,

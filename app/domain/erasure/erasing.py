@@ -170,15 +170,15 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
 
     The session acts for the system: the caller has checked what the person may do.
     """
-    row = _locked_subject(session, request)
+    row = subject_of(session, request)
     refuse_day(session, request, confirmed.accounts_ended_on, confirmed.today or stamp.now.date())
     erasure = _new(request, row, confirmed.accounts_ended_on, stamp.now)
     erasure.stamp(stamp)
-    found = scopes.of(session, erasure, stamp.now, ())
-    if found.is_held:
+    if scopes.of(session, erasure, stamp.now, ()).is_held:
         raise RuleBroken(HELD)
     confirmed.refuse_other(request, row.number)
-    supersede(session, erasure)
+    supersede(session, erasure)  # before the record is locked, as steps lock both
+    _lock_subject(session, request, row)
     try:
         with session.begin_nested():
             session.add(erasure)
@@ -186,29 +186,34 @@ def begin(session: Session, request: DataRequest, confirmed: Confirmation, stamp
     except IntegrityError as error:
         raise Conflict("This person is being erased already.") from error
     prepare(session, erasure, stamp)
-    _erase_lead(session, erasure, found, Stamp(None, stamp.now))
+    if erasure.record_table == "leads":
+        _erase_lead(session, erasure, Stamp(None, stamp.now))
     request.stamp(stamp)  # a new version: a form from before can't turn the request to somebody else
     audit.write(session, "data request", stamp.by, stamp.now, f"data request {request.id}", what="erasure confirmed")
     return erasure
 
 
-def _locked_subject(session: Session, request: DataRequest) -> Any:
-    """`subject_of`, locked: who merges or converts it has finished, or finds the erasure. Raises RuleBroken."""
-    row = subject_of(session, request)
+def _lock_subject(session: Session, request: DataRequest, row: Any) -> None:
+    """Lock it: whoever merges or converts it has finished, or will find the erasure. Raises RuleBroken."""
     columns: Any = row.__table__.c
     if session.execute(select(columns.id).where(columns.id == row.id).with_for_update()).first() is None:
         raise RuleBroken("This record doesn't exist.")
     session.expire(row)
-    return subject_of(session, request)
+    subject_of(session, request)  # the lead may have become a customer's
 
 
-def _erase_lead(session: Session, erasure: DataErasure, scope: Scope, stamp: Stamp) -> None:
-    """Erase a lead at once: somebody who converts it meanwhile would make a customer of what it holds."""
-    if erasure.record_table == "leads":
-        part = next(each for each in PARTS if each.record is Lead)
-        if ids := part.find(session, scope, CHUNK):
-            part.erase(session, scope, ids, stamp)
-            erasure.counts = {part.kind: len(ids)}
+def _erase_lead(session: Session, erasure: DataErasure, stamp: Stamp) -> None:
+    """Erase a lead at once: somebody who converts it meanwhile would make a customer of what it holds.
+
+    Raises RuleBroken if a hold was placed before it was locked.
+    """
+    scope = scopes.of(session, erasure, stamp.now, ())
+    if scope.is_held:
+        raise RuleBroken(HELD)
+    part = next(each for each in PARTS if each.record is Lead)
+    if ids := part.find(session, scope, CHUNK):
+        part.erase(session, scope, ids, stamp)
+        erasure.counts = {part.kind: len(ids)}
 
 
 def supersede(session: Session, erasure: DataErasure, states: tuple[str, ...] = ("waiting",)) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sqlalchemy import ColumnElement, Text, and_, delete, false, not_, or_, select, true, type_coerce, update
 from sqlalchemy.orm import Session
 
-from app.domain import address_hashes
+from app.domain import address_hashes, saved_views
 from app.domain.base import Stamp
 from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.table_parts import RecordPart, ScannedPart, Stays, TablePart
 from app.domain.files.export_and_import_runs import ImportRun
 from app.domain.merging.merged_records import SECRET_COLUMNS, MergeChange, MergedRecord
+from app.domain.saved_views import SavedView
 
 #: Digits at the end of a number by which it is found in what telephones sent.
 _LAST_DIGITS = 10
@@ -203,3 +206,28 @@ class RequestPart(RecordPart):
 
     def _stays(self, scope: Scope) -> list[Stays]:
         return [Stays("proof", scope.proof_until, true())] if scope.is_proof_kept else []
+
+
+class SavedViewPart(ScannedPart):
+    """Views of lists that look for the person's number or address: they find nobody any more."""
+
+    def found(self, session: Session, scope: Scope) -> list[int]:
+        """Ids of those views, whoever has saved them."""
+        numbers = [number_pattern(each) for each in scope.addresses if each.startswith("+")]
+        patterns = [re.compile(each) for each in numbers]
+        patterns += [re.compile(re.escape(each), re.IGNORECASE) for each in scope.addresses if "@" in each]
+        if not patterns:
+            return []
+        rows = session.execute(
+            select(self.table.c.id, self.table.c.label, self.table.c.query).order_by(self.table.c.id)
+        )
+        return [
+            key
+            for key, label, query in rows
+            if any(each.search(text) for each in patterns for text in (label, unquote_plus(query)))
+        ]
+
+    def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
+        """Delete these views."""
+        for view in session.scalars(select(SavedView).where(SavedView.id.in_(list(ids))).with_for_update()).all():
+            saved_views.remove(session, view)

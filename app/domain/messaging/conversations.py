@@ -21,6 +21,9 @@ WINDOWED = ("whatsapp",)
 #: The columns of the records that it belongs to.
 RECORDS = ("lead_id", "ticket_id", "customer_id")
 
+#: In place of the number or address of an erased party, before the conversation's id.
+ERASED_PEER = "erased:"
+
 
 class Conversation(Record):
     """One thread of messages with a number or address."""

@@ -66,6 +66,8 @@ def refuse_impossible(session: Session, message: Message, emoji: str) -> None:
     """Raise RuleBroken if no reaction can be sent, or the text isn't an emoji."""
     if emoji and not is_emoji(emoji):
         raise RuleBroken("Please choose one emoji as your reaction.", "emoji")
+    if not message.peer:
+        raise RuleBroken("What this message said was erased. Please write a new message.", "emoji")
     account = session.get(ChannelAccount, message.account_id) if message.account_id else None
     if not may_react(account.kind if account else None, message.channel):
         raise RuleBroken("Reactions can't be sent by this account. Please answer with a message instead.", "emoji")

@@ -25,6 +25,7 @@ from app.web.compliance.erasure_texts import KIND_WORDS, duty_sentence, span_of
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.day_and_month_names import format_local_date
 from app.web.core.localization.languages import translate_text
+from app.web.core.repeated_writes import again_if_overtaken
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 
@@ -46,14 +47,19 @@ def confirm(row: DataRequest, number: str, given: Mapping[str, Any], viewer: Vie
     shown = {name: str(given.get(name) or "").strip() for name in SHOWN}
     confirmed = Confirmation(number, ended, **shown, today=viewer.today)
     _refuse_unseen(row)
+    key = row.id
+    return again_if_overtaken(lambda: _confirm(key, confirmed, viewer))  # a merge locks the record first
+
+
+def _confirm(key: int, confirmed: Confirmation, viewer: Viewer) -> DataErasure:
     with request_transaction() as session:
-        request = session.get(DataRequest, row.id, with_for_update=True, populate_existing=True)
+        request = session.get(DataRequest, key, with_for_update=True, populate_existing=True)
         if request is None:
             raise RuleBroken("This record doesn't exist.")
         with access.acting_as(session, viewer.person):  # it may be about somebody else by now
             _refuse_unseen(request)
         erasure = erasing.of_request(session, request)
-        if erasure is not None and ended is not None:
+        if erasure is not None and confirmed.accounts_ended_on is not None:
             erasing.set_end(session, request, erasure, confirmed, viewer.stamp)
             return erasure
         return erasing.begin(session, request, confirmed, viewer.stamp)

@@ -28,6 +28,7 @@ KIND_WORDS = {
     "merges": _l("Values before merges"),
     "imports": _l("Rows of imports"),
     "rejected calls": _l("Rejected calls of phones"),
+    "saved views": _l("Saved views of lists"),
     "requests": _l("Data requests"),
 }
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken
+from app.domain.messaging.conversations import ERASED_PEER
 from app.domain.messaging.messages import CHANNELS
 from app.lib import phone
 from app.lib.digit_grouping import GroupedInt
@@ -189,7 +190,9 @@ def shown_name(name: str | None, viewer: Viewer) -> str:
 
 
 def shown_peer(channel: str, peer: str, viewer: Viewer) -> str:
-    """The number or address as the viewer may see it."""
+    """The number or address as the viewer may see it; of an erased party, that it was erased."""
+    if peer.startswith(ERASED_PEER):
+        return _("Erased")
     if channel == "email":
         return str(viewer.person.mask_value("email", peer))
     shown = str(viewer.person.mask_value("mobile", peer))

@@ -6,12 +6,25 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from app import access, jobs
 from app.domain.base import Stamp
-from app.models import Activity, AuditEntry, ComplaintCategory, Customer, CustomerAccount, DataErasure, DataRequest
+from app.domain.erasure import erasing
+from app.models import (
+    Activity,
+    AuditEntry,
+    ChannelAccount,
+    ComplaintCategory,
+    Conversation,
+    Customer,
+    CustomerAccount,
+    DataErasure,
+    DataRequest,
+)
 from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
 
@@ -52,6 +65,20 @@ def audited(crm: Crm, row: DataRequest) -> list[Any]:
     return [entry.payload.get("what") for entry in entries]
 
 
+def conversation_of(crm: Crm, lead: Any) -> Conversation:
+    """A conversation about a lead, with +91 98200 12345."""
+    account = ChannelAccount(name="Desk", kind="console", channels=["whatsapp"], settings={}, caller_ids=[])
+    account.token_hash = account.token_sealed = "x"
+    talk = Conversation(channel="whatsapp", peer="+919820012345", peer_name="Ravi", lead_id=lead.id, state="open")
+    for row in (account, talk):
+        row.stamp(Stamp(None, datetime.now(UTC)))
+        crm.session.add(row)
+        crm.session.flush()
+        talk.account_id = account.id
+    crm.session.commit()
+    return talk
+
+
 def work(crm: Crm) -> DataErasure:
     """Run the job, as if some minutes had gone by."""
     crm.session.execute(update(DataErasure).values(confirmed_on=datetime.now(UTC) - timedelta(minutes=11)))
@@ -65,7 +92,8 @@ def work(crm: Crm) -> DataErasure:
 def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     customer = make.customer("ana", first_name="Ravi", last_name="Kumar", mobile="9820012345", email="ravi@kumar.in")
     lead = make.lead("ana", customer_id=customer.id, first_name="Ravi", mobile="9820012345", description="Zinc")
-    make.message("ana", lead_id=lead.id, body="Namaste Ravi")
+    talk = conversation_of(crm, lead)
+    make.message("ana", lead_id=lead.id, body="Namaste Ravi", conversation_id=talk.id)
     for kind, payload in (("call", {"text": "called Ravi"}), ("message", {"channel": "whatsapp", "direction": "in"})):
         crm.session.add(Activity(kind=kind, at=datetime.now(UTC), lead_id=lead.id, payload=payload))
     crm.session.commit()
@@ -103,7 +131,9 @@ def test_a_customer_is_erased_at_every_door(crm: Crm, make: Make) -> None:
     ana = crm.client("ana")
     pages = [ana.screen(f"/customers/show/{customer.id}"), ana.screen(f"/leads/show/{lead.id}")]
     pages += [ana.screen("/customers/list/"), ana.rest("GET", f"customer/{customer.id}")]
-    pages += [ana.rest("GET", f"lead/{lead.id}"), ana.rest("GET", "message/"), ana.rest("GET", "call_log/")]
+    talks = ana.screen(f"/inbox/{talk.id}")
+    assert "WhatsApp · Erased" in talks.text and "erased:" not in talks.text
+    pages += [talks, ana.rest("GET", f"lead/{lead.id}"), ana.rest("GET", "message/"), ana.rest("GET", "call_log/")]
     assert {each.status_code for each in pages} == {200}
     texts = "".join(each.text for each in pages)
     assert all(customer.number not in ana.screen(f"/search?q={words}").text for words in ("Kumar", "9820012345"))
@@ -235,6 +265,24 @@ def test_the_record_has_to_be_seen_when_the_lock_is_held(crm: Crm, make: Make, m
     monkeypatch.setattr(access, "sees_id", sees)
     assert rhea.rest("POST", f"{REST}{row.id}/erasure", typed).status_code == 422
     assert len(asked) == 2 and None not in asked and not crm.rows(select(DataErasure))
+
+
+def test_a_confirmation_that_deadlocks_with_a_merge_is_done_again(
+    crm: Crm, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = noted(crm, customer=make.customer("ana", first_name="Ravi").id)
+    typed, real, tried = seen(crm, row), erasing.prepare, []
+
+    def prepare(*arguments: Any) -> None:
+        real(*arguments)
+        tried.append(1)
+        if len(tried) == 1:
+            raise OperationalError("UPDATE", {}, pymysql.err.OperationalError(1213, "Deadlock found"))
+
+    monkeypatch.setattr(erasing, "prepare", prepare)
+    assert crm.client("rhea").form(f"{URL}/{row.id}", typed).status_code == 302
+    assert len(tried) == 2 and len(crm.rows(select(DataErasure))) == 1
+    assert audited(crm, row).count("erasure confirmed") == 1
 
 
 def test_a_customer_is_erased_again_for_another_request(crm: Crm, make: Make) -> None:
