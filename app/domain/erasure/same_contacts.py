@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -15,7 +15,9 @@ from app.domain.leads import Lead
 MOST = 10
 
 
-def find(session: Session, addresses: Iterable[str], erased: dict[type[Any], Collection[int]]) -> dict[str, type[Any]]:
+def find(
+    session: Session, addresses: Iterable[str], erased: Mapping[type[Any], Collection[int]]
+) -> dict[str, type[Any]]:
     """Number -> kind of other leads and customers that have one of these numbers (E.164) or email addresses.
 
     `erased`: kind -> ids that are left out. The access rules of the session apply; at most MOST of each kind.

@@ -93,6 +93,8 @@ def test_the_list_leads_to_the_page_of_a_request_by_its_number(crm: Crm) -> None
     page = rhea.screen(link)
     assert page.status_code == 200 and "Check the identity" in page.text
     assert rhea.screen(link.lower()).status_code == 200
+    for typed, is_found in ((f"DR-{row.id}", 1), (f"{row.id}", 1), ("josh", 1), (f"DR-{row.id + 1}", 0), ("%", 0)):
+        assert rhea.screen(f"{URL}/?tab=all&q={typed}").text.count(f'row-link href="{link}"') == is_found, typed
     for number in (f"DR-{row.id + 1}", f"DR-0{row.id}", f"DR-{row.id}x", f"{row.id}", "DR-", "DR-९", "DR-" + "9" * 50):
         assert rhea.screen(f"{URL}/{number}").status_code == 404, number
     assert crm.client("ana").screen(link).status_code in (302, 403, 404)
