@@ -83,7 +83,9 @@ def _stored(sentence: Any) -> str:
 
 
 def export_ended(values: dict[str, Any]) -> str:
-    """An export is ready, or failed."""
+    """An export, or the copy of a person's data, is ready or failed."""
+    if values.get("page"):
+        return _copy_ended(values)
     if values.get("error"):
         return str(_("Your export failed: %(why)s", why=_stored(values["error"])))
     return str(
@@ -93,6 +95,12 @@ def export_ended(values: dict[str, Any]) -> str:
             GroupedInt(values.get("rows", 0)),
         )
     )
+
+
+def _copy_ended(values: dict[str, Any]) -> str:
+    if values.get("error"):
+        return str(_("The copy of the data couldn't be made: %(why)s", why=_stored(values["error"])))
+    return str(_("The copy of the data is ready. It can be downloaded once, within 24 hours."))
 
 
 def import_ended(values: dict[str, Any]) -> str:

@@ -24,8 +24,10 @@ from sqlalchemy import (
     Table,
     create_engine,
     delete,
+    func,
     inspect,
     select,
+    text,
     update,
 )
 from sqlalchemy.engine import URL
@@ -36,6 +38,7 @@ from app import access
 from app.backups.description import details_of
 from app.backups.folder import Backup
 from app.backups.installation import Installation
+from app.domain import data_requests
 from app.domain.audit_log import audit
 from app.domain.base import Stamp
 from app.domain.maintenance.backup_runs import BackupRun
@@ -60,6 +63,8 @@ class Counters:
     #: (kind, year) -> the last number.
     numbers: dict[tuple[str, int], int] = field(default_factory=dict)
     version: int = 0
+    #: The id of the last data request, by which it is called, and its erasure.
+    requests: int = 0
 
 
 def counters_of(url: URL) -> Counters:
@@ -73,6 +78,8 @@ def counters_of(url: URL) -> Counters:
                 found.numbers = {(kind, year): last for kind, year, last in connection.execute(query)}
             if "access_version" in tables:
                 found.version = connection.execute(select(tables["access_version"].c.n)).scalar() or 0
+            if "data_request" in tables:
+                found.requests = connection.execute(select(func.max(tables["data_request"].c.id))).scalar() or 0
             return found
     except DBAPIError:
         return Counters()
@@ -86,6 +93,7 @@ def settle(installation: Installation, backup: Backup, url: URL, counters: Count
         lines = [*settling.hold_back(), *settling.end_sign_ins(), *settling.withdraw_codes(), *settling.close_runs()]
         settling.raise_version(counters.version)
         lines += settling.raise_numbers(counters.numbers)
+        lines += settling.raise_requests(counters.requests)
         connection.commit()
         is_current = _is_current(installation, connection, tables)
     lines.append(
@@ -214,6 +222,21 @@ class _Settling:
                 raised += 1
         return [f"{raised} series of record numbers go on where the replaced database was."] if raised else []
 
+    def raise_requests(self, last: int) -> list[str]:
+        """Skip the numbers of data requests up to `last`: answers, and rows that were erased for them, name them."""
+        rows = self.tables.get("data_request")
+        if rows is None or last <= (self.connection.execute(select(func.max(rows.c.id))).scalar() or 0):
+            return []
+        if self.connection.dialect.name == "sqlite":
+            self.connection.execute(text("DELETE FROM sqlite_sequence WHERE name = 'data_request'"))
+            self.connection.execute(text("INSERT INTO sqlite_sequence VALUES ('data_request', :last)"), {"last": last})
+        else:
+            self.connection.execute(text(f"ALTER TABLE data_request AUTO_INCREMENT = {last + 1:d}"))
+        number = data_requests.number_of(last + 1)
+        return [
+            f"Data requests that were noted after the backup are gone: note them again. New ones begin at {number}."
+        ]
+
     @property
     def _moment(self) -> datetime:
         """Now, in the form in which columns store it."""
@@ -237,7 +260,7 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
     names |= {"pending_sign_in", "two_factor", "recovery_code"}
-    names |= {"remembered_browser", "access_version", "number_series", "alembic_version"}
+    names |= {"remembered_browser", "access_version", "number_series", "alembic_version", "data_request"}
     with engine.connect() as connection:
         there = names & set(inspect(connection).get_table_names())
         metadata = MetaData()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.backups import s3_copy
 from app.backups.installation import Installation
+from app.domain import data_requests
 from app.domain.erasure import erasing, erasure_list
 from app.domain.erasure.erasures import DataErasure
 from app.ops.storage.erasure_list_file import Entry, ErasureListFile, by_number
@@ -57,6 +58,11 @@ def _entries(manifest: dict[str, Any]) -> list[Entry]:
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
+def last_request(entries: Iterable[Entry]) -> int:
+    """The id of the last data request for which somebody was erased; 0 without any."""
+    return max((data_requests.id_of_number(str(each.get("request"))) or 0 for each in entries), default=0)
+
+
 def keep(installation: Installation, entries: Iterable[Entry]) -> None:
     """Add them to this server's list, by which a server that starts later goes on."""
     ErasureListFile(installation.instance_dir).add(entries)
@@ -77,7 +83,8 @@ def apply(url: URL, entries: Iterable[Entry]) -> list[str]:
             while _goes_on(session, key, now):
                 rows += erasing.step(session, key, now, timedelta(0))
                 session.commit()
-    return [f"{begun} people who were erased after the backup were erased again: {rows} rows."] if begun else []
+    people = "1 person who was" if begun == 1 else f"{begun} people who were"
+    return [f"Erased again, {people} erased after the backup: {rows} rows."] if begun else []
 
 
 def _goes_on(session: Session, key: int, now: datetime) -> bool:

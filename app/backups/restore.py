@@ -55,6 +55,7 @@ def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
         _check(installation, backup)
         counters = after_restore.counters_of(target.url) if had else after_restore.Counters()
         erased = erasures.known(installation, erasures.of_database(target.url) if had else ())
+        counters.requests = max(counters.requests, erasures.last_request(erased))
         _load(installation, backup, target)
         done.lines.append(f"Restored {backup.name} into {_shown(target)}.")
         again = _erase_again(installation, backup, target, erased)

@@ -135,13 +135,13 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     with both.app.app_context():
         _erase(erased)
     drilled = command(both, "drill")
-    assert "1 people who were erased after the backup were erased again" in drilled.output, drilled.output
+    assert "Erased again, 1 person who was erased after the backup" in drilled.output, drilled.output
     session.execute(update(NumberSeries).where(NumberSeries.year == 2020).values(last=9))
     session.execute(update(AccessVersion).values(n=2_000_000_000))
     session.commit()
     assert both.client("root").screen("/jobs/").status_code == 200
     done = command(both, "restore", name, "--into", "own", "--overwrite")
-    assert "1 people who were erased after the backup were erased again" in done.output, done.output
+    assert "Erased again, 1 person who was erased after the backup" in done.output, done.output
     again = both.fresh(erased)
     assert (again.first_name, again.last_name, again.mobile_e164) == (None, "Erased by request DR-9", None)
     assert both.rows(select(DataErasure.state, DataErasure.request_id)) == [("done", None)]
@@ -168,6 +168,9 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     with both.app.app_context():  # nothing of it is sent by the sweeps
         for job in ("send messages that wait", "ask what became of messages", "queue what was left"):
             assert jobs.run_now(both.app, job).items == 0
+    asked = {"person": "Meera", "kind": "access"}
+    assert both.client("root").rest("POST", "data_request/", asked).json["result"]["number"] == "DR-10"
+    assert "New ones begin at DR-10." in done.output, "DR-9 is the one by which rows were erased"
 
 
 def _erase(customer: Any) -> None:

@@ -51,6 +51,9 @@ class ErasurePlan:
     #: What stays: [{"kind", "rows", "duty", "until"}].
     stays: list[dict[str, Any]] = field(default_factory=list)
     is_held: bool = False
+    #: Numbers (E.164) and addresses of the person, and the leads and customers that are erased as theirs.
+    addresses: list[str] = field(default_factory=list)
+    erased: dict[type[Any], list[int]] = field(default_factory=dict)
 
 
 def number_of(request: DataRequest) -> str:
@@ -100,7 +103,13 @@ def plan(session: Session, request: DataRequest, accounts_ended_on: date | None,
     goes = Counter[str]()
     for part in PARTS:
         goes[part.kind] += part.count(session, found)
-    return ErasurePlan({kind: goes[kind] for kind in KINDS if goes[kind]}, kept_rows(session, found), found.is_held)
+    return ErasurePlan(
+        {kind: goes[kind] for kind in KINDS if goes[kind]},
+        kept_rows(session, found),
+        found.is_held,
+        found.addresses,
+        {Lead: found.leads, Customer: found.customer},
+    )
 
 
 def kept_rows(session: Session, scope: Scope) -> list[dict[str, Any]]:

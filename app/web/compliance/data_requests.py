@@ -50,12 +50,25 @@ class RequestNumberField(Field):
         """Such as DR-12."""
         return data_requests.number_of(values[0])
 
+    def found_by(self, typed: str) -> list[Any]:
+        """Such as DR-12, or 12."""
+        key = data_requests.id_of_number(typed) or data_requests.id_of_number(f"DR-{typed}")
+        return [DataRequest.id == key] if key is not None else []
+
+
+class RequestPersonField(TextField):
+    """The person's name; it need not be a customer's or lead's."""
+
+    def found_by(self, typed: str) -> list[Any]:
+        """By any part of it: the register is short."""
+        return [DataRequest.person.icontains(typed, autoescape=True)]
+
 
 _BEGUN = select(DataErasure.id).where(DataErasure.request_id == DataRequest.id).correlate(DataRequest)
 _FIELDS: tuple[Field, ...] = (
     RequestNumberField("number", columns=(DataRequest.id,)),
     BooleanField("is_erasure_begun", columns=(_BEGUN.scalar_subquery(),)),
-    TextField("person", max_length=200),
+    RequestPersonField("person", max_length=200),
     ChoiceField("kind", options=KINDS, words=KIND_WORDS, required=True),
     ChoiceField(
         "state",
@@ -83,7 +96,7 @@ _LABELS = {
     "identity_checked_on": _l("Identity checked on"),
     "identity_checked_by": _l("Identity checked by"),
     "answered_on": _l("Answered on"),
-    "answer": _l("Answer"),
+    "answer": lazy_pgettext("noun", "Answer"),
     "proof": _l("Proof of the answer"),
     "created_on": _l("Noted on"),
     "changed_on": _l("Updated"),
@@ -168,7 +181,7 @@ class DataRequestScreen(Screen):
             {"fields": ["customer", "lead", "contact", "kind", "received_on", "due_on", "state", "details"]},
         ),
         (_l("Identity"), {"fields": ["identity_how", "identity_checked_on", "identity_checked_by"]}),
-        (_l("Answer"), {"fields": ["answered_on", "proof", "answer"]}),
+        (lazy_pgettext("noun", "Answer"), {"fields": ["answered_on", "proof", "answer"]}),
         (_l("Record"), {"fields": ["created_on", "changed_on"]}),
     ]
     add_fieldsets = [
@@ -177,7 +190,7 @@ class DataRequestScreen(Screen):
             {"fields": ["customer", "lead", "person", "contact", "kind", "details", "received_on", "due_on"]},
         ),
         (_l("Identity"), {"fields": ["identity_how", "identity_checked_on"]}),
-        (_l("Answer"), {"fields": ["state", "answered_on", "answer", "proof"]}),
+        (lazy_pgettext("noun", "Answer"), {"fields": ["state", "answered_on", "answer", "proof"]}),
     ]
     edit_fieldsets = add_fieldsets
     add_columns = edit_columns = DataRequestResource.add_columns

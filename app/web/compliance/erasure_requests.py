@@ -14,7 +14,7 @@ from app import access
 from app.domain import data_requests
 from app.domain.base import Conflict, RuleBroken
 from app.domain.data_requests import DataRequest
-from app.domain.erasure import duties, erasing
+from app.domain.erasure import duties, erasing, same_contacts
 from app.domain.erasure.erased_tables import KINDS
 from app.domain.erasure.erasing import Confirmation, ErasurePlan
 from app.domain.erasure.erasures import DataErasure
@@ -130,12 +130,13 @@ def refusal_of_day(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -
 
 
 def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """{erasure, hinders, person, record, version, lines, sentences}: what was or would be erased, what stays and why.
+    """{erasure, hinders, person, record, version, lines, sentences, others}: what is or would be erased, what stays.
 
+    `others`: [{number, url}] of records with the same number or address, which stay.
     `record`, `version`: what a confirmation has to send. `person`: the name of who would be erased.
     """
     made: dict[str, Any] = {"erasure": None, "hinders": "", "person": "", "record": "", "version": row.version}
-    made |= {"lines": [], "sentences": []}
+    made |= {"lines": [], "sentences": [], "others": []}
     try:
         _refuse_unseen(row)
         with access.as_system(db.session()) as session:
@@ -146,7 +147,7 @@ def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[st
     except RuleBroken as broken:
         return made | {"hinders": translate_text(broken.message)}
     made["lines"] = [_line(kind, plan, days) for kind in KINDS if kind in plan.goes or _stays(kind, plan)]
-    made["sentences"] = general
+    made["sentences"], made["others"] = general, _others(plan)
     return made | {"hinders": translate_text(erasing.HELD) if plan.is_held else ""}
 
 
@@ -166,6 +167,13 @@ def _plan(
     if erasure is not None:
         return ErasurePlan(erasure.counts, [])
     return erasing.plan(session, row, parse_day(given), viewer.now)
+
+
+def _others(plan: ErasurePlan) -> list[dict[str, str]]:
+    """Records that the viewer sees, with the same number or address: perhaps the same person once more."""
+    found = same_contacts.find(db.session(), plan.addresses, plan.erased)
+    bases = {Lead: "/leads", Customer: "/customers"}
+    return [{"number": number, "url": f"{bases[model]}/{number}"} for number, model in found.items()]
 
 
 def _stays(kind: str, plan: ErasurePlan) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from app.web.core.viewer import Viewer
 
 #: Entries that are shown, the newest.
 MOST = 50
+#: What happened, in sentences of their own: nobody stands before them.
+_SENTENCES = frozenset(("identity check cleared", "erased what no duty keeps", "erasure done"))
 
 
 def history(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
@@ -53,5 +55,6 @@ def _entry(entry: AuditEntry, labels: dict[str, str], viewer: Viewer) -> dict[st
         "icon": "download" if what.startswith("copy") else "pencil",
         "tone": "slate",
         "headline": words.get(what, what),
+        "is_sentence": what in _SENTENCES,
         "body": None,
     }

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.models import AuditEntry, DataRequest, ExportRun, Notification
+from app.notice_texts import text_of
 from app.ops.redis.rate_counter import Rate
 from app.web.compliance import person_copy, person_copy_requests
 from app.web.transfer import export_worker
@@ -92,6 +93,8 @@ def test_the_list_leads_to_the_page_of_a_request_by_its_number(crm: Crm) -> None
     page = rhea.screen(link)
     assert page.status_code == 200 and "Check the identity" in page.text
     assert rhea.screen(link.lower()).status_code == 200
+    for typed, is_found in ((f"DR-{row.id}", 1), (f"{row.id}", 1), ("josh", 1), (f"DR-{row.id + 1}", 0), ("%", 0)):
+        assert rhea.screen(f"{URL}/?tab=all&q={typed}").text.count(f'row-link href="{link}"') == is_found, typed
     for number in (f"DR-{row.id + 1}", f"DR-0{row.id}", f"DR-{row.id}x", f"{row.id}", "DR-", "DR-९", "DR-" + "9" * 50):
         assert rhea.screen(f"{URL}/{number}").status_code == 404, number
     assert crm.client("ana").screen(link).status_code in (302, 403, 404)
@@ -177,6 +180,9 @@ def test_a_copy_is_made_under_the_rights_of_whoever_asks_and_taken_once(crm: Crm
     assert run.outcome == "done", run.error
     assert "can be downloaded once" in rhea.screen(url).text
     assert crm.client("ana").form(f"{url}/file").status_code in (302, 403, 404)
+    [notice] = crm.rows(select(Notification).where(Notification.kind == "export"))
+    with crm.app.test_request_context("/"):
+        assert text_of(notice) == "The copy of the data is ready. It can be downloaded once, within 24 hours."
     assert rhea.screen(f"/exports/{run.id}/file").status_code == 404
     assert f"/exports/{run.id}/" not in rhea.screen("/exports/").text
     answer = rhea.form(f"{url}/file")

@@ -155,6 +155,10 @@ def test_a_hold_is_told_in_words_and_a_lead_can_be_chosen(crm: Crm, make: Make) 
     unchecked = noted(crm, lead=lead.id, identity_how="")
     page = rhea.screen(f"{URL}/{unchecked.id}").text
     assert f'href="/data-requests/edit/{unchecked.id}#f-identity_how"' in page and "Nothing is erased yet" not in page
+    twin = make.lead("ana", first_name="Meera", alternative_mobile="98200 12346")
+    page = rhea.screen(f"{URL}/{row.id}").text
+    assert "same number or address" in page and f'href="/leads/{twin.number}"' in page and "Leads" in page
+    assert f'href="/leads/{lead.number}"' not in page
     held = {"record": lead.number, "reason": "Police", "until": ""}
     assert rhea.form("/settings/legal-holds/new", held).status_code == 302
     page = rhea.screen(f"{URL}/{row.id}").text

@@ -166,6 +166,8 @@ def _searched_fields(record_table: RecordTable) -> tuple[tuple[Field, _Rules], .
 
 
 def _rules_of(each: Field, record: Any) -> _Rules | None:
+    if hasattr(each, "found_by"):
+        return _as_it_says
     if each.name == "number":
         return _by_number
     kinds: dict[type[Field], _Rules] = {
@@ -180,6 +182,11 @@ def _rules_of(each: Field, record: Any) -> _Rules | None:
     if (isinstance(each, TextField) and each.name == "title") or _is_text_of_message(each):
         return _titled
     return _coded if isinstance(each, TextField) and each.name in _CODES and _is_own(each, record) else None
+
+
+def _as_it_says(each: Any, text: TypedText, _viewer: Viewer) -> list[Any]:
+    """By the field's own rule: its `found_by` turns the typed text into conditions."""
+    return list(each.found_by(text.text))
 
 
 def _is_own(each: Field, record: Any) -> bool:
