@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rq import get_current_job
+from rq.executions import Execution
 
 from app.ops.queues import queue, workers
 
@@ -60,6 +61,20 @@ def await_sign(file: str) -> None:
     write_line(file, "longer" if held_until > first else "no longer")
 
 
+def outlast_hold(file: str) -> None:
+    """Go on after Redis has forgotten this attempt, as after minutes without a sign of life, until there is a sign."""
+    write_line(file, "began")
+    job = get_current_job()
+    assert job is not None
+    registry = job.started_job_registry
+    [(attempt, _moment)] = registry.connection.zrange(registry.key, 0, -1, withscores=True)
+    key = Execution.from_composite_key(attempt.decode(), registry.connection).key
+    registry.connection.delete(key)
+    ends = time.monotonic() + 20
+    while not registry.connection.exists(key) and time.monotonic() < ends:
+        time.sleep(0.01)
+
+
 def _held_until(registry: Any) -> float:
     [(_execution, moment)] = registry.connection.zrange(registry.key, 0, -1, withscores=True)
     return float(moment)
@@ -70,4 +85,4 @@ def lines(file: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
-queue.register(write_line, fail, fail_once, take_long, await_sign)
+queue.register(write_line, fail, fail_once, take_long, await_sign, outlast_hold)

@@ -21,6 +21,7 @@ import pymysql
 import pytest
 from flask import Flask
 from redis import Redis as Client
+from redis.exceptions import ConnectionError as RedisAway
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -302,6 +303,32 @@ def test_a_call_of_an_hour_is_held_for_minutes_by_signs_of_life(
     seconds, is_longer = queue_functions.lines(trace)
     assert 0 < int(seconds) <= HOLD_SECONDS and is_longer == "longer"
     assert failed(on_redis) == [] and waiting(redis_server, "long") == ([], [])
+
+
+def test_a_call_that_outlasts_an_outage_of_redis_is_not_run_again(
+    on_redis: Crm, redis_server: Redis, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After HOLD_SECONDS without a sign of life, Redis has forgotten the attempt, which is whole again at the next."""
+    monkeypatch.setattr("app.ops.queues.workers.SIGN_SECONDS", 0.2)
+    queue.enqueue("long", queue_functions.outlast_hold, str(trace))
+    work_off(redis_server, "long")
+    assert queue_functions.lines(trace) == ["began"]
+    assert failed(on_redis) == [] and waiting(redis_server, "long") == ([], [])
+
+
+def test_after_an_outage_the_workers_of_running_calls_give_a_sign_before_others_look_for_dead_ones(
+    on_redis: Crm, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise RedisAway
+
+    worker = build_worker("long", redis_server.url)
+    assert worker.should_run_maintenance_tasks
+    monkeypatch.setattr("rq.Queue.dequeue_any", lost)
+    with pytest.raises(RedisAway):
+        worker.queue_class.dequeue_any()
+    assert not worker.should_run_maintenance_tasks
+    worker.connection.close()
 
 
 def test_a_call_of_a_newer_version_is_left_for_its_workers(

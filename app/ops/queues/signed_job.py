@@ -54,14 +54,15 @@ def _is_signed(job_id: str, call: Call, signature: str) -> bool:
 class Executions(ExecutionRegistry):
     """The attempts of a job. RQ keeps an attempt whose worker was killed listed for a minute after its data is gone.
 
-    It would count the next attempts as failed meanwhile, although they succeed.
+    It would count the next attempts as failed meanwhile, although they succeed. Of an attempt that goes on after its
+    data was gone, as when Redis was away for long, a sign of life stores a part again, which RQ can't read.
     """
 
     def get_executions(self, start: int = 0, end: int = -1) -> list[Execution]:
         """Those that still have their data."""
         found = []
         for execution_id in self.get_execution_ids(start, end):
-            with suppress(ValueError):
+            with suppress(ValueError, KeyError):
                 found.append(Execution.fetch(execution_id, self.job_id, self.connection))
         return found
 

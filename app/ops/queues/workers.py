@@ -41,6 +41,8 @@ HEARTBEAT_SECONDS = 60
 #: A running call is its worker's for so long after each sign of life, which comes so often: one of an hour, too, is run
 #: again after minutes if its worker was killed.
 HOLD_SECONDS, SIGN_SECONDS = 180, 30.0
+#: How soon a sign of life is tried again if Redis is away: as soon as it is back, others look for calls without one.
+SIGN_AGAIN_SECONDS = 1.0
 #: A call that this version doesn't know is offered again after so many seconds; after so long it fails like any other.
 LEAVE_SECONDS, LEFT_FOR = 10, timedelta(days=1)
 #: How long a worker waits for a call at a time if Redis runs on several servers.
@@ -82,10 +84,19 @@ class QueueWorker(SimpleWorker):
         try:
             super().heartbeat(*args, **kwargs)
         except _LOST:
-            self._was_away = True
+            self.note_loss()
             raise
         if self._was_away and self.get_state() == WorkerStatus.IDLE:
             self._was_away = not self.on_return()
+
+    def note_loss(self) -> None:
+        """Note that Redis is away. The workers of running calls give a sign of life first when it is back."""
+        self._was_away = True
+        self.put_off_maintenance()
+
+    def put_off_maintenance(self) -> None:
+        """Look for calls whose worker died only after MAINTENANCE_SECONDS."""
+        self._maintenance_at = time.monotonic() + MAINTENANCE_SECONDS
 
     def subscribe(self) -> None:
         """Don't accept commands from Redis (shutdown, kill, stop): the parent process sends them."""
@@ -131,11 +142,13 @@ class QueueWorker(SimpleWorker):
             is_over.set()
 
     def _hold(self, job: Job, execution: Execution, is_over: threading.Event) -> None:
-        while not is_over.wait(SIGN_SECONDS):
+        seconds = SIGN_SECONDS
+        while not is_over.wait(seconds):
             try:
                 self.maintain_heartbeats(job, execution)
+                seconds = SIGN_SECONDS
             except redis_client.TROUBLE:
-                continue  # the next one is soon enough
+                seconds = SIGN_AGAIN_SECONDS
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
         """The next job; skips invalid job ids."""
@@ -145,7 +158,7 @@ class QueueWorker(SimpleWorker):
                 self.is_idle = found is None
                 return found
             except _LOST:
-                self._was_away = True
+                self.note_loss()
                 raise
             except (ValueError, TypeError):
                 log.error("the queue held something that is not the id of a job; it was dropped")
@@ -160,7 +173,7 @@ class QueueWorker(SimpleWorker):
 
         A Redis that has lost its data gets to know this worker again.
         """
-        self._maintenance_at = time.monotonic() + MAINTENANCE_SECONDS
+        self.put_off_maintenance()
         worker_registration.register(self)
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
@@ -189,7 +202,7 @@ def _noticing_loss(worker: QueueWorker) -> type[Queue]:
             try:
                 return super().dequeue_any(*args, **kwargs)
             except _LOST:
-                worker._was_away = True
+                worker.note_loss()
                 raise
 
     return NoticingQueue
@@ -258,6 +271,7 @@ def run_worker(name: str, number: int, url: str, hooks: WorkerHooks) -> None:
         return hooks.on_return(name)
 
     worker.on_return = on_answer
+    worker.put_off_maintenance()  # Redis may just be back: it is for its absence that others have ended
     hooks.on_start(name)
     longest = None if is_always_running(name, number) else IDLE_SECONDS
     queue_keys.drop_foreign(worker.connection)
