@@ -326,7 +326,7 @@ def test_after_an_outage_the_workers_of_running_calls_give_a_sign_before_others_
     assert worker.should_run_maintenance_tasks
     monkeypatch.setattr("rq.Queue.dequeue_any", lost)
     with pytest.raises(RedisAway):
-        worker.queue_class.dequeue_any()
+        worker.queue_class.dequeue_any([], None, worker.connection)
     assert not worker.should_run_maintenance_tasks
     worker.connection.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote_plus
@@ -15,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.domain.audit_log import audit_keys
 from app.domain.base import Stamp
 from app.domain.erasure.erasure_scope import Scope
-from app.domain.erasure.other_parts import number_pattern
+from app.domain.erasure.other_parts import address_pattern
 from app.domain.erasure.table_parts import ScannedPart
 from app.lib.batches import batched
 from app.lib.field_encryption import Vault, VaultError
@@ -36,7 +35,7 @@ class InboundPart(ScannedPart):
         if scope.cutoff is not None:
             rules.append(self.table.c.received_on <= scope.cutoff)
         ids = session.execute(select(self.table.c.id).where(*rules).order_by(self.table.c.id)).scalars().all()
-        pattern, columns = _pattern(scope.addresses), (self.table.c.id, self.table.c.request_sealed)
+        pattern, columns = address_pattern(scope.addresses), (self.table.c.id, self.table.c.request_sealed)
         found = []
         for part in batched(ids, _AT_ONCE):
             rows = session.execute(select(*columns).where(self.table.c.id.in_(part))).all()
@@ -50,11 +49,6 @@ class InboundPart(ScannedPart):
         chosen = (self.table.c.id.in_(list(ids)), self.table.c.state == "failed")
         values = {"state": "dismissed", "done_on": stamp.now, "request_sealed": empty}
         session.connection().execute(update(self.table).where(*chosen).values(values))
-
-
-def _pattern(addresses: Sequence[str]) -> re.Pattern[str]:
-    any_of = "|".join(re.escape(each) if "@" in each else f"(?:{number_pattern(each)})" for each in addresses)
-    return re.compile(f"{any_of}", re.IGNORECASE)
 
 
 def _text(vault: Vault, sealed: str) -> str:

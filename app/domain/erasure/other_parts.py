@@ -40,6 +40,12 @@ def number_pattern(number: str) -> str:
     return f"(^|[^0-9])(0*{code}{_SEPARATORS})?0?{_SEPARATORS.join(digits)}([^0-9]|$)"
 
 
+def address_pattern(addresses: Sequence[str]) -> re.Pattern[str]:
+    """Finds any of the numbers in E.164, as `number_pattern`, or of the email addresses."""
+    any_of = "|".join(re.escape(each) if "@" in each else f"(?:{number_pattern(each)})" for each in addresses)
+    return re.compile(f"{any_of}", re.IGNORECASE)
+
+
 class NoticePart(TablePart):
     """Notices about the records, and those of an earlier version that name whoever made a request."""
 
@@ -213,19 +219,12 @@ class SavedViewPart(ScannedPart):
 
     def found(self, session: Session, scope: Scope) -> list[int]:
         """Ids of those views, whoever has saved them."""
-        numbers = [number_pattern(each) for each in scope.addresses if each.startswith("+")]
-        patterns = [re.compile(each) for each in numbers]
-        patterns += [re.compile(re.escape(each), re.IGNORECASE) for each in scope.addresses if "@" in each]
-        if not patterns:
+        known = [each for each in scope.addresses if each.startswith("+") or "@" in each]
+        if not known:
             return []
-        rows = session.execute(
-            select(self.table.c.id, self.table.c.label, self.table.c.query).order_by(self.table.c.id)
-        )
-        return [
-            key
-            for key, label, query in rows
-            if any(each.search(text) for each in patterns for text in (label, unquote_plus(query)))
-        ]
+        pattern, columns = address_pattern(known), (self.table.c.id, self.table.c.label, self.table.c.query)
+        rows = session.execute(select(*columns).order_by(self.table.c.id))
+        return [key for key, *texts in rows if any(pattern.search(unquote_plus(each)) for each in texts)]
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Delete these views."""
