@@ -319,14 +319,14 @@ def test_a_call_that_outlasts_an_outage_of_redis_is_not_run_again(
 def test_after_an_outage_the_workers_of_running_calls_give_a_sign_before_others_look_for_dead_ones(
     on_redis: Crm, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: Any) -> None:
+    def lost(*_: Any, **__: Any) -> None:
         raise RedisAway
 
     worker = build_worker("long", redis_server.url)
     assert worker.should_run_maintenance_tasks
     monkeypatch.setattr("rq.Queue.dequeue_any", lost)
     with pytest.raises(RedisAway):
-        worker.queue_class.dequeue_any()
+        worker.queue_class.dequeue_any([], None, worker.connection)
     assert not worker.should_run_maintenance_tasks
     worker.connection.close()
 
