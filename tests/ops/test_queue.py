@@ -319,7 +319,7 @@ def test_a_call_that_outlasts_an_outage_of_redis_is_not_run_again(
 def test_after_an_outage_the_workers_of_running_calls_give_a_sign_before_others_look_for_dead_ones(
     on_redis: Crm, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: Any) -> None:
+    def lost(*_: Any, **__: Any) -> None:
         raise RedisAway
 
     worker = build_worker("long", redis_server.url)
