@@ -324,14 +324,13 @@ class DataRequestScreen(Screen):
         row = self.row_for(pk, "write")
         if "preview" in request.form:
             return self._preview(row)
-        begins = not erasure_requests.is_begun(row.id)
         try:
-            erasure_requests.confirm(row, request.form.get("confirm", ""), request.form, current_viewer())
+            made = erasure_requests.confirm(row, request.form.get("confirm", ""), request.form, current_viewer())
         except RuleBroken as broken:
             return self._erasure_page(row, broken), refusal(broken)[0]
         noted = _("The last day of the accounts was noted. In a few minutes, you see here until when data is kept.")
         begun = _("The erasure goes on by itself. This page shows how far it is.")
-        flash(begun if begins else noted, "success")
+        flash(begun if made.state == "running" else noted, "success")
         return redirect(f"{self.route_base}/erasure/{row.id}")
 
     def _preview(self, row: DataRequest) -> Any:
