@@ -126,6 +126,7 @@ def save(browser: UserBrowser, name: str, typed: str) -> None:
 
 def edit_and_choose(browser: UserBrowser, address: str, status: str) -> None:
     """Edit a value, and choose a status while it is still on its way."""
+    browser.page.wait_for_load_state()  # the status that was chosen before has opened the page anew
     pencil(browser, "address").click()
     control(browser, "address").fill(address)
     control(browser, "address").blur()

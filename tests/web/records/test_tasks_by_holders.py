@@ -253,7 +253,7 @@ PAST_THE_SESSION |= {"domain/merging/record_merge.py"}
 #: Erasures empty texts and numbers: test_erased_columns tells that they leave all columns with holders.
 PAST_THE_SESSION |= {
     f"domain/erasure/{name}.py"
-    for name in ("campaign_parts", "erased_tables", "other_parts", "table_parts", "timeline_part")
+    for name in ("campaign_parts", "erased_tables", "inbound_part", "other_parts", "table_parts", "timeline_part")
 }
 
 
