@@ -18,7 +18,7 @@ from app.domain.base import Stamp
 from app.domain.customers import Customer, CustomerAccount
 from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.erasures import is_marker
-from app.domain.erasure.table_parts import RecordPart
+from app.domain.erasure.table_parts import RecordPart, locked_rows
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
@@ -37,7 +37,7 @@ class ComplainantPart(RecordPart):
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Leave the name, and one number or address."""
-        for ticket in _locked(session, ids):
+        for ticket in locked_rows(session, Ticket, ids):
             _reduce(ticket)
             ticket.stamp(stamp)
         session.flush()
@@ -75,7 +75,7 @@ def keep(session: Session, scope: Scope, stamp: Stamp) -> None:
     if person is None or not _is_known(person):
         return
     codes = _client_ids(session, person)
-    for ticket in _locked(session, sorted(scope.kept_tickets.ids)):
+    for ticket in locked_rows(session, Ticket, sorted(scope.kept_tickets.ids)):
         if not (ticket.first_name or ticket.last_name):
             ticket.first_name, ticket.last_name = _name_of(person)
         if not (ticket.mobile or ticket.email):
@@ -119,8 +119,3 @@ def _client_ids(session: Session, person: Any) -> list[str]:
     accounts = CustomerAccount.__table__.c
     query = select(accounts.client_id).where(accounts.customer_id == person.id).order_by(accounts.id)
     return [code for code in session.execute(query).scalars() if not code.startswith("ERASED-")]
-
-
-def _locked(session: Session, ids: Sequence[int]) -> list[Ticket]:
-    query = select(Ticket).where(Ticket.id.in_(list(ids))).order_by(Ticket.id).with_for_update()
-    return list(session.scalars(query, execution_options={"populate_existing": True}).unique())

@@ -227,13 +227,18 @@ def hash_ids(session: Session, column: Any, ids: Sequence[int]) -> None:
         session.connection().execute(step, changes)
 
 
+def locked_rows(session: Session, record: Any, ids: Sequence[int]) -> list[Any]:
+    """These rows as they are now, locked in the order of their ids."""
+    query = select(record).where(record.id.in_(list(ids))).order_by(record.id).with_for_update()
+    return list(session.scalars(query, execution_options={"populate_existing": True}).unique())
+
+
 class RecordPart(TablePart):
     """Leads, tickets, tasks and the customer itself: as objects, so that versions rise and all that follows happens."""
 
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase these rows."""
-        query = select(self.record).where(self.record.id.in_(list(ids))).order_by(self.record.id).with_for_update()
-        for row in session.scalars(query, execution_options={"populate_existing": True}).unique():
+        for row in locked_rows(session, self.record, ids):
             for name, value in self.values(scope).items():
                 setattr(row, name, value)
             row.stamp(stamp)
