@@ -21,9 +21,11 @@ class RecipientPart(TablePart):
     def erase(self, session: Session, scope: Scope, ids: Sequence[int], stamp: Stamp) -> None:
         """Erase these recipients."""
         state = self.table.c.state
-        values = {**self.values(scope), "state": case((state == "waiting", "left_out"), else_=state)}
-        values["code"] = case((state == "waiting", "no_address"), else_=self.table.c.code)
-        session.connection().execute(update(self.table).where(self.table.c.id.in_(list(ids))).values(values))
+        # MariaDB assigns one after the other, so what asks for the state comes before it.
+        values = {"code": case((state == "waiting", "no_address"), else_=self.table.c.code), **self.values(scope)}
+        values["state"] = case((state == "waiting", "left_out"), else_=state)
+        chosen = update(self.table).where(self.table.c.id.in_(list(ids)))
+        session.connection().execute(chosen.ordered_values(*values.items()))
 
 
 class CampaignPart(ScannedPart):
