@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Error, expect
 
-from tests.browser.conftest import COLLEAGUE, SELLER, OpenBrowser, UserBrowser
+from tests.browser.conftest import COLLEAGUE, PATIENCE, SELLER, OpenBrowser, UserBrowser
 from tests.servers import LiveServer
 
 READY = "() => navigator.serviceWorker.ready.then(() => Boolean(navigator.serviceWorker.controller))"
 ONLINE = "() => dispatchEvent(new Event('online'))"
+RELOADED = "() => performance.getEntriesByType('navigation')[0]?.type === 'reload'"
 KEPT = "() => caches.keys().then((names) => names.filter((name) => name.startsWith('crm-pages-')))"
 
 
@@ -48,11 +49,10 @@ def waiting(page: Any, count: int) -> None:
         expect(pill).to_be_hidden()
 
 
-def in_new_tab(made: UserBrowser) -> UserBrowser:
-    """A new tab of the same browser: the page may load anew by itself, and would compete with what is opened in it."""
-    tab = UserBrowser(made.page.context.new_page(), made.url)
-    made.page.close()
-    return tab
+def await_reload(page: Any) -> None:
+    """Wait until the page has loaded anew by itself, which would compete with what a test opens in it."""
+    page.wait_for_function(RELOADED)
+    page.wait_for_load_state()
 
 
 def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBrowser, crm_server: LiveServer) -> None:
@@ -67,6 +67,8 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBr
     page.reload()
     expect(page.locator("h1")).to_have_text(title)
     expect(page.locator("[data-offline-bar]")).to_contain_text("You are offline. This page is as of")
+    unkept = page.context.new_page()
+    unkept.goto(rohan.url + "/tasks/")
     rohan.go("/customers/")
     expect(page.locator("h1")).to_have_text("You are offline")
     page.locator(".offline-kept a", has_text=title).first.click()
@@ -85,10 +87,11 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBr
     other.evaluate(ONLINE)  # both tabs would send; one does
     waiting(page, 0)
     waiting(other, 0)
-    rohan = in_new_tab(rohan)
+    await_reload(page)
     rohan.go(href)
-    expect(rohan.page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
-    expect(rohan.page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
+    expect(page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
+    expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
+    expect(unkept.locator("h1")).to_have_text("Tasks", timeout=PATIENCE)  # by itself: the browser was online all the time
 
 
 def test_a_form_that_reaches_nobody_stays_with_what_was_typed(open_browser: OpenBrowser) -> None:
@@ -132,8 +135,8 @@ def test_a_lost_answer_and_a_refusal(open_browser: OpenBrowser) -> None:
     page.locator("details[data-key=s] button[name=status]").first.click()
     waiting(page, 1)
     colleague.go(href)
-    colleague.page.locator("details[data-key=s] button[name=status]").nth(1).dispatch_event("click")
-    colleague.page.wait_for_load_state("load")
+    with colleague.page.expect_navigation():  # it is saved before the other one's is sent
+        colleague.page.locator("details[data-key=s] button[name=status]").nth(1).dispatch_event("click")
     page.context.set_offline(False)
     page.evaluate(ONLINE)
     expect(page.locator("#outbox .field-error")).to_contain_text("Someone else changed")
@@ -151,25 +154,25 @@ def test_it_waits_for_who_typed_it(open_browser: OpenBrowser, cookies: Any) -> N
     page.context.clear_cookies()  # before the page could send it, or be signed in anew by an answer on its way
     page.context.set_offline(False)
     page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")  # the session is over
-    rohan = in_new_tab(rohan)
+    page.wait_for_url("**/login/**")
     rohan.sign_in(COLLEAGUE)
-    waiting(rohan.page, 0)
-    rohan.page.context.set_offline(True)
+    waiting(page, 0)
+    page.context.set_offline(True)
     rohan.go(href)
-    expect(rohan.page.locator("h1")).to_have_text("You are offline")
-    expect(rohan.page.locator(".offline-kept")).not_to_contain_text("LEAD")
-    rohan.page.context.clear_cookies()
-    rohan.page.context.set_offline(False)
-    rohan = in_new_tab(rohan)
+    expect(page.locator("h1")).to_have_text("You are offline")
+    expect(page.locator(".offline-kept")).not_to_contain_text("LEAD")
+    page.context.clear_cookies()
+    page.context.set_offline(False)
+    page.wait_for_url("**/login/**")
     sent = []
-    rohan.page.on("response", lambda answer: sent.append(answer.url) if "/leads/note/" in answer.url else None)
+    page.on("response", lambda answer: sent.append(answer.url) if "/leads/note/" in answer.url else None)
     rohan.sign_in(SELLER)
-    cookies[(SELLER, 1)] = rohan.page.context.cookies()
+    cookies[(SELLER, 1)] = page.context.cookies()
     rohan.until(lambda: sent, "what waited was not sent")
-    waiting(rohan.page, 0)
-    rohan = in_new_tab(rohan)
+    waiting(page, 0)
+    await_reload(page)
     rohan.go(href)
-    expect(rohan.page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
+    expect(page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
 
 
 def test_what_a_person_may_see_no_more_is_kept_no_more(open_browser: OpenBrowser) -> None:

@@ -1,4 +1,4 @@
-// The page that is shown where none was kept: links to those that are.
+// The page that is shown where none was kept: links to those that are. It loads anew once the CRM can be reached.
 const list = document.querySelector('[data-kept]');
 const [none, some] = ['none', 'some'].map((each) => document.querySelector(`[data-kept-${each}]`));
 const plain = (html) => new DOMParser().parseFromString(html, 'text/html').body.textContent; // titles are kept as the page wrote them
@@ -25,3 +25,8 @@ entries().catch(() => []).then((found) => {
 });
 document.querySelector('[data-again]').addEventListener('click', () => location.reload());
 addEventListener('online', () => location.reload());
+// The browser says "online" before every request gets through, and not at all where only the server was away.
+async function reloadWhenReached() {
+  try { if ((await fetch('/offline/state', { cache: 'no-store' })).ok) location.reload(); } catch { /* not yet */ }
+}
+setInterval(reloadWhenReached, 15_000);
