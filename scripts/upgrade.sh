@@ -19,6 +19,11 @@ said=$("${crm[@]}" backup create --before-upgrade) ||
 printf '%s\n' "$said"
 name=$(printf '%s\n' "$said" | sed -n 's#^Backup: .*/##p')
 
+if [ -n "$name" ]; then
+    "${crm[@]}" backup verify "$name" ||
+        stop "the backup $name can't be read (the words stand above). Nothing was changed: the servers go on with the version they run. Mend it, then run \`make upgrade\` again."
+fi
+
 say "2 of 4: schema"
 if ! "${crm[@]}" db upgrade heads; then
     if [ -z "$name" ]; then stop "the database could not be made (the words stand above). There was none before, so nothing is lost."; fi

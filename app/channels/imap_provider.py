@@ -9,6 +9,7 @@ from app.channels.mail_account import (
     CA_FILE,
     MailAccount,
     check_address,
+    check_addresses,
     check_line,
     security_of,
     server_settings,
@@ -96,6 +97,14 @@ KIND = ProviderKind(
             "The name by which your mail server signs Authentication-Results. Forged senders are recognized by it.",
             is_required=False,
             check=check_line,
+        ),
+        AccountSetting(
+            "groups",
+            "Groups that forward here",
+            "Addresses of groups or lists that pass mail on to this mailbox, separated by commas: what comes through "
+            "them is treated like mail that was sent here.",
+            is_required=False,
+            check=check_addresses,
         ),
         CA_FILE,
     ),

@@ -95,6 +95,12 @@ def check_address(value: str) -> str | None:
     return None if is_valid else "Please enter an address such as support@example.in or Support <support@example.in>."
 
 
+def check_addresses(value: str) -> str | None:
+    """An error text for anything but ASCII addresses separated by commas, else None."""
+    is_valid = value.isprintable() and value.isascii() and all(is_email(each.strip()) for each in value.split(","))
+    return None if is_valid else "Please enter addresses such as help@example.in, with commas between them."
+
+
 def _check_host(value: str) -> str | None:
     is_name = value.isascii() and value.isprintable() and not set(value) & set(" /@?#\\") and 0 < len(value) < 254
     return None if is_name else "Please enter the name of a server, such as mail.example.in."

@@ -29,6 +29,8 @@ class WebhookResponse:
     code: int
     #: The beginning of the body; bytes that aren't UTF-8 appear as �.
     text: str
+    #: Seconds that the receiver asks to wait (Retry-After), at most an hour; 0 = it doesn't say.
+    retry_after: float = 0.0
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -61,7 +63,7 @@ class WebhookClient:
             raise ChannelError(str(bad)) from bad
         except (NotConnected, NoResponse) as failed:
             raise ChannelError(_error_text(failed.reason, self.timeout)) from failed
-        return WebhookResponse(response.status, response.body.decode("utf-8", "replace"))
+        return WebhookResponse(response.status, response.body.decode("utf-8", "replace"), response.retry_after)
 
 
 def _error_text(error: Exception, timeout: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from app.lib.mail_addresses import is_email, message_ids
@@ -67,15 +68,31 @@ def bounce_of(mail: SplitMail, sender: str, text: str) -> Bounce | None:
     return Bounce(tuple(failures[:MAX_REPORTED]), _original_id(mail) or _id_in_words(text))
 
 
-def is_automatic(mail: SplitMail, sender: str, subject: str) -> bool:
-    """Whether a program sent it: such an email creates nothing and is never replied to."""
+def is_automatic(mail: SplitMail, sender: str, subject: str, groups: Collection[str] = ()) -> bool:
+    """Whether a program sent it: such an email creates nothing and is never replied to.
+
+    `groups`: addresses of groups that pass mail on to us, in lower case. What comes through one of them is judged
+    without the headers that the group has added.
+    """
+    is_of_group = _list_address(mail) in groups
     submitted = mail.header("auto-submitted").lower().partition(";")[0].strip()
-    if submitted not in ("", "no") or mail.header("precedence").lower() in ("bulk", "junk", "list", "auto_reply"):
+    masses = ("bulk", "junk", "auto_reply", *(() if is_of_group else ("list",)))
+    if submitted not in ("", "no") or mail.header("precedence").lower() in masses:
         return True
-    names = ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-auto-reply-from", "list-id", "feedback-id")
+    names = {"x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-auto-reply-from", "feedback-id"}
+    names |= set() if is_of_group else {"list-id"}
     if any(name in mail.headers for name in names) or mail.mime_type == "multipart/report":
-        return mail.header("x-auto-response-suppress").lower() != "none" or len(mail.headers.keys() & set(names)) > 1
+        return mail.header("x-auto-response-suppress").lower() != "none" or len(mail.headers.keys() & names) > 1
     return sender.partition("@")[0] in _ROBOTS or _AUTOMATIC_SUBJECT.match(subject) is not None
+
+
+def _list_address(mail: SplitMail) -> str:
+    """The address of the list or group that has passed it on, by List-Post or List-Id; "" if none has."""
+    posted = re.search(r"<mailto:([^>?\s]{3,254})", mail.header("list-post"), re.IGNORECASE)
+    if posted is not None:
+        return posted[1].lower()
+    named = re.search(r"<([^<>@\s.]{1,64})\.([^<>@\s]{1,190})>", mail.header("list-id"))
+    return f"{named[1]}@{named[2]}".lower() if named is not None else ""
 
 
 def takes_answers(address: str) -> bool:

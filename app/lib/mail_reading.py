@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -94,13 +95,14 @@ class ReadMail:
         return frozenset(each.address for each in (self.sender, *self.to, *self.cc, *self.reply_to))
 
 
-def read(raw: bytes, authserv_id: str = "") -> ReadMail:
+def read(raw: bytes, authserv_id: str = "", groups: Collection[str] = ()) -> ReadMail:
     """Parse an email. `authserv_id` names the server whose Authentication-Results are trusted; "" = none.
 
+    `groups`: addresses, in lower case, of the groups that pass mail on to us: it counts as sent by a person.
     Raises UnreadableMail if it doesn't say who sent it.
     """
     mail = split(raw)
-    senders = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
+    senders = _senders(mail, groups)
     if not senders:
         raise UnreadableMail(NO_SENDER)
     text, html, is_cut = _bodies(mail)
@@ -123,7 +125,7 @@ def read(raw: bytes, authserv_id: str = "") -> ReadMail:
         written_on=_date(mail.header("date")),
         attachments=tuple(attachments[:MAX_ATTACHMENTS]),
         bounce=automatic_mail.bounce_of(mail, senders[0].address, text),
-        is_automatic=automatic_mail.is_automatic(mail, senders[0].address, subject),
+        is_automatic=automatic_mail.is_automatic(mail, senders[0].address, subject, groups),
         loop_marks=_loop_marks(mail),
         is_circular=automatic_mail.is_circular(mail),
         checks=_checks(mail, authserv_id) if len(senders) == 1 else (),
@@ -207,6 +209,15 @@ def _file_name(part: MimePart, number: int) -> str:
 def _raw(mail: SplitMail, name: str) -> str:
     """All values of a header as text, with encoded words as they stand: addresses are found before decoding."""
     return ", ".join(each.decode("utf-8", "replace") for each in mail.headers.get(name, ())[:10])
+
+
+def _senders(mail: SplitMail, groups: Collection[str]) -> tuple[Address, ...]:
+    """Who has sent it; through a group that puts its own address into From, whom it names otherwise."""
+    senders = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
+    if senders and senders[0].address in groups:
+        named = (each for name in ("x-original-from", "reply-to") for each in read_addresses(_raw(mail, name)))
+        return tuple(each for each in named if each.address not in groups)[:1] or senders
+    return senders
 
 
 def _references(mail: SplitMail) -> tuple[str, ...]:

@@ -143,7 +143,8 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
     error = f"The receiver refused the delivery ({response.code})."
     if 300 <= response.code < 400:
         error = f"The receiver answered with a redirect ({response.code}), which is not followed."
-    return WebhookResult(delivery_engine.retry(WEBHOOKS, row, error).state, error, response=response)
+    state = delivery_engine.retry(WEBHOOKS, row, error).state
+    return WebhookResult(state, error, wait=response.retry_after, response=response)
 
 
 # --- what is stored

@@ -120,6 +120,7 @@ def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_the
     done = installation.upgrade()
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"Upgraded to version {product_version()}." in done.stdout
+    assert max(installation.backups) + " is a good backup." in done.stdout
     assert (installation.revision, installation.restarts, len(installation.backups)) == (REVISIONS[-1], 1, 2)
     assert (installation.count("leads"), installation.count("activity")) == (1, 1)
 

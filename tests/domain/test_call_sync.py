@@ -281,6 +281,17 @@ def test_a_missed_call_notifies_the_responsible_user_once(session: Session, ana:
     assert (notification.user_id, notification.lead_id) == (ana.id, lead.id)
 
 
+def test_a_missed_call_of_somebody_on_leave_notifies_their_delegate_too(
+    session: Session, ana: Any, people: dict[str, Any]
+) -> None:
+    lead_of_caller(session, ana)
+    ben = people["ben"]
+    ana.leave_from, ana.leave_to, ana.delegate_id = NOW - timedelta(days=1), NOW + timedelta(days=1), ben.id
+    sync(session, telephone(ben), [call(1, duration=0, to="9820011111")], NOW)
+    query = select(Notification.user_id).where(Notification.kind == "missed_call")
+    assert sorted(session.scalars(query)) == sorted([ana.id, ben.id])
+
+
 def test_every_column_of_a_synced_call_is_stored(session: Session, ana: Any) -> None:
     customer = customers.create(session, {"first_name": "A", "mobile": "9820000001"}, ChangeContext(None, NOW))
     about = factories.lead(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))

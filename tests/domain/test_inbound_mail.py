@@ -252,6 +252,13 @@ def test_a_new_mail_opens_a_lead_and_the_next_one_takes_it_up(db: Session, tmp_p
     assert (made.email, made.first_name, desk.newest().lead_id) == (ASHA, "asha", made.id)
 
 
+def test_mail_through_a_group_of_the_account_opens_a_ticket(db: Session, tmp_path: Path, cleo: Any) -> None:
+    through = {"List_Id": "<help.eshin.in>", "Precedence": "list"}
+    desk = Desk(db, tmp_path, opens="ticket", owner="cleo", groups="sales@eshin.in, Help@eshin.in")
+    desk.take(raw(**through))
+    assert (desk.count(Ticket), desk.newest().ticket_id is not None) == (1, True)
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"subject": "Out of office"}, {"List_Id": "<x.in>"}],

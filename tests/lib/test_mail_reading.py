@@ -139,6 +139,40 @@ def test_automatic_mails_are_recognized(header: str, automatic: bool) -> None:
     assert (found.is_automatic, found.answer_to) == (automatic, "" if automatic else "asha@example.in")
 
 
+GROUP = "help@eshin.in"
+THROUGH_GROUP = "List-Post: <https://groups.in/x>, <mailto:Help@eshin.in>\nList-Id: <help.eshin.in>\nPrecedence: list"
+
+
+@pytest.mark.parametrize(
+    ("headers", "groups", "automatic"),
+    [
+        (THROUGH_GROUP, {GROUP}, False),
+        ("List-Id: Help <help.eshin.in>", {GROUP}, False),
+        (THROUGH_GROUP, {"other@eshin.in"}, True),
+        (f"{THROUGH_GROUP}\nAuto-Submitted: auto-replied", {GROUP}, True),
+        (f"{THROUGH_GROUP}\nFeedback-Id: 1:bulk", {GROUP}, True),
+        ("Subject: Out of office\n" + THROUGH_GROUP, {GROUP}, True),
+        ("List-Id: help", {GROUP}, True),
+    ],
+)
+def test_what_people_write_to_a_group_of_ours_is_not_automatic(headers: str, groups: set[str], automatic: bool) -> None:
+    assert read(mail(headers), groups=groups).is_automatic is automatic
+
+
+@pytest.mark.parametrize(
+    ("named", "sender"),
+    [
+        ("X-Original-From: Asha Rao <asha@example.in>\nReply-To: else@example.in", "asha@example.in"),
+        ("Reply-To: Help@eshin.in, asha@example.in", "asha@example.in"),
+        ("Reply-To: help@eshin.in", GROUP),
+    ],
+)
+def test_the_sender_behind_a_group_is_found(named: str, sender: str) -> None:
+    raw = f"From: 'Asha Rao' via Help <help@eshin.in>\n{named}\n{THROUGH_GROUP}\n\nHello".encode()
+    assert read(raw, groups={GROUP}).sender.address == sender
+    assert read(raw).sender.address == GROUP
+
+
 def test_only_the_check_of_the_trusted_server_counts() -> None:
     forged = "Authentication-Results: mx.eshin.in; dmarc=fail\r\nAuthentication-Results: mx.eshin.in; dmarc=pass"
     assert read(mail(forged), "mx.eshin.in").checks == (SenderCheck("dmarc", "fail"),)

@@ -398,6 +398,15 @@ def test_after_six_refusals_a_delivery_has_failed(
     assert "failed after 6 tries" in caplog.text
 
 
+def test_a_busy_receiver_is_given_the_time_that_it_asks_for(sending_crm: Crm, receiver: Receiver) -> None:
+    receiver.answers = [(429, {"Retry-After": "600"}, b"")]
+    queue_one(sending_crm, receiver)
+    before = datetime.now(UTC)
+    run_calls(sending_crm)
+    (row,) = sending_crm.rows(select(WebhookDelivery))
+    assert (row.state, row.next_try_on - before >= timedelta(seconds=600)) == ("queued", True)
+
+
 def test_a_redirect_is_not_followed(sending_crm: Crm, receiver: Receiver) -> None:
     receiver.answers = [(302, {"Location": receiver.url}, b"")]
     queue_one(sending_crm, receiver)

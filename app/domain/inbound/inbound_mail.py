@@ -51,7 +51,7 @@ class ArrivedMail:
 def process(session: Session, context: InboundMailContext, arrived: ArrivedMail) -> str:
     """Process an email. Returns its state: one of mails.STATES, or "known" for one that was processed before."""
     try:
-        mail = read(arrived.raw, context.values.get("authserv_id", ""))
+        mail = read(arrived.raw, context.values.get("authserv_id", ""), context.groups)
     except UnreadableMail as error:
         return store_unreadable(session, context, arrived, str(error))
     row = _claim(session, context, arrived, mail)

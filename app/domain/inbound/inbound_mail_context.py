@@ -30,6 +30,11 @@ class InboundMailContext:
     zone: str
 
     @property
+    def groups(self) -> frozenset[str]:
+        """Addresses of the groups that pass mail on to the account, in lower case."""
+        return frozenset(self.values.get("groups", "").lower().replace(",", " ").split())
+
+    @property
     def stamp(self) -> Stamp:
         """The system as the author, at the time of the context."""
         return Stamp(None, self.now)

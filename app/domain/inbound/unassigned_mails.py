@@ -5,6 +5,7 @@ A person retries one, adds it to a record, or dismisses it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Select, select, update
@@ -50,10 +51,10 @@ def original_of(store: FileStore, mail: Mail) -> bytes:
         raise RuleBroken(text) from missing
 
 
-def parsed_mail(raw: bytes) -> ReadMail | None:
-    """The parsed email; None if it can't be read."""
+def parsed_mail(raw: bytes, groups: Collection[str] = ()) -> ReadMail | None:
+    """The parsed email; None if it can't be read. `groups`: of its account, see InboundMailContext."""
     try:
-        return read(raw, "")
+        return read(raw, groups=groups)
     except UnreadableMail:
         return None
 
@@ -67,7 +68,7 @@ def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
 def attach(session: Session, context: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
     """Move it into the conversation of a lead, ticket or customer. Raises RuleBroken, Conflict."""
     raw = original_of(context.store, mail)
-    parsed = parsed_mail(raw)
+    parsed = parsed_mail(raw, context.groups)
     _decide(session, mail, "kept")
     records = mail_threads.records_of(record)
     conversation = None

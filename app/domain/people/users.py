@@ -82,6 +82,12 @@ def is_on_leave(user: Any, now: datetime) -> bool:
     return bool(user.leave_from and user.leave_from <= now and (user.leave_to is None or now < user.leave_to))
 
 
+def delegate_on_leave(session: Session, user: Any, now: datetime) -> Any:
+    """The user who covers for this one during a leave that covers `now`; None if nobody does or they are away too."""
+    delegate: Any = session.get(User, user.delegate_id) if user.delegate_id and is_on_leave(user, now) else None
+    return delegate if delegate is not None and absence(delegate, now) is None else None
+
+
 def on_leave(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """`is_on_leave` in SQL: the users whose leave covers `now`. Never NULL, so that it can be negated."""
     has_not_ended = or_(User.leave_to.is_(None), User.leave_to > now)

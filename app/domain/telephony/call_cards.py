@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.people.permissions import ModulePermission
-from app.domain.people.users import absence, available, has_role, is_on_leave
+from app.domain.people.users import absence, available, delegate_on_leave, has_role
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony.calls import CallLog
 from app.domain.working_time import office_hours, office_schedule
@@ -117,8 +117,8 @@ def _present(session: Session, user: Any, now: datetime) -> list[int]:
     """The user, or their substitute during a leave; empty if neither is available."""
     if absence(user, now) is None:
         return [user.id]
-    delegate: Any = session.get(User, user.delegate_id) if user.delegate_id and is_on_leave(user, now) else None
-    return [delegate.id] if delegate is not None and absence(delegate, now) is None else []
+    delegate = delegate_on_leave(session, user, now)
+    return [delegate.id] if delegate is not None else []
 
 
 def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:

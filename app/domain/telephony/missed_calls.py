@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, not_, or_
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import ColumnElement, exists, not_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.notifications import notices
+from app.domain.people.users import delegate_on_leave, on_leave
 from app.domain.telephony.calls import CallLog
 
 #: Older missed calls need no call back.
@@ -31,16 +33,25 @@ class MissedCall:
 
 
 def notify(session: Session, missed: Iterable[MissedCall], now: datetime) -> None:
-    """Notify the responsible users of each call, once per call and user."""
-    events = [_event(call) for call in missed]
-    if events:
-        notices.notify_many(session, events, now)
+    """Notify the responsible users of each call, and who covers for them on leave, once per call and user."""
+    calls = list(missed)
+    delegates = _delegates(session, {each for call in calls for each in call.responsible}, now)
+    if calls:
+        notices.notify_many(session, [_event(call, delegates) for call in calls], now)
 
 
-def _event(call: MissedCall) -> notices.NoticeEvent:
+def _delegates(session: Session, user_ids: set[int], now: datetime) -> dict[int, int]:
+    """Those of these users who are on leave -> who covers for them."""
+    away = session.scalars(select(User).where(User.id.in_(user_ids), on_leave(now))) if user_ids else ()
+    found = ((user.id, delegate_on_leave(session, user, now)) for user in away)
+    return {user_id: delegate.id for user_id, delegate in found if delegate is not None}
+
+
+def _event(call: MissedCall, delegates: Mapping[int, int]) -> notices.NoticeEvent:
     payload = {"number": call.record_number, "call": call.call_id}
     ids = {"task_id": None, **call.record_ids}
-    return notices.NoticeEvent("missed_call", f"missed_call:{call.call_id}", call.responsible, payload, ids)
+    told = dict.fromkeys([*call.responsible, *(delegates[each] for each in call.responsible if each in delegates)])
+    return notices.NoticeEvent("missed_call", f"missed_call:{call.call_id}", list(told), payload, ids)
 
 
 def awaits_callback(now: datetime) -> list[ColumnElement[bool]]:

@@ -26,6 +26,7 @@ _PATHS = re.compile(
     r"|^/(?:leads|tickets)/move/[\w-]+$"
     r"|^/tasks/(?:add|(?:done|reopen|snooze|finish|move)/[\w-]+)$"
     r"|^/calls/(?:outcome|log/\w+)/[\w-]+$"
+    r"|^/requests/decide/[\w-]+$"
 )
 PATHS = _PATHS.pattern
 #: The field with the key, if a form can't send a header.

@@ -54,8 +54,8 @@ LEFT_OUT = frozenset(
         "holder_check",
     }
 )
-#: Parts of the names of columns with secrets or their fingerprints.
-_SECRET = ("password", "secret", "token", "_blind", "_hash", "totp", "credentials")
+#: Ends of the names of columns with secrets or their fingerprints; `token_no` is no token.
+_SECRET = ("password", "secret", "secrets", "token", "_blind", "_hash", "totp", "credentials", "_sealed")
 #: Encrypted column -> its name when readable.
 OPENED = {"pan_sealed": "pan", "aadhaar_sealed": "aadhaar"}
 _README = """Everything of the CRM, in open formats.
@@ -127,7 +127,11 @@ class Manifest:
             "made_on": self.made_on,
             "tables": self.tables,
             "files": {"count": self.files, "bytes": self.file_bytes, "missing": self.missing_files},
-            "left_out": {"tables": sorted(LEFT_OUT), "columns_with": [*_SECRET, "_sealed (but PAN and Aadhaar)"]},
+            "left_out": {
+                "tables": sorted(LEFT_OUT),
+                "columns_that_end_in": [*_SECRET],
+                "but": "PAN and Aadhaar are readable",
+            },
         }
         return orjson.dumps(shown, option=orjson.OPT_INDENT_2)
 
@@ -192,7 +196,7 @@ def _rows(session: Session, table: Table) -> Iterator[dict[str, Any]]:
 
 
 def _is_secret(name: str) -> bool:
-    return name.endswith("_sealed") or any(part in name for part in _SECRET)
+    return name.endswith(_SECRET)
 
 
 def _opened(name: str, value: Any, vault: Any) -> Any:

@@ -140,6 +140,6 @@ def test_the_forms_that_may_be_kept_exist(crm: Crm) -> None:
         re.sub(r"<[^>]+>", "1", rule.rule) for rule in crm.app.url_map.iter_rules() if "POST" in (rule.methods or ())
     }
     kept = {rule for rule in rules if re.match(PATHS, rule)}
-    told = {"note", "move", "add", "done", "reopen", "snooze", "finish", "outcome", "log"}
+    told = {"note", "move", "add", "done", "reopen", "snooze", "finish", "outcome", "log", "decide"}
     assert {part.split("/")[2] for part in kept} == told
     assert all(re.match(each, "/x") is None for each in PATHS.split("|^"))

@@ -19,7 +19,7 @@ from app.commands import exports_and_imports as commands
 from app.domain.files.export_and_import_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
 from app.ops.storage.file_store import StorageUnavailable
-from app.web.transfer import export_heartbeat, export_worker, exports
+from app.web.transfer import export_all, export_heartbeat, export_worker, exports
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import Crm
 
@@ -363,6 +363,9 @@ def test_everything_is_written_with_a_manifest_and_without_secrets(crm: Crm, tmp
     everything = "".join(path.read_text() for path in (tmp_path / "all/records").iterdir())
     assert "pbkdf2" not in everything
     assert "secret_hash" not in everything
+    assert [export_all._is_secret(each) for each in ("token_no", "totp", "pan_blind", "api_token", "hash")] == [
+        *(False, True, True, True, False),
+    ]
     for table in ("api_key", "two_factor", "recovery_code", "pending_sign_in", "remembered_browser"):
         assert not (tmp_path / f"all/records/{table}.jsonl").exists()
 
