@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from datetime import time as time_of_day
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,7 @@ from app.domain.base import Stamp
 from app.domain.maintenance.backup_runs import BackupRun
 from app.domain.notifications import notices
 from app.domain.people.two_factor import TwoFactor
+from app.domain.report_schedules import ScheduleTimes
 from app.lib import totp
 from app.lib.operator_command import operator_command
 from app.ops.storage.audit_head_file import AuditHeadFile
@@ -159,10 +161,41 @@ class _Settling:
                 "webhook_delivery", waited, {"state": "failed", "error": why, "next_try_on": None}
             ),
         }
+        lines = []
         held = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        if not held:
+        if held:
+            where = "A person decides (Undelivered, Webhooks)."
+            lines.append(f"Held back, because they may have been sent since: {held}. {where}")
+        return [*lines, *self._hold_back_reports(), *self._hold_back_invitations(why, waited)]
+
+    def _hold_back_reports(self) -> list[str]:
+        """Drop the scheduled reports that were on their way, and go on with the next time of each schedule."""
+        why = "A backup of an earlier moment was restored. Use “Send now” if it didn't arrive."
+        ended = {"state": "dropped", "error": why, "next_try_on": None, "at": self._moment}
+        count = self._change("report_run", ("waiting", "making", "queued", "sending"), ended)
+        due = self._skip_due_reports()
+        if not count and not due:
             return []
-        return [f"Held back, because they may have been sent since: {held}. A person decides (Undelivered, Webhooks)."]
+        return [
+            f"Scheduled reports that were due since the backup aren't sent again ({count} on their way, {due} "
+            "schedules with a time since). Send those that are missing by hand (“Send now”)."
+        ]
+
+    def _skip_due_reports(self) -> int:
+        """Let schedules whose time has come since the backup go on with their next one. Returns how many."""
+        rows = self.tables.get("report_schedule")
+        if rows is None:
+            return 0
+        due = self.connection.execute(select(rows).where(rows.c.next_on <= self._moment)).all()
+        for row in due:
+            times = ScheduleTimes(row.rhythm, time_of_day.fromisoformat(row.at), row.day)
+            following = times.after(self.now, self.zone).replace(tzinfo=None)
+            self.connection.execute(update(rows).where(rows.c.id == row.id).values(next_on=following))
+        return len(due)
+
+    def _hold_back_invitations(self, why: str, waited: tuple[str, ...]) -> list[str]:
+        count = self._change("invitation", waited, {"state": "unknown", "error": why, "next_try_on": None})
+        return [f"Invitations held back: {count}. Send them again from the page of the user."] if count else []
 
     def end_sign_ins(self) -> list[str]:
         """End all sessions, because those that were ended since the backup would be valid again; forget browsers."""
@@ -259,7 +292,7 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
     """A connection of its own, and those of our tables that exist."""
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
-    names |= {"pending_sign_in", "two_factor", "recovery_code"}
+    names |= {"report_run", "report_schedule", "invitation", "pending_sign_in", "two_factor", "recovery_code"}
     names |= {"remembered_browser", "access_version", "number_series", "alembic_version", "data_request"}
     with engine.connect() as connection:
         there = names & set(inspect(connection).get_table_names())

@@ -28,12 +28,16 @@ from app.models import (
     BackupRun,
     DataErasure,
     Delivery,
+    Invitation,
     JobRun,
     Message,
     Notification,
     NumberSeries,
     RecoveryCode,
     RememberedBrowser,
+    Report,
+    ReportRun,
+    ReportSchedule,
     SignIn,
     TwoFactor,
     WebhookDelivery,
@@ -114,6 +118,33 @@ def test_the_five_commands(lite: Crm) -> None:
     restored = command(lite, "restore", name, "--into", "own", "--overwrite")
     assert restored.exit_code == 0, restored.output
     assert lite.fresh(lead).first_name == lead.first_name
+
+
+def test_a_restore_sends_no_report_and_no_invitation_again(both: Crm) -> None:
+    session, ana = both.session, both.people["ana"].id
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    report = Report(owner_id=ana, label="Leads", kind="lead", definition={})
+    report.stamp(Stamp(ana, yesterday))
+    session.add(report)
+    session.flush()
+    schedule = ReportSchedule(report_id=report.id, rhythm="daily", at="09:30", format="csv", readers=[ana], failures=0)
+    schedule.next_on = yesterday
+    schedule.stamp(Stamp(ana, yesterday))
+    session.add(schedule)
+    session.flush()
+    waiting = {"slot": "2020-01-01 09:30", "user_id": ana, "created_on": yesterday, "at": yesterday}
+    session.add(ReportRun(schedule_id=schedule.id, state="queued", next_try_on=yesterday, **waiting))
+    terms = {"token_hash": "t", "nonce": "n", "expires_on": yesterday + timedelta(days=7), "at": yesterday}
+    session.add(Invitation(user_id=ana, address="ana@eshin.in", state="queued", next_try_on=yesterday, **terms))
+    session.commit()
+    assert command(both, "create").exit_code == 0
+    [name] = backups(both)
+    done = command(both, "restore", name, "--into", "own", "--overwrite")
+    assert "(1 on their way, 1 schedules with a time since)" in done.output, done.output
+    assert "Invitations held back: 1." in done.output, done.output
+    assert both.rows(select(ReportRun.state, ReportRun.next_try_on)) == [("dropped", None)]
+    assert both.rows(select(Invitation.state, Invitation.next_try_on)) == [("unknown", None)]
+    assert both.rows(select(ReportSchedule.next_on))[0] > datetime.now(UTC)
 
 
 def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
