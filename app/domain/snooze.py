@@ -7,18 +7,18 @@ from datetime import datetime, time, timedelta, tzinfo
 from app.domain.base import RuleBroken
 
 #: Choice -> duration; the other choice is "tomorrow".
-SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
+SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "3h": timedelta(hours=3)}
 #: Local time of "tomorrow", and of reminders of overdue tasks.
 MORNING = time(9)
 
 
 def snoozed_until(choice: str, start: datetime, zone: tzinfo) -> datetime:
-    """The time 15m or 1h after `start`, or the next morning in this zone. Raises RuleBroken for other choices."""
+    """The time 15m, 1h or 3h after `start`, or the next morning in this zone. Raises RuleBroken for other choices."""
     if choice in SPANS:
         return start + SPANS[choice]
     if choice == "tomorrow":
         return next_morning(start, zone)
-    raise RuleBroken("Please choose 15 minutes, 1 hour or tomorrow at 9:00.", "until")
+    raise RuleBroken("Please choose 15 minutes, 1 hour, 3 hours or tomorrow at 9:00.", "until")
 
 
 def snoozed_due_on(due_on: datetime | None, choice: str, now: datetime, zone: tzinfo) -> datetime:

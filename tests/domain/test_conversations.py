@@ -145,14 +145,17 @@ def test_a_reaction_is_replaced_and_taken_back(db: Session, account: Any) -> Non
 # --- consent
 
 WISHES = {
-    "withdrawn": ("STOP", " stop. ", "Stop!", "Unsubscribe", "बंद करो", "रोकें", "બંધ કરો", "थांबवा", "बंद करा"),
-    "given": ("START", "unstop", "शुरू करें", "ચાલુ કરો", "सुरू करा"),
+    "withdrawn": (
+        *("STOP", " stop. ", "Stop!", "Unsubscribe", "बंद करो", "रोकें", "બંધ કરો", "थांबवा", "बंद करा"),
+        *("বন্ধ করুন", "Bondho korun", "நிறுத்து", "ఆపండి", "ನಿಲ್ಲಿಸಿ"),
+    ),
+    "given": ("START", "unstop", "शुरू करें", "ચાલુ કરો", "सुरू करा", "চালু করুন", "தொடங்கு"),
     None: ("Don't stop believing", "cancel", "yes", "", None, "बंद खाता कब खुलेगा", "stop " * 20),
 }
 
 
 @pytest.mark.parametrize("wish, text", [(wish, text) for wish, texts in WISHES.items() for text in texts])
-def test_stop_and_start_in_four_languages(wish: str | None, text: str | None) -> None:
+def test_stop_and_start_in_the_languages_of_india(wish: str | None, text: str | None) -> None:
     assert opt_out_words.consent_change(text) == wish
 
 

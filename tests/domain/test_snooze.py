@@ -18,7 +18,7 @@ NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     "choice, expected",
-    [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("tomorrow", NINE_TOMORROW)],
+    [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("3h", NOW + 3 * HOUR), ("tomorrow", NINE_TOMORROW)],
 )
 def test_each_choice_is_a_moment(choice: str, expected: datetime) -> None:
     assert snoozed_until(choice, NOW, INDIA) == expected

@@ -25,7 +25,7 @@ _OF_PERSON = {
     "address": "address",
 }
 #: All variables that are filled in.
-VARIABLES = (*_OF_PERSON, "number", "client_id", "title", "my_name", "my_mobile", "company", "today")
+VARIABLES = (*_OF_PERSON, "number", "client_id", "title", "my_name", "my_mobile", "my_email", "company", "today")
 
 
 def person_of(session: Session, row: Any) -> Any:
@@ -80,6 +80,7 @@ def _of_sender(session: Session, viewer: Viewer) -> dict[str, str]:
     return {
         "my_name": viewer.person.full_name,
         "my_mobile": user.mobile or "",
+        "my_email": user.email or "",
         "company": viewer.lookups.brand.name,
         "today": f"{viewer.now.astimezone(viewer.zone):%-d %B %Y}",
     }

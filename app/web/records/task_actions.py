@@ -70,7 +70,7 @@ class TaskActions(Screen):
 
     @page_route("/snooze/<pk>", methods=["POST"])
     def snooze(self, pk: str) -> Any:
-        """Move the due time of a task: `until` is 15m, 1h or tomorrow."""
+        """Move the due time of a task: `until` is 15m, 1h, 3h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         refuse_closed(row)
         moment = snoozed_due_on(row.due_on, request.form.get("until", ""), viewer.now, viewer.zone)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
+import unicodedata
 from datetime import datetime
 from typing import Any
+
+from babel import Locale
 
 from app.domain.base import RuleBroken, translatable
 from app.domain.files.spreadsheet_files import kind_of
@@ -14,9 +19,12 @@ from app.lib.iso_time import read_moment
 DATE_ORDERS = ("dmy", "mdy")
 _SHORTENED = re.compile(r"[+-]?[0-9](?:\.[0-9]{0,15})?[eE]\+?[0-9]{1,3}")
 _NUMERIC = re.compile(r"([0-9]{1,4})[-/. ]([0-9]{1,2})[-/. ]([0-9]{2,4})(?:[ T,]+(\S.*))?")
-_NAMED = re.compile(r"([0-9]{1,2})[- /]([A-Za-z]{3,9})[- /,]{1,2}([0-9]{2,4})(?:[ ,]+(\S.*))?")
+_NAMED = re.compile(r"([0-9]{1,2})[- /]([^\s0-9,/-]{2,20})[- /,]{1,2}([0-9]{2,4})(?:[ ,]+(\S.*))?")
 _TIMES = ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H:%M:%S.%f")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LANGUAGES = ("hi", "gu", "mr", "bn", "ta", "te", "kn", "ml", "pa", "or")
+#: Two ways to write the same word -> one of them.
+_SPELLINGS = ((".", ""), ("॰", ""), ("\u093c", ""), ("\u0abc", ""), ("म्ब", "ंब"), ("મ્બ", "ંબ"))
 _PHONES = ("mobile", "alternative_mobile", "from_number", "to_number", "phone")
 _CODES = ("aadhaar", "client_id", "pod_id", "referral", "referred_by", "device_call_id", *_PHONES)
 
@@ -77,8 +85,7 @@ def iso_date(name: str, text: str, order: str) -> str:
     """
     named, numeric = _NAMED.fullmatch(text), _NUMERIC.fullmatch(text)
     if named is not None:
-        number = next((n for n, each in enumerate(_MONTHS, 1) if named[2].lower().startswith(each)), 0)
-        return _iso(name, (named[3], str(number), named[1], named[4]), text, order)
+        return _iso(name, (named[3], str(_month_of(named[2])), named[1], named[4]), text, order)
     if numeric is None or (len(numeric[1]) == 4 and "-" in text[:5]):
         return text
     first, second, last, clock = numeric.groups()
@@ -86,6 +93,29 @@ def iso_date(name: str, text: str, order: str) -> str:
         return _iso(name, (first, second, last, clock), text, order)
     day, month = (first, second) if order == "dmy" else (second, first)
     return _iso(name, (last, month, day, clock), text, order)
+
+
+def _month_of(word: str) -> int:
+    """The number of a month, named in English or a language of India, in full or abbreviated; 0 for other words."""
+    english = next((n for n, each in enumerate(_MONTHS, 1) if word.lower().startswith(each)), 0)
+    return english or _local_months().get(_spelled(word), 0)
+
+
+@functools.cache
+def _local_months() -> dict[str, int]:
+    """Names and abbreviations of the months in India's languages, as `_spelled` writes them -> number."""
+    found: dict[str, int] = {}
+    for language, use, width in itertools.product(_LANGUAGES, ("format", "stand-alone"), ("wide", "abbreviated")):
+        found |= {_spelled(name): number for number, name in Locale.parse(language).months[use][width].items()}
+    return found
+
+
+def _spelled(word: str) -> str:
+    """The word in one spelling: without full stops and nuktas (फरवरी, फ़रवरी), and with anusvara (सितम्बर, सितंबर)."""
+    plain = unicodedata.normalize("NFD", word.lower())
+    for written, meant in _SPELLINGS:
+        plain = plain.replace(written, meant)
+    return plain
 
 
 def _iso(name: str, parts: tuple[str, str, str, str | None], text: str, order: str) -> str:

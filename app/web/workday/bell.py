@@ -76,7 +76,7 @@ class BellView(BaseView):
     @signed_in
     @refuse_as_json
     def snooze(self) -> Any:
-        """Snooze the posted `ids`, or the unread notices `about` a record, until 15m, 1h, tomorrow (9:00), or now."""
+        """Snooze the posted `ids`, or the unread notices `about` a record: 15m, 1h, 3h, tomorrow (9:00), or now."""
         payload, viewer = _payload(), current_viewer()
         moment = snooze_end(str(payload.get("until") or ""), viewer.now, viewer.zone)
         conditions = _conditions()

@@ -7,6 +7,11 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 #: Choice -> label.
-CHOICES: dict[str, Any] = {"15m": _l("15 min"), "1h": _l("1 hour"), "tomorrow": _l("Tomorrow 9:00")}
+CHOICES: dict[str, Any] = {
+    "15m": _l("15 min"),
+    "1h": _l("1 hour"),
+    "3h": _l("3 hours"),
+    "tomorrow": _l("Tomorrow 9:00"),
+}
 #: For the template of notices.
 GLOBALS = {"snooze_choices": CHOICES}
