@@ -94,7 +94,7 @@ def login(arguments: Arguments) -> Response:
     """
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
     _refuse_other_sites()
-    if seconds := rate_limits.count_sign_in_attempt():
+    if seconds := rate_limits.begin_sign_in_attempt():
         return _retry_later(_("Too many attempts from your address. Please wait a minute."), seconds)
     try:
         user = manager.auth_user_db(arguments.raw("usr"), arguments.raw("pwd"), "compat")
@@ -108,7 +108,7 @@ def login(arguments: Arguments) -> Response:
         return _retry_later(str(locked.message), locked.seconds)
     except (second_step.CodeRefused, access.Denied) as refused:
         return error_response(refusal(refused)[0], translate_text(refused.message))
-    rate_limits.uncount_sign_in_attempt()
+    rate_limits.forget_attempt()
     token = sessions.create_sign_in(user.id, "compat", datetime.now(UTC))
     response = success_response("Logged In")
     response.set_data(_with_full_name(response, user.get_full_name()))

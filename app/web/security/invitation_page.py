@@ -43,7 +43,7 @@ class InvitationView(BaseView):
     @no_cache
     def accept(self) -> Any:
         """Show the form, or set the password, sign in and go to My day. Attempts are limited by address."""
-        seconds = rate_limits.count_sign_in_attempt("invitation")
+        seconds = rate_limits.begin_sign_in_attempt("invitation")
         if seconds:
             text = _("Too many attempts from your address. Please wait a minute.")
             return make_response(errors.answer(429, text, retry_after=seconds))
@@ -53,7 +53,7 @@ class InvitationView(BaseView):
             found = invitations.find(session, token, invitation_delivery.keys(), now)
             if found is None:
                 return self._page(None, translate_text(IS_OVER), 410)
-            rate_limits.uncount_sign_in_attempt("invitation")
+            rate_limits.forget_attempt()
             if request.method == "GET":
                 return self._page(found)
             user, refused = found.user, self._refusal(found)

@@ -50,12 +50,13 @@ class AuthDBView(fab_views.AuthDBView):
             csrf.protect()
             user = self._user(form)
         except CSRFError:
+            rate_limits.forget_attempt()  # in the morning, everybody's page of yesterday has expired
             return self.form_page(form, _("This page has expired. Please sign in again."), 400)
         except login_throttle.Locked as locked:
             return self.form_page(form, str(locked.message), 429, locked.seconds)
         if user is None:
             return self.form_page(form, _("The username or password is wrong. Please try again."), 401)
-        rate_limits.uncount_sign_in_attempt(request.blueprint or "")
+        rate_limits.forget_attempt()
         return self._enter(user)
 
     def _enter(self, user: Any) -> Any:
@@ -94,7 +95,7 @@ class AuthDBView(fab_views.AuthDBView):
             return self.code_page(_wrong_code(refused), 401)
         if not second_step.finish(user, now):
             return self._start_again()
-        rate_limits.uncount_sign_in_attempt(request.blueprint or "")
+        rate_limits.forget_attempt()
         return self._signed_in_with_code(user, now)
 
     def _signed_in_with_code(self, user: Any, now: datetime) -> Response:
@@ -209,7 +210,7 @@ class SecurityApi(fab_api.SecurityApi):
         refused = _refuse_without_code(user, credentials.get("otp"))
         if refused is not None:
             return refused
-        rate_limits.uncount_sign_in_attempt(request.blueprint or "")
+        rate_limits.forget_attempt()
         return self.response(200, **_tokens(user, credentials.get("refresh", False)))
 
     @expose("/refresh", methods=["POST"])
@@ -270,7 +271,7 @@ def refuse_too_many_attempts() -> Response | None:
     """Count this attempt by address before anything else; the 429 response if there were too many."""
     if request.method != "POST":
         return None
-    seconds = rate_limits.count_sign_in_attempt(request.blueprint or "")
+    seconds = rate_limits.begin_sign_in_attempt(request.blueprint or "")
     if not seconds:
         return None
     text = _("Too many attempts from your address. Please wait a minute.")

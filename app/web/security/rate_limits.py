@@ -21,8 +21,10 @@ from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import is_machine
 from app.web.pages import errors
 
-#: Attempts to sign in from one address that fail or are being checked, at each endpoint.
+#: Attempts to sign in from one address that fail, at each endpoint.
 SIGN_IN_ATTEMPTS = Rate(20, 60)
+#: The attribute of `g` with the endpoint of an attempt that has not succeeded yet.
+_ATTEMPT = "sign_in_attempt"
 
 
 class TooManyRequests(RuleBroken):
@@ -54,6 +56,7 @@ def install(app: Flask, settings: config.Settings) -> None:
     app.extensions["crm_limits"] = Limits(counter, *rates)
     app.before_request(_begin)
     app.after_request(_add_headers)
+    app.after_request(_count_failed_attempt)
 
 
 def new_counter(settings: config.Settings) -> RateCounter:
@@ -75,18 +78,29 @@ def count_request(name: str) -> None:
         raise TooManyRequests(translatable("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(count)))
 
 
-def count_sign_in_attempt(method: str = "compat") -> int:
-    """Count an attempt of this address to sign in this way, before it is checked.
+def begin_sign_in_attempt(method: str = "compat") -> int:
+    """Let this request try to sign in this way: it counts as failed unless `forget_attempt` follows.
 
-    Returns the seconds to wait; 0 within limits.
+    Attempts that are being checked don't count: a whole office shares one address, and begins at the same minute.
+    Returns the seconds to wait if too many of this address have failed; 0 within limits.
     """
-    count = _change_attempts(1, method)
-    return _wait(count) if count.is_exceeded else 0
+    count = _change_failed(0, method)
+    if count.remaining == 0:
+        return _wait(count)
+    request_values()[_ATTEMPT] = method
+    return 0
 
 
-def uncount_sign_in_attempt(method: str = "compat") -> None:
-    """Take back a successful attempt: a whole office shares one address."""
-    _change_attempts(-1, method)
+def forget_attempt() -> None:
+    """Let the attempt of this request not count as failed: it was right, or nothing was checked."""
+    request_values().pop(_ATTEMPT, None)
+
+
+def _count_failed_attempt(response: Response) -> Response:
+    method = request_values().pop(_ATTEMPT, None)
+    if method is not None:
+        _change_failed(1, method)
+    return response
 
 
 def count_attempt(name: str, rate: Rate) -> int:
@@ -96,7 +110,7 @@ def count_attempt(name: str, rate: Rate) -> int:
     return _wait(count) if count.is_exceeded else 0
 
 
-def _change_attempts(by: int, method: str) -> Count:
+def _change_failed(by: int, method: str) -> Count:
     limits: Limits = current_app.extensions["crm_limits"]
     return limits.counter.add(f"sign-in {method} {request.remote_addr}", SIGN_IN_ATTEMPTS, time.time(), by)
 

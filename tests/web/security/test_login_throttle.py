@@ -17,7 +17,8 @@ from sqlalchemy import select
 from app import jobs
 from app.extensions import db
 from app.models import FailedLogin
-from app.web.security import login_throttle
+from app.ops.redis.rate_counter import Rate
+from app.web.security import login_throttle, rate_limits
 from tests.app_pool import AppPool
 from tests.web import security_app
 from tests.web.security_app import (  # noqa: F401  (fixtures)
@@ -148,7 +149,9 @@ def test_of_many_simultaneous_attempts_five_are_checked(app: Flask) -> None:
     assert sum(run_at_once(app, 12, is_attempt_allowed)) == login_throttle.FREE_ATTEMPTS
 
 
-def test_right_attempts_at_once_lock_nobody_out(app: Flask) -> None:
+def test_right_attempts_at_once_lock_nobody_out(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "SIGN_IN_ATTEMPTS", Rate(2, 10**9))  # those that are being checked don't count
+
     def sign_in_rightly() -> int:
         return log_in(app.test_client()).status_code
 
@@ -183,3 +186,12 @@ def test_no_name_grants_further_codes_of_a_user(
         assert log_in(browser(), otp="000000").status_code == 401
     assert log_in(browser(), f"the code of user {user_id(app, 'ana')}").status_code == 200
     assert [log_in(browser(), otp="000000").status_code for _try in range(2)] == [401, 429]
+
+
+def test_expired_forms_do_not_use_up_the_attempts_of_an_address(
+    browser: Callable[[], FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "SIGN_IN_ATTEMPTS", Rate(2, 10**9))
+    typed = {"username": "ana", "password": PASSWORD, "csrf_token": "of yesterday"}
+    assert [browser().post("/login/", data=typed).status_code for _ in range(4)] == [400] * 4
+    assert log_in(browser()).status_code == 200
