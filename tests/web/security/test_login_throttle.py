@@ -18,7 +18,7 @@ from app import jobs
 from app.extensions import db
 from app.models import FailedLogin
 from app.ops.redis.rate_counter import Rate
-from app.web.security import login_throttle, rate_limits
+from app.web.security import login_throttle, passwords, rate_limits
 from tests.app_pool import AppPool
 from tests.web import security_app
 from tests.web.security_app import (  # noqa: F401  (fixtures)
@@ -195,3 +195,17 @@ def test_expired_forms_do_not_use_up_the_attempts_of_an_address(
     typed = {"username": "ana", "password": PASSWORD, "csrf_token": "of yesterday"}
     assert [browser().post("/login/", data=typed).status_code for _ in range(4)] == [400] * 4
     assert log_in(browser()).status_code == 200
+
+
+def test_no_connection_is_held_while_a_password_is_checked(
+    browser: Callable[[], FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, really = [], passwords.is_password
+
+    def is_password(stored: str | None, typed: str) -> bool:
+        held.append(db.session().in_transaction())
+        return really(stored, typed)
+
+    monkeypatch.setattr(passwords, "is_password", is_password)
+    assert log_in(browser()).status_code == 200
+    assert held == [False]
