@@ -232,8 +232,10 @@ def is_interpolated(call: ast.Call) -> bool:
 
 #: Modules below the domain whose texts about settings and addresses are shown as refusals: they raise them as
 #: ValueError, or return them.
-CHECKING_MODULES = ("app/lib/outbound_url.py", "app/channels/setting_checks.py", "app/channels/mail_account.py")
-CHECKING_MODULES += tuple(f"app/channels/{kind}_provider.py" for kind in ("exotel", "imap", "meta", "smtp", "twilio"))
+CHECKING_MODULES = (
+    *("app/lib/outbound_url.py", "app/channels/setting_checks.py", "app/channels/mail_account.py"),
+    *(f"app/channels/{kind}_provider.py" for kind in ("exotel", "imap", "meta", "smtp", "twilio")),
+)
 _SENTENCE = re.compile(r"[A-Z“].* .*[.:…]", re.DOTALL)
 
 
