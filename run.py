@@ -339,7 +339,7 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
-    from app import jobs, warm_up
+    from app import jobs, late_jobs, warm_up
     from app.ops.http_server import server as gunicorn
     from app.ops.monitoring import process_metrics, prometheus_metrics, request_log
     from app.ops.queues import queue
@@ -375,7 +375,7 @@ def serve(app: Flask, settings: Settings) -> None:
     place = f"{settings.public_url} (listening on {settings.host}:{settings.port})"
     _say(f"{settings.brand} is running at {place}", sys.stdout, settings)
     beside = (lambda: _run_apart(app, schedule)) if has_queue or (is_apart and schedule) else None
-    every_second = process_metrics.ticker(app)
+    every_second = process_metrics.ticker(app, late_jobs.watch(app))
     hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside, every_second)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 

@@ -16,10 +16,11 @@ from typing import Any
 from sqlalchemy import not_, update
 from sqlalchemy.orm import Session
 
+from app import late_jobs
 from app.domain.maintenance import job_health
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
-from app.domain.persistence.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
+from app.late_jobs import FindDelays
 from app.lib.fair_semaphore import FairSemaphore
 from app.ops.monitoring import process_health
 from app.ops.processes.leader import ELECTION_SECONDS, Election
@@ -238,29 +239,14 @@ class Scheduler:
     def _check_delays(self) -> None:
         """Notify admins of late jobs. Every process checks, because the leader may be the one that hangs."""
         if stopwatch.monotonic() - self._began_at > job_health.LATE_AFTER.total_seconds():
-            self._report(self.election.now(), job_health.current_delays)
+            self._report(job_health.current_delays)
 
     def _report_gap(self) -> None:
         """Notify admins when no process was the leader for a while."""
-        self._report(self.election.now(), job_health.delay_before_takeover)
+        self._report(job_health.delay_before_takeover)
 
-    def _report(self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]) -> None:
-        try:
-            with self._aside.session() as session:
-                found = find(session, self._minutely, now) if self._minutely else []
-            notified = self._notify_admins(found, now) if found else []
-        except Exception:
-            log.exception("could not report whether the jobs are late")
-            return
-        if notified:
-            self.runner.announce(notified)
-
-    def _notify_admins(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
-        with writing(self._aside) as session:
-            job_health.notify_admins(session, found, now, self.runner.zone)
-            notified = transaction_state(session).take_notified()
-            session.commit()
-        return notified
+    def _report(self, find: FindDelays) -> None:
+        late_jobs.report(self._aside, self._minutely, self.election.now(), find)
 
 
 def clock_text(skew: timedelta) -> str:

@@ -1,5 +1,7 @@
 """Check that every text of the product, of FAB's screens and of WTForms is translated in each catalog.
 
+The messages of refusals are found by following the variables, tables and functions through which they come.
+
 Prints one line for each text that is missing, empty or fuzzy, and exits with 1 if there is any.
 """
 
@@ -58,6 +60,13 @@ def texts(folder: Path) -> dict[Text, str]:
     return found
 
 
+def refusals() -> dict[Text, str]:
+    """The messages of refusals, which need no mark -> where they are looked for."""
+    from tests.refusal_sentences import sentences
+
+    return {(message, None): "a refusal" for message in sentences().messages}
+
+
 def problems(catalog: Catalog, wanted: dict[Text, str]) -> Iterator[str]:
     """One line for each text without a complete translation in the catalog."""
     for (words, context), place in sorted(wanted.items(), key=lambda item: item[1]):
@@ -102,7 +111,7 @@ def main() -> int:
     """Check all languages. Returns the exit status."""
     languages = [code for code in config.LANGUAGE_NAMES if code != "en"]
     libraries = (Path(library.__file__).parent for library in (flask_appbuilder, wtforms))
-    wanted = reduce(or_, map(texts, libraries)) | texts(ROOT / "app")
+    wanted = refusals() | reduce(or_, map(texts, libraries)) | texts(ROOT / "app")
     lines = []
     for language in languages:
         path = ROOT / "translations" / language / "LC_MESSAGES" / "messages.po"

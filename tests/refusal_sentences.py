@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -133,9 +134,33 @@ def messages_of(nodes: list[ast.AST], refusals: list[ast.Call]) -> Iterator[str]
         for arg in message_args(call):
             yield from texts(arg)
             yield from (text for value in assigned.get(source_of(arg), []) for text in texts(value))
+            yield from (text for value in returned_by(name_of(arg), arg, nodes) for text in texts(value))
     yield from (text for value in assigned.get("errors", []) for text in texts(value))
     for node in nodes:
         yield from other_messages(node)
+
+
+def returned_by(name: str, arg: ast.expr, nodes: list[ast.AST]) -> Iterator[ast.expr]:
+    """What the function of this module returns whose result is the message."""
+    if not isinstance(arg, ast.Call) or name in TRANSLATING_FUNCTIONS:
+        return
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            yield from (
+                each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value is not None
+            )
+
+
+def constants_in(refusals: list[ast.Call]) -> set[str]:
+    """The constants that are messages, or tables of them, here or in another module."""
+    named = (name_of(each) for call in refusals for arg in message_args(call) for each in ast.walk(arg))
+    return {name for name in named if name.isupper()}
+
+
+def constant_texts(nodes: list[ast.AST]) -> dict[str, set[str]]:
+    """The texts of the constants of a module, by their names."""
+    found = {name: {text for value in values for text in texts(value)} for name, values in assignments(nodes).items()}
+    return {name: held for name, held in found.items() if name.isupper() and held}
 
 
 def source_of(arg: ast.expr) -> str:
@@ -180,11 +205,17 @@ class Sentences:
 @cache
 def sentences() -> Sentences:
     """Read once, without keeping the parsed source: it fills a quarter of a gigabyte."""
-    found = Sentences(PROVIDER_SENTENCES | SETTING_TEXTS | MAIL_SENTENCES, [])
+    found = Sentences(PROVIDER_SENTENCES | SETTING_TEXTS | MAIL_SENTENCES | checked_messages(), [])
+    wanted: set[str] = set()
+    constants: dict[str, set[str]] = {}
     for path, nodes in sources():
         refusals = refusals_in(nodes)
         found.messages.update(messages_of(nodes, refusals))
+        wanted |= constants_in(refusals)
+        for name, held in constant_texts(nodes).items():
+            constants.setdefault(name, set()).update(held)
         found.interpolated.extend((path.name, call.lineno) for call in refusals if is_interpolated(call))
+    found.messages.update(text for name in wanted for text in constants.get(name, ()) if _SENTENCE.fullmatch(text))
     return found
 
 
@@ -194,3 +225,39 @@ def is_interpolated(call: ast.Call) -> bool:
         isinstance(arg, ast.JoinedStr | ast.BinOp) or name_of(arg) in ("format", "join", "strip")
         for arg in message_args(call)
     )
+
+
+# --- what checks of the lower floors say
+
+
+#: Modules below the domain whose texts about settings and addresses are shown as refusals: they raise them as
+#: ValueError, or return them.
+CHECKING_MODULES = (
+    *("app/lib/outbound_url.py", "app/channels/setting_checks.py", "app/channels/mail_account.py"),
+    *(f"app/channels/{kind}_provider.py" for kind in ("exotel", "imap", "meta", "smtp", "twilio")),
+)
+_SENTENCE = re.compile(r"[A-Z“].* .*[.:…]", re.DOTALL)
+
+
+def checked_messages() -> set[str]:
+    """The sentences by which these modules say what is wrong with a setting or an address, or that it is right."""
+    found: set[str] = set()
+    for name in CHECKING_MODULES:
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            found.update(text for part in _parts_of_check(node) for text in _sentences_in(part))
+    return found
+
+
+def _parts_of_check(node: ast.AST) -> list[ast.AST]:
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        return [node.exc] if name_of(node.exc) in ("ValueError", "BadAddress") else []
+    if isinstance(node, ast.Lambda):
+        return [node.body]
+    is_check = isinstance(node, ast.FunctionDef) and (node.name.endswith("_problem") or node.name.startswith("check"))
+    return [each for each in ast.walk(node) if isinstance(each, ast.Return)] if is_check else []
+
+
+def _sentences_in(node: ast.AST) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and _SENTENCE.fullmatch(each.value):
+            yield each.value

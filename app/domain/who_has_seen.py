@@ -19,6 +19,7 @@ from app.domain.merging import merged_records
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.recordings import CallRecording
 from app.domain.tickets import Ticket
+from app.lib.batches import batched
 
 #: Audit events that name the record whose data somebody has seen.
 EVENTS = ("reveal", "recording", "export")
@@ -76,24 +77,34 @@ def of_user(session: Session, user_id: int, since: datetime, until: datetime) ->
     return [str(about) for about in session.scalars(query.distinct().order_by(AuditEntry.about).limit(MAX_RECORDS + 1))]
 
 
-def abouts(session: Session, customer: Customer) -> list[str]:
+def all_of_customer(session: Session, customer: Customer) -> list[AuditEntry]:
+    """All entries of `of_customer`, the newest first."""
+    found: dict[int, AuditEntry] = {}
+    for some in batched(abouts(session, customer, None), MAX_RECORDS):
+        query = select(AuditEntry).where(AuditEntry.about.in_(some), AuditEntry.event.in_(EVENTS))
+        found |= {entry.id: entry for entry in session.scalars(query)}
+    return [found[key] for key in sorted(found, reverse=True)]
+
+
+def abouts(session: Session, customer: Customer, most: int | None = MAX_RECORDS) -> list[str]:
     """What the audit calls the customer and their records: numbers, and ids for exports of consents.
 
-    Records merged into one of these were seen under their own numbers.
+    Records merged into one of these were seen under their own numbers. `most`: of each kind; None = all.
     """
     found = []
     for record, kind in ((Customer, "customer"), (Lead, "lead"), (Ticket, "ticket")):
         rule = record.id == customer.id if record is Customer else record.customer_id == customer.id
-        rows = [(key, number) for key, number in session.execute(_newest(record, rule))]
-        rows += merged_records.merged_from(session, record.__tablename__, [key for key, _number in rows])
+        rows = [(key, number) for key, number in session.execute(_newest(record, rule, most))]
+        for some in batched([key for key, _number in rows], MAX_RECORDS):
+            rows += merged_records.merged_from(session, record.__tablename__, some)
         found += [f"{kind} {name}" for row in rows for name in row]
     heard_recordings = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
     calls = [CallLog.customer_id == customer.id]
     for column, record in ((CallLog.lead_id, Lead), (CallLog.ticket_id, Ticket)):
         calls.append(column.in_(select(record.id).where(record.customer_id == customer.id)))
-    heard_recordings = heard_recordings.where(or_(*calls)).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
+    heard_recordings = heard_recordings.where(or_(*calls)).order_by(CallRecording.id.desc()).limit(most)
     return [*found, *(f"recording {key}" for key in session.scalars(heard_recordings))]
 
 
-def _newest(record: Any, rule: Any) -> Any:
-    return select(record.id, record.number).where(rule).order_by(record.id.desc()).limit(MAX_RECORDS)
+def _newest(record: Any, rule: Any, most: int | None) -> Any:
+    return select(record.id, record.number).where(rule).order_by(record.id.desc()).limit(most)

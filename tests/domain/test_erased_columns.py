@@ -44,7 +44,7 @@ STAYS = {
         "customer_key": "kind",
         "customer_link": "open_key status",
         "data_breach": "state",
-        "data_erasure": "active_number number record_table request_number state",
+        "data_erasure": "active_number number record_table request_number same_contacts state",
         "data_request": "kind state",
         "delivery": "channel state",
         "dnd_upload": "digest state",

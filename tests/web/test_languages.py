@@ -225,3 +225,11 @@ def test_a_sentence_inside_a_sentence_is_translated_too(crm: Crm) -> None:
 def test_a_joined_headline_has_its_particle_once(app: Any) -> None:
     with app.test_request_context(), force_locale("hi"):
         assert _sentence(["ने यह लीड बनाई", "ने टास्क जोड़ा"]) == "ने यह लीड बनाई और टास्क जोड़ा"
+
+
+def test_what_is_wrong_with_the_address_of_a_webhook_is_in_the_language_of_the_page(crm: Crm) -> None:
+    root = crm.client("root")
+    root.screen("/lang/hi")
+    typed = {"name": "Ledger", "url": "http://example.com/", "events": "lead.created", "user": crm.user_id("root")}
+    page = root.form("/webhooks/add", typed)
+    assert page.status_code == 422 and "पता https:// से शुरू होना चाहिए।" in page.text

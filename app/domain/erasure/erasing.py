@@ -21,11 +21,12 @@ from app.domain.audit_log import audit, audit_keys
 from app.domain.base import Conflict, RuleBroken, Stamp, translatable
 from app.domain.customers import Customer
 from app.domain.data_requests import DataRequest
-from app.domain.erasure import account_ends, duties
+from app.domain.erasure import account_ends, duties, same_contacts
 from app.domain.erasure import erasure_scope as scopes
 from app.domain.erasure.erased_tables import KINDS, PARTS
 from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.erasures import DataErasure, has_contact
+from app.domain.erasure.same_contacts import SameContact
 from app.domain.leads import Lead
 from app.domain.messaging import consents
 from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress
@@ -51,6 +52,8 @@ class ErasurePlan:
     #: What stays: [{"kind", "rows", "duty", "until"}].
     stays: list[dict[str, Any]] = field(default_factory=list)
     is_held: bool = False
+    #: Whether it is known by now what stays.
+    is_stay_known: bool = True
     #: Numbers (E.164) and addresses of the person, and the leads and customers that are erased as theirs.
     addresses: list[str] = field(default_factory=list)
     erased: dict[type[Any], list[int]] = field(default_factory=dict)
@@ -107,8 +110,8 @@ def plan(session: Session, request: DataRequest, accounts_ended_on: date | None,
         {kind: goes[kind] for kind in KINDS if goes[kind]},
         kept_rows(session, found),
         found.is_held,
-        found.addresses,
-        {Lead: found.leads, Customer: found.customer},
+        addresses=found.addresses,
+        erased=found.contacts,
     )
 
 
@@ -315,9 +318,23 @@ def step(session: Session, key: int, now: datetime, settles_after: timedelta = S
     if erasure.settled_on is None and now < erasure.confirmed_on + settles_after:
         erasure.next_on = erasure.confirmed_on + settles_after
     else:
+        if scope.addresses:
+            erasure.same_contacts = list(same_contacts.find(session, scope.addresses, scope.contacts))
         _close(session, erasure, kept_rows(session, scope), now)
         _wait_for_first(erasure, scope)
     return 0
+
+
+def others_of(session: Session, erasure: DataErasure) -> dict[str, SameContact]:
+    """Number -> other leads and customers that have the number or address of somebody whose erasure was confirmed.
+
+    They stay. They are looked for as long as the number is known, until the erasure is settled, or the customer's own
+    data isn't kept any more; of later, it is known which there were then. The session acts for the system.
+    """
+    scope = scopes.records_of(session, erasure.record_table, erasure.record_id)
+    addresses = _addresses(session, erasure) or []
+    found = same_contacts.find(session, addresses, scope.contacts)
+    return same_contacts.of_numbers(session, [*(erasure.same_contacts or ()), *found])
 
 
 def is_there(session: Session, erasure: DataErasure) -> bool:

@@ -93,6 +93,11 @@ class Scope:
         """The customer's id, if it is one."""
         return [self.key] if self.table == "customer" else []
 
+    @property
+    def contacts(self) -> dict[type[Any], list[int]]:
+        """The person's leads, and the customer, by kind."""
+        return {Lead: self.leads, Customer: self.customer}
+
     def branches(self, table: Table) -> list[ColumnElement[bool]]:
         """The rows of this person in a table that refers to records: one condition per column, since no index serves
         an OR of them.
@@ -134,9 +139,14 @@ def of(session: Session, erasure: DataErasure, now: datetime, addresses: Iterabl
 
 def addresses_of(session: Session, table: str, key: int) -> list[str]:
     """The numbers (E.164) and email addresses of a customer or lead, and of what belongs to it."""
+    return _addresses_in(session, records_of(session, table, key))
+
+
+def records_of(session: Session, table: str, key: int) -> Scope:
+    """The leads, tickets and tasks of a customer or lead, without what is kept of them."""
     scope = Scope(table, key, "", "")
     _find_records(session, scope)
-    return _addresses_in(session, scope)
+    return scope
 
 
 def _addresses_in(session: Session, scope: Scope) -> list[str]:

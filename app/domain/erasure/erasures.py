@@ -44,6 +44,9 @@ class DataErasure(Record):
     addresses_sealed: Mapped[str | None] = mapped_column(Text)
     #: {kind: rows erased}.
     counts: Mapped[dict[str, int]] = mapped_column(JSON, nullable=False, default=dict)
+    #: Numbers of other leads and customers that had the same number or address when these were last known;
+    #: null = they weren't looked for.
+    same_contacts: Mapped[list[str] | None] = mapped_column(JSON)
     #: What duties keep: [{"kind", "rows", "duty", "until": day or null}].
     kept: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
 

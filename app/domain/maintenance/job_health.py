@@ -42,7 +42,7 @@ class JobDelay:
 
 def current_delays(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
     """The jobs of every minute that are late now; one incident if all of them stopped."""
-    last = job_runs.newest_runs(session, jobs)
+    last = _newest_of_schedule(session, jobs)
     if common := _clock_set_back(last, now) or _all_stopped(last, now):
         return [common]
     late = {run.job: _delay_of(run) for run in last.values() if now - run.started_on > LATE_AFTER}
@@ -51,8 +51,13 @@ def current_delays(session: Session, jobs: list[str], now: datetime) -> list[Job
 
 def delay_before_takeover(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
     """The delay before a process took over the schedule; empty unless it was long."""
-    delay = _all_stopped(job_runs.newest_runs(session, jobs), now)
+    delay = _all_stopped(_newest_of_schedule(session, jobs), now)
     return [JobDelay(delay.job, delay.slot, delay.since, now)] if delay else []
+
+
+def _newest_of_schedule(session: Session, jobs: list[str]) -> dict[str, JobRun]:
+    """The newest run of each job, unless an admin started it: it doesn't show that the schedule runs."""
+    return {job: run for job, run in job_runs.newest_runs(session, jobs).items() if not run.is_manual}
 
 
 def _all_stopped(last: dict[str, JobRun], now: datetime) -> JobDelay | None:

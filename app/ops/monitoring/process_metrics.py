@@ -227,14 +227,15 @@ def flush(app: Flask) -> None:
             _batch.add(taken)
 
 
-def ticker(app: Flask) -> Callable[[], None]:
-    """A function to call every second: once a minute, it stores the values in a thread of its own."""
+def ticker(app: Flask, then: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """A function to call every second: once a minute, it stores the values in a thread of its own, and calls `then`."""
     last = [-1]
     busy = threading.Lock()
 
     def work() -> None:
         with busy:
             flush(app)
+            then()
 
     def tick() -> None:
         minute = int(time.time() // 60)

@@ -18,6 +18,7 @@ from app.domain.erasure import duties, erasing, same_contacts
 from app.domain.erasure.erased_tables import KINDS
 from app.domain.erasure.erasing import Confirmation, ErasurePlan
 from app.domain.erasure.erasures import DataErasure
+from app.domain.erasure.same_contacts import SameContact
 from app.domain.maintenance import retention
 from app.extensions import db
 from app.models import Customer, Lead
@@ -35,6 +36,7 @@ SHOWN = ("record", "version")
 #: Days that a backup of each kind is kept for.
 _BACKUP_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
 #: Kinds of the retention that hold what can't be found by the person.
+_BASES: dict[type[Any], str] = {Lead: "/leads", Customer: "/customers"}
 _PASSING = ("provider requests", "rejected calls", "failed queue calls", "undo of actions", "answers")
 
 
@@ -130,24 +132,27 @@ def refusal_of_day(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -
 
 
 def state(row: DataRequest, given: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """{erasure, hinders, person, record, version, lines, sentences, others}: what is or would be erased, what stays.
+    """{erasure, hinders, person, record, version, lines, sentences, others, unseen}: what is or would be erased.
 
-    `others`: [{number, url}] of records with the same number or address, which stay.
+    `others`: [{number, url, is_newer}] of records with the same number or address, which stay; `is_newer`: entered
+    since the confirmation. `unseen`: how many more there are that the viewer doesn't see.
     `record`, `version`: what a confirmation has to send. `person`: the name of who would be erased.
     """
     made: dict[str, Any] = {"erasure": None, "hinders": "", "person": "", "record": "", "version": row.version}
-    made |= {"lines": [], "sentences": [], "others": []}
+    made |= {"lines": [], "sentences": [], "others": [], "unseen": 0}
     try:
         _refuse_unseen(row)
         with access.as_system(db.session()) as session:
             made["erasure"] = erasing.of_request(session, row)
             made |= _named(session, row, made["erasure"])
             plan = _plan(session, row, made["erasure"], given, viewer)
+            same = _same_contacts(session, made["erasure"], plan)
             days, general = duties.days_of(session), _general(session)
     except RuleBroken as broken:
         return made | {"hinders": translate_text(broken.message)}
     made["lines"] = [_line(kind, plan, days) for kind in KINDS if kind in plan.goes or _stays(kind, plan)]
-    made["sentences"], made["others"] = general, _others(plan)
+    made["sentences"] = general
+    made |= _others(same, made["erasure"])
     return made | {"hinders": translate_text(erasing.HELD) if plan.is_held else ""}
 
 
@@ -165,15 +170,32 @@ def _plan(
     if erasure is not None and erasure.settled_on is not None:
         return ErasurePlan(erasure.counts, erasure.kept)
     if erasure is not None:
-        return ErasurePlan(erasure.counts, [])
+        return ErasurePlan(erasure.counts, [], is_stay_known=False)
     return erasing.plan(session, row, parse_day(given), viewer.now)
 
 
-def _others(plan: ErasurePlan) -> list[dict[str, str]]:
-    """Records that the viewer sees, with the same number or address: perhaps the same person once more."""
-    found = same_contacts.find(db.session(), plan.addresses, plan.erased)
-    bases = {Lead: "/leads", Customer: "/customers"}
-    return [{"number": number, "url": f"{bases[model]}/{number}"} for number, model in found.items()]
+def _same_contacts(session: Session, erasure: DataErasure | None, plan: ErasurePlan) -> dict[str, SameContact]:
+    if erasure is not None:
+        return erasing.others_of(session, erasure)
+    return same_contacts.find(session, plan.addresses, plan.erased)
+
+
+def _others(found: dict[str, SameContact], erasure: DataErasure | None) -> dict[str, Any]:
+    """Records with the same number or address, perhaps the same person once more: those that the viewer sees, and how
+    many others there are.
+    """
+    confirmed = erasure.confirmed_on if erasure is not None else None
+    seen = same_contacts.visible(db.session(), found)
+    others = [
+        {
+            "number": number,
+            "url": f"{_BASES[each.model]}/{number}",
+            "is_newer": confirmed is not None and each.created_on > confirmed,
+        }
+        for number, each in found.items()
+        if number in seen
+    ]
+    return {"others": others, "unseen": len(found) - len(seen)}
 
 
 def _stays(kind: str, plan: ErasurePlan) -> list[dict[str, Any]]:
@@ -186,7 +208,7 @@ def _line(kind: str, plan: ErasurePlan, days: dict[str, int]) -> dict[str, Any]:
         "kind": kind,
         "label": str(KIND_WORDS[kind]),
         "goes": plan.goes.get(kind, 0),
-        "stays": sum(each["rows"] for each in stays),
+        "stays": sum(each["rows"] for each in stays) if plan.is_stay_known else None,
         "why": [duty_sentence(each["duty"], days[each["duty"]], _day(each["until"])) for each in stays],
         "until": [each["until"] for each in stays],
     }

@@ -20,7 +20,9 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 
 _LIST_OF_TEXTS = {"type": "array", "items": STRING}
 _DAYS = {"type": "array", "items": STRING | {"nullable": True}}
-_LINE = shape({"kind": STRING, "goes": ID, "stays": ID, "why": _LIST_OF_TEXTS, "until": _DAYS})
+_STAYS = ID | {"nullable": True, "description": "Rows that stay; null while it is running: known when it is settled."}
+_OTHER = shape({"number": STRING, "is_newer": {"type": "boolean", "description": "Entered since the confirmation."}})
+_LINE = shape({"kind": STRING, "goes": ID, "stays": _STAYS, "why": _LIST_OF_TEXTS, "until": _DAYS})
 _ONE = shape(
     {
         "result": shape(
@@ -32,6 +34,12 @@ _ONE = shape(
                 "hinders": STRING | {"description": "Why it can't be done, as a sentence; empty if it can."},
                 "lines": {"type": "array", "items": _LINE},
                 "sentences": _LIST_OF_TEXTS,
+                "others": {
+                    "type": "array",
+                    "items": _OTHER,
+                    "description": "Other leads and customers with the same number or address; they stay.",
+                },
+                "unseen": ID | {"description": "How many more of these there are that you don't see."},
             }
         )
     },
@@ -99,4 +107,6 @@ def _result(row: DataRequest, given: Any) -> dict[str, Any]:
         "hinders": found["hinders"],
         "lines": [{name: each[name] for name in ("kind", "goes", "stays", "why", "until")} for each in found["lines"]],
         "sentences": found["sentences"],
+        "others": [{name: each[name] for name in ("number", "is_newer")} for each in found["others"]],
+        "unseen": found["unseen"],
     }

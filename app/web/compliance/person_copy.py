@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from io import BytesIO
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-from flask import current_app, render_template
+from flask import current_app, stream_template
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, inspect, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, bindparam, inspect, or_, select
 
 from app import access
 from app.domain import who_has_seen
@@ -57,9 +58,8 @@ from app.web.transfer.run_as import acting_for
 
 #: The kind of the export.
 KIND = "person"
-#: Rows of one kind, and about how many characters of them; the file says when there are more. Read in pages: strangers
-#: can send thousands of long messages.
-MAX_ROWS, MAX_TEXT, PAGE = 5000, 20_000_000, 200
+#: Rows that are in memory at once: strangers can send thousands of long messages.
+PAGE = 200
 #: Bytes of a piece of the archive.
 SLICE = 16_000_000
 #: Who may see who has seen the data.
@@ -76,9 +76,8 @@ class Section:
     #: Its key in the JSON, and its heading.
     name: str
     title: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    #: Whether there are more rows.
-    is_cut: bool = False
+    #: Read as they are asked for, once.
+    rows: Iterable[dict[str, Any]] = ()
     #: Column -> its label.
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -86,18 +85,19 @@ class Section:
 def write_archive(run: ExportRun) -> None:
     """Write the copy, from its beginning. Raises Denied, NotFound if whoever asked may no longer have it."""
     heartbeat = Heartbeat(run)
+    store: FileStore = current_app.extensions["crm_files"]
     try:
-        with acting_for(run.created_by_id, "/data-requests/", scope=run.payload.get("scope", ())) as viewer:
-            refuse_others(viewer)
-            run.rights = _rights_of(viewer)
-            if run.payload.get("reason"):
-                viewer = in_full(viewer)
-            sections = list(heartbeat.over(_sections(run.payload["customer"], viewer)))
-            page, data = _page(sections, viewer), _json(sections, viewer)
-        made = _store({"personal-data.html": page, "personal-data.json": data}, heartbeat)
+        with tempfile.TemporaryFile(dir=_folder()) as file:
+            with acting_for(run.created_by_id, "/data-requests/", scope=run.payload.get("scope", ())) as viewer:
+                refuse_others(viewer)
+                run.rights = _rights_of(viewer)
+                if run.payload.get("reason"):
+                    viewer = in_full(viewer)
+                rows = _write(file, _sections(run.payload["customer"], viewer), viewer, heartbeat)
+            made = [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
     except ExportStopped:
         return
-    _finish(run, made, sum(len(section.rows) for section in sections))
+    _finish(run, made, rows)
 
 
 def refuse_others(viewer: Viewer) -> None:
@@ -126,13 +126,23 @@ def _rights_of(viewer: Viewer) -> dict[str, Any]:
     return rights | {"levels": rights["levels"] | {cell: level for cell, level in more.items() if level != "none"}}
 
 
-def _store(files: dict[str, str], heartbeat: Heartbeat) -> list[Any]:
-    store: FileStore = current_app.extensions["crm_files"]
-    with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, text in files.items():
-                archive.writestr(name, text)
-        return [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
+def _write(file: IO[bytes], sections: Iterable[Section], viewer: Viewer, heartbeat: Heartbeat) -> int:
+    """Write both files of the archive, in one pass over the rows. Returns their number. Raises ExportStopped."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, tempfile.TemporaryFile(dir=_folder()) as page:
+        with archive.open("personal-data.json", "w", force_zip64=True) as target:
+            data = JsonFile(target, viewer.now)
+            for text in _page(sections, data, viewer, heartbeat):
+                page.write(text.encode("utf-8", "replace"))
+            data.end()
+        page.seek(0)
+        with archive.open("personal-data.html", "w", force_zip64=True) as target:
+            shutil.copyfileobj(page, target)
+    return data.count
+
+
+def _folder() -> Path:
+    folder: Path = current_app.config["CRM"].instance_dir
+    return folder
 
 
 def _finish(run: ExportRun, made: list[Any], rows: int) -> None:
@@ -157,19 +167,19 @@ def _sections(customer_id: int, viewer: Viewer) -> Iterator[Section]:
     customer = access.get_visible(session, Customer, customer_id)
     if customer is None:
         raise NotFound("This record doesn't exist.")
-    leads = list(session.scalars(select(Lead.id).where(Lead.customer_id == customer_id).limit(MAX_ROWS)))
-    tickets = list(session.scalars(select(Ticket.id).where(Ticket.customer_id == customer_id).limit(MAX_ROWS)))
+    leads = list(session.scalars(select(Lead.id).where(Lead.customer_id == customer_id)))
+    tickets = list(session.scalars(select(Ticket.id).where(Ticket.customer_id == customer_id)))
 
     def of(model: Any) -> ColumnElement[bool]:
-        parts = [getattr(model, name).in_(ids) for name, ids in (("lead_id", leads), ("ticket_id", tickets))]
+        parts = [_is_in(getattr(model, name), ids) for name, ids in (("lead_id", leads), ("ticket_id", tickets))]
         return or_(*parts, *([model.customer_id == customer_id] if hasattr(model, "customer_id") else []))
 
     yield _records(Section("customer", _("Customer")), Customer, Customer.id == customer_id, viewer)
     is_of_them = CustomerAccount.customer_id == customer_id
     yield _plain(Section("accounts", _("Accounts")), CustomerAccount, is_of_them, viewer)
-    yield _records(Section("leads", _("Leads")), Lead, Lead.id.in_(leads), viewer)
-    yield _records(Section("tickets", _("Tickets")), Ticket, Ticket.id.in_(tickets), viewer)
-    yield _records(Section("complaints", _("Complaints")), Complaint, Complaint.ticket_id.in_(tickets), viewer)
+    yield _records(Section("leads", _("Leads")), Lead, _is_in(Lead.id, leads), viewer)
+    yield _records(Section("tickets", _("Tickets")), Ticket, _is_in(Ticket.id, tickets), viewer)
+    yield _records(Section("complaints", _("Complaints")), Complaint, _is_in(Complaint.ticket_id, tickets), viewer)
     for name, title, model in (
         ("tasks", _("Tasks"), Task),
         ("calls", _("Calls"), CallLog),
@@ -178,10 +188,16 @@ def _sections(customer_id: int, viewer: Viewer) -> Iterator[Section]:
     ):
         yield _records(Section(name, title), model, of(model), viewer)
     yield _notes(of(Activity), viewer)
-    is_theirs = or_(Consent.customer_id == customer_id, Consent.lead_id.in_(leads))
+    is_theirs = or_(Consent.customer_id == customer_id, _is_in(Consent.lead_id, leads))
     yield _records(Section("consents", _("Consents")), Consent, is_theirs, viewer)
     yield _plain(Section("assignments", _("Assignments")), Assignment, of(Assignment), viewer)
     yield _disclosures(customer, viewer)
+
+
+def _is_in(column: Any, ids: list[int]) -> ColumnElement[bool]:
+    """The condition, with the ids in the statement: SQLite takes a limited number of parameters."""
+    found: ColumnElement[bool] = column.in_(bindparam(None, ids, expanding=True, literal_execute=True))
+    return found
 
 
 def _records(section: Section, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
@@ -192,27 +208,32 @@ def _records(section: Section, model: Any, rule: ColumnElement[bool], viewer: Vi
     table = view.service.record_table
     names = tuple(name for name in table.declared.show if name not in _LEFT_OUT)
     section.labels = {name: str(table.by_name[name].label or name) for name in names}
-    session = db.session()
-    last, left = 0, MAX_TEXT
-    while True:
+
+    def page_after(last: int) -> list[dict[str, Any]]:
+        session = db.session()
         raw = table.rows(session, ListQuery([rule, model.id > last], [model.id], PAGE), names)
-        rows = table.serialize_rows(session, raw, names, viewer)
-        section.rows += [_without_id(row) for row in rows]
-        if len(rows) < PAGE:
-            break
-        last, left = rows[-1]["id"], left - sum(map(_length, rows))
-        if left < 0 or len(section.rows) >= MAX_ROWS:
-            section.is_cut = _has_more(session, model, rule, last)
-            break
+        return table.serialize_rows(session, raw, names, viewer)
+
+    section.rows = map(_without_id, _paged(page_after, lambda row: row["id"]))
     return section
 
 
-def _has_more(session: Session, model: Any, rule: ColumnElement[bool], last: int) -> bool:
-    return session.execute(select(model.id).where(rule, model.id > last).limit(1)).first() is not None
+def _paged(page_after: Callable[[int], list[Any]], key: Callable[[Any], int]) -> Iterator[Any]:
+    """All rows, of which PAGE at once are in memory; `page_after`: those with a higher id, in order."""
+    last = 0
+    while rows := page_after(last):
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        last = key(rows[-1])
 
 
-def _length(row: dict[str, Any]) -> int:
-    return sum(len(value) for value in row.values() if isinstance(value, str))
+def _objects(model: Any, *rules: ColumnElement[bool]) -> Iterator[Any]:
+    def page_after(last: int) -> list[Any]:
+        query = select(model).where(*rules, model.id > last).order_by(model.id).limit(PAGE)
+        return list(db.session.scalars(query).unique())
+
+    return _paged(page_after, lambda row: row.id)
 
 
 def _without_id(row: dict[str, Any]) -> dict[str, Any]:
@@ -221,10 +242,8 @@ def _without_id(row: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(section: Section, model: Any, rule: ColumnElement[bool], viewer: Viewer) -> Section:
     """The columns of rows that have no page of their own, with names of people in place of their ids."""
-    found = db.session.scalars(select(model).where(rule).order_by(model.id).limit(MAX_ROWS + 1)).unique().all()
     columns = [name for name in inspect(model).columns.keys() if name not in _LEFT_OUT]  # noqa: SIM118
-    section.rows = [{column: _value(row, column, viewer) for column in columns} for row in found[:MAX_ROWS]]
-    section.is_cut = len(found) > MAX_ROWS
+    section.rows = ({column: _value(row, column, viewer) for column in columns} for row in _objects(model, rule))
     return section
 
 
@@ -237,55 +256,72 @@ def _value(row: Any, column: str, viewer: Viewer) -> Any:
 
 def _notes(rule: ColumnElement[bool], viewer: Viewer) -> Section:
     """Notes and comments; who may not read notes sees no such entries anyway."""
-    query = select(Activity).where(rule, Activity.kind.in_(("note", "comment"))).order_by(Activity.id)
-    found = db.session.scalars(query.limit(MAX_ROWS + 1)).all()
-    rows = [
+    rows = (
         {"at": row.at, "by": viewer.lookups.person(row.actor_id), "text": (row.payload or {}).get("text")}
-        for row in found[:MAX_ROWS]
-    ]
-    return Section("notes", _("Notes"), rows, len(found) > MAX_ROWS)
+        for row in _objects(Activity, rule, Activity.kind.in_(("note", "comment")))
+    )
+    return Section("notes", _("Notes"), rows)
 
 
 def _disclosures(customer: Customer, viewer: Viewer) -> Section:
     """Who has seen the data, for people who may see that."""
     title = _("Who has seen the data")
     if not any(viewer.person.may(module, verb) for module, verb in _SEEN_BY):
-        return Section("seen_by", title, [])
+        return Section("seen_by", title)
     with access.as_system(db.session()) as session:  # the customer is visible, and so is who has looked
-        entries = who_has_seen.of_customer(session, customer)
-    rows = [
+        entries = who_has_seen.all_of_customer(session, customer)
+    rows = (
         {"at": each.at, "by": viewer.lookups.person(each.user_id), "what": each.event, "about": each.about}
         for each in entries
-    ]
-    return Section("seen_by", title, rows, len(entries) >= who_has_seen.MAX_ENTRIES)
+    )
+    return Section("seen_by", title, rows)
 
 
 # --- the two files
 
 
-def _json(sections: list[Section], viewer: Viewer) -> str:
-    data: dict[str, Any] = {"made_on": viewer.now, "language": "en"}
-    data |= {section.name: section.rows for section in sections}
-    data["incomplete"] = [section.name for section in sections if section.is_cut]
-    return json.dumps(data, ensure_ascii=False, indent=2, default=_as_json)
+class JsonFile:
+    """The JSON, written row by row."""
+
+    def __init__(self, target: IO[bytes], made_on: datetime) -> None:
+        self._target, self.count = target, 0
+        self._write(f'{{\n"made_on": {_json(made_on)},\n"language": "en"')
+
+    def rows(self, name: str, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Write each row under this name, and hand it on; all have to be taken."""
+        self._write(f",\n{_json(name)}: [")
+        for place, row in enumerate(rows):
+            self._write(("," if place else "") + f"\n  {_json(row)}")
+            self.count += 1
+            yield row
+        self._write("\n]")
+
+    def end(self) -> None:
+        """Write the end."""
+        self._write("\n}\n")
+
+    def _write(self, text: str) -> None:
+        self._target.write(text.encode("utf-8", "replace"))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_as_json)
 
 
 def _as_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 
-def _page(sections: list[Section], viewer: Viewer) -> str:
-    """A page that needs nothing else: no scripts, styles or pictures from elsewhere."""
-    shown = [
-        {
-            "title": section.title,
-            "most": len(section.rows) if section.is_cut else None,
-            "rows": [_pairs(section, row, viewer) for row in section.rows],
-        }
-        for section in sections
-    ]
+def _page(sections: Iterable[Section], data: JsonFile, viewer: Viewer, heartbeat: Heartbeat) -> Iterator[str]:
+    """A page that needs nothing else: no scripts, styles or pictures from elsewhere. Its rows are written to `data`."""
+
+    def shown() -> Iterator[dict[str, Any]]:
+        for section in sections:
+            rows = heartbeat.over(data.rows(section.name, section.rows))
+            yield {"title": section.title, "rows": (_pairs(section, row, viewer) for row in rows)}
+
     made = moment_cell(viewer.now, viewer)
-    return render_template("compliance/personal_data.html", sections=shown, made=made)
+    return stream_template("compliance/personal_data.html", sections=shown(), made=made)
 
 
 def _pairs(section: Section, row: dict[str, Any], viewer: Viewer) -> list[tuple[str, str]]:

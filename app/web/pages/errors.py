@@ -161,7 +161,7 @@ def answer(
         return json_answer(status, body | ({"reference": reference} if reference else {}), **headers)
     if request.headers.get("HX-Request"):
         headers |= sentence_header(text)
-    return _page(status, text, reference), status, headers
+    return page(status, text, reference), status, headers
 
 
 def rendered_by_api(status: int, text: str) -> Response | None:
@@ -179,7 +179,8 @@ def sent_form() -> list[tuple[str, str]]:
     return fields if is_small and not any("passw" in name or name == "pwd" for name, _value in fields) else []
 
 
-def _page(status: int, text: str, reference: str | None) -> str:
+def page(status: int, text: str, reference: str | None = None) -> str:
+    """The error page for a status, with this sentence; `reference`: of the log."""
     name = status if status in _PAGES else (400 if status < 500 else 500)
     words = {"sentence": text, "reference": reference, "sent": sent_form() if status == 503 else []}
     try:

@@ -13,6 +13,7 @@ from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, refusal, sentence_header
 from app.web.core.urls.local_links import local_path
 from app.web.core.view_registry import screen_of
+from app.web.pages import errors
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +66,7 @@ def refused(status: int, sentence: str) -> Any:
         status = 400  # an invalid URL, not a record that breaks a rule
     if request.headers.get("HX-Request"):
         return (
-            render_template("errors/400.html", sentence=sentence),
+            errors.page(status, sentence),
             status,
             sentence_header(sentence),
         )

@@ -81,7 +81,9 @@ BUSINESS = (
         "settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"
     ),
     MenuEntry("settings-complaints", _("Complaints"), ComplaintSettingsView, "scale", "/settings/complaints/"),
-    MenuEntry("settings-disclosure", _("Disclosure"), DisclosureSettingsView, "file-text", "/settings/disclosure/"),
+    MenuEntry(
+        "settings-disclosure", _("Monthly disclosure"), DisclosureSettingsView, "file-text", "/settings/disclosure/"
+    ),
     MenuEntry(
         "settings-personal-data",
         _("Personal data"),

@@ -24,6 +24,7 @@ from app.models import (
     CustomerAccount,
     DataErasure,
     DataRequest,
+    Lead,
 )
 from app.web.compliance import erasure_texts
 from tests.app_fixtures import Crm, Make
@@ -344,3 +345,47 @@ def test_who_complained_is_shown_on_the_ticket_and_the_complaint_and_found_nowhe
 def test_spans_are_said_in_years_where_they_are_whole_ones(crm: Crm, days: int, said: str) -> None:
     with crm.app.test_request_context("/"):
         assert erasure_texts.span_of(days) == said
+
+
+def test_records_of_the_same_person_that_came_in_since_are_named(crm: Crm, make: Make) -> None:
+    ravi = make.customer("ana", first_name="Ravi", mobile="9820012345", email="ravi@kumar.in")
+    twin = make.lead("ana", first_name="Ravi", email="ravi@kumar.in")
+    row, rhea = noted(crm, customer=ravi.id), crm.client("rhea")
+    assert rhea.rest("POST", f"{REST}{row.id}/erasure", seen(crm, row)).status_code == 200
+    with crm.app.app_context():
+        jobs.run_now(crm.app, "go on with erasures")  # the customer is emptied, and the erasure not settled yet
+    entered = {"first_name": "Ravi", "mobile": "98200 12345"}
+    assert crm.client("ana").rest("POST", "lead/", entered).status_code == 201
+    late = crm.rows(select(Lead).order_by(Lead.id))[-1]
+    others = [{"number": twin.number, "is_newer": False}, {"number": late.number, "is_newer": True}]
+    for is_settled in (False, True):
+        if is_settled:
+            crm.session.execute(update(DataErasure).values(next_on=None))
+            assert work(crm).addresses_sealed is None and crm.fresh(late).first_name == "Ravi"
+        told = rhea.rest("GET", f"{REST}{row.id}/erasure").json["result"]
+        assert (told["others"], told["unseen"]) == (others, 0)
+        page = rhea.screen(f"{URL}/{row.id}").text
+        assert "were not erased" in page and "merge them first" not in page
+        assert f'since the confirmation: <a href="/leads/{late.number}"' in page and f"/leads/{twin.number}" in page
+    make.cell("Compliance", "Leads", "read", "own")
+    told = crm.client("rhea").rest("GET", f"{REST}{row.id}/erasure").json["result"]
+    page = crm.client("rhea").screen(f"{URL}/{row.id}").text
+    assert (told["others"], told["unseen"]) == ([], 2)
+    assert late.number not in page and "There are 2 more that you don" in page
+    make.cell("Compliance", "Leads", "read", "all")
+    own = noted(crm, lead=late.id)
+    assert rhea.rest("POST", f"{REST}{own.id}/erasure", seen(crm, own)).status_code == 200
+    assert late.number not in rhea.screen(f"{URL}/{row.id}").text, "erased for a request of its own"
+
+
+def test_what_stays_is_unknown_over_rest_until_it_is_settled(crm: Crm, make: Make) -> None:
+    row, rhea = noted(crm, customer=make.customer("ana", first_name="Ravi").id), crm.client("rhea")
+    assert rhea.rest("POST", f"{REST}{row.id}/erasure", seen(crm, row)).status_code == 200
+    with crm.app.app_context():
+        jobs.run_now(crm.app, "go on with erasures")
+    running = rhea.rest("GET", f"{REST}{row.id}/erasure").json["result"]
+    assert running["state"] == "running" and {each["stays"] for each in running["lines"]} == {None}
+    crm.session.execute(update(DataErasure).values(next_on=None))
+    assert work(crm).state == "waiting"
+    settled = rhea.rest("GET", f"{REST}{row.id}/erasure").json["result"]
+    assert {each["kind"]: each["stays"] for each in settled["lines"]} == {"contact": 0, "timeline": 0, "requests": 1}

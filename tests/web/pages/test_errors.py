@@ -140,3 +140,10 @@ def test_too_many_tries(app: Flask) -> None:
     assert len(re.findall(r"<h1[ >]", pages[-1].text)) == 1
     answers = [stranger.rest("POST", "security/login", json={**sent, "provider": "db"}) for _turn in range(25)]
     assert answers[-1].status_code == 429 and answers[-1].json["message"].endswith(".")
+
+
+def test_a_refused_htmx_request_is_answered_with_the_page_of_its_status(client: UserClient) -> None:
+    for path in ("/leads/show/987654", "/leads/CRM-LEAD-2020-99999"):
+        answer = client.screen(path, headers={"HX-Request": "true"})
+        assert answer.status_code == 404 and "X-Sentence" in answer.headers
+        assert "Page not found" in answer.text and "understand this request" not in answer.text, path
