@@ -304,7 +304,8 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
 
 def _only_reads(sql: str | bytes) -> bool:
     """Whether it is a SELECT that locks nothing."""
-    return isinstance(sql, bytes) and sql.startswith(_READS) and not any(each in sql for each in _LOCKS)
+    updating, sharing = _LOCKS
+    return isinstance(sql, bytes) and sql.startswith(_READS) and updating not in sql and sharing not in sql
 
 
 def _begin_sqlite(connection: Any) -> None:
