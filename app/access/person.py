@@ -14,7 +14,7 @@ ADMIN = "Admin"
 #: Per person and process: compiled statements, and lists about which something is cached for a while.
 MAX_STATEMENTS, MAX_LISTS = 120, 300
 #: Values derived from their rights: the menu in a language or two, what they may change of each record.
-MAX_DERIVED = 40
+MAX_DERIVED = 60
 
 
 class Denied(RuleBroken):

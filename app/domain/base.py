@@ -122,7 +122,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 def _without_zone(value: datetime | None) -> datetime | None:
     if value is None or value.tzinfo is None:
         return value
-    return value.astimezone(UTC).replace(tzinfo=None)
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).replace(tzinfo=None)
 
 
 def _in_utc(value: datetime | None) -> datetime | None:

@@ -146,8 +146,10 @@ def test_what_a_telephone_sends_again_stays_erased(session: Session, ravi: Custo
     old = {**sent, "start_time": (NOW - timedelta(days=9)).isoformat(), "from": "9820077777", "contact_name": "Meera"}
     results = call_sync.sync(session, telephone, [{**sent, "duration": 70}, {**named, "duration": 80}, again], LATER)
     results += call_sync.sync(session, telephone, [old, {**sent, "contact_name": "Ravi"}, named], LATER)
+    moved = {**named, "start_time": (NOW - timedelta(days=3)).isoformat()}  # known by nothing but its id
+    results += call_sync.sync(session, telephone, [moved], LATER)
     session.commit()
-    assert [each.status for each in results] == [*["duplicate"] * 3, "created", *["duplicate"] * 2]
+    assert [each.status for each in results] == [*["duplicate"] * 3, "created", *["duplicate"] * 3]
     assert left(session, "Ravi", "9820012345", "982001 2345") == []
     stored_calls = session.scalars(select(CallLog).order_by(CallLog.id)).all()
     assert [calls.is_erased(each) for each in stored_calls] == [True, True, False]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from flask_appbuilder import Model
 from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -75,6 +77,7 @@ WITHOUT_OWNER = (
 )
 
 
+@lru_cache(maxsize=1000)
 def is_masked(name: str) -> bool:
     """Whether roles decide how much of this field is visible; x_ and a number is a restricted custom field."""
     return name in MASKED or (name.startswith("x_") and name[2:].isdigit())

@@ -276,6 +276,8 @@ def insert_if_missing(session: Session, record: Any, key: str, values: Row) -> N
 
 #: Types whose values are hashable; to ask for others takes longer.
 _HASHABLE = frozenset((str, datetime, bool, float))
+#: How a parameter stands in the text: MariaDB's driver, SQLite.
+_HOLDERS = ("%%(%s)s", ":%s")
 
 
 @dataclass
@@ -298,6 +300,7 @@ class _Values:
         if given.count(given[0]) == len(given):
             return [self.text(name, given[0])] * len(given)
         process, known, made = self._processors[name], self._known.setdefault(name, {}), []
+        parameters, holder = self.parameters, _HOLDERS[self._is_sqlite]
         for value in given:
             kind = type(value)
             if value is None:
@@ -308,8 +311,10 @@ class _Values:
                 made.append(self._parameter(value, process))
             else:
                 text = known.get(value)
-                if text is None:
-                    text = known[value] = self._parameter(value, process)
+                if text is None:  # as `_parameter`, whose calls would cost as much again
+                    place = f"p{len(parameters)}"
+                    parameters[place] = value if process is None else process(value)
+                    text = known[value] = holder % place
                 made.append(text)
         return made
 
@@ -331,7 +336,7 @@ class _Values:
     def _parameter(self, value: Any, process: Callable[[Any], Any] | None) -> str:
         holder = f"p{len(self.parameters)}"
         self.parameters[holder] = value if process is None else process(value)
-        return f":{holder}" if self._is_sqlite else f"%({holder})s"
+        return _HOLDERS[self._is_sqlite] % holder
 
 
 @lru_cache(maxsize=100)

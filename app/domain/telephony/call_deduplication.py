@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, not_, select, type_coerce, union_all
+from sqlalchemy import ColumnElement, Text, and_, bindparam, literal, not_, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import address_hashes
@@ -80,15 +80,17 @@ Row = tuple[Any, ...]
 
 
 def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Row]:
-    """The employee's stored calls that may be among these, in one statement; a row may occur twice."""
+    """The employee's stored calls that may be among these, in one statement; a row may occur twice.
+
+    Two statements if the employee has erased calls: their ids are hashed only then.
+    """
     if not calls:
         return []
     seconds = [call.started_on.replace(microsecond=0) for call in calls]
     first, end = min(seconds), max(seconds) + timedelta(seconds=1)
-    names = address_hashes.ids_known_as(session, sorted({call.device_call_id for call in calls}))
     values: dict[str, Any] = {
         "employee": employee_id,
-        "names": list(names),
+        "names": sorted({call.device_call_id for call in calls}),
         "first": first,
         "end": end,
     }
@@ -99,7 +101,12 @@ def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Ro
         values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
         query = _query(numbers != {None}, None in numbers)
     rows = system_statements.rows(session, query, values)
+    if not any(address_hashes.is_hash(row[1]) for row in rows):
+        return rows
     # Erased calls have the hash of the telephone's id.
+    names = address_hashes.ids_known_as(session, values["names"])
+    hashes = {"employee": employee_id, "names": [each for each in names if each not in values["names"]]}
+    rows += system_statements.rows(session, _named_query(), hashes)
     return [(row[0], names.get(row[1], row[1]), *row[2:]) for row in rows]
 
 
@@ -125,11 +132,31 @@ _SHORT = timedelta(hours=12)
 
 @lru_cache
 def _query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
-    """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end`.
+    """SELECT of the `employee`'s calls with these `names`, of those between `first` and `end`, and of one erased call.
 
     `has_numbers`: of the latter, only those with the `numbers`; `has_unknown`: also those without a number. Cached:
     building it costs more than sending it.
     """
+    within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
+    named = _is_named()
+    rules: list[ColumnElement[bool]] = [named]
+    if has_numbers is None:
+        rules = [and_(named, not_(within)), within]  # most are repeated, and each is read once
+    if has_numbers:
+        rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
+    if has_unknown:
+        rules.append(and_(CallLog.other_e164.is_(None), within))
+    # One statement with one index per branch: an OR would read all calls of the employee.
+    return union_all(*(_calls_where(each) for each in (*rules, CallLog.id == _an_erased_call())))
+
+
+@lru_cache
+def _named_query() -> Any:
+    """SELECT of the `employee`'s calls with these `names`."""
+    return _calls_where(_is_named())
+
+
+def _calls_where(rule: ColumnElement[bool]) -> Any:
     columns = (
         CallLog.id,
         CallLog.device_call_id,
@@ -142,15 +169,20 @@ def _query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
         CallLog.to_number,
         CallLog.other_e164,
     )
-    within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
-    named = CallLog.device_call_id.in_(bindparam("names", expanding=True))
-    rules: list[ColumnElement[bool]] = [named]
-    if has_numbers is None:
-        rules = [and_(named, not_(within)), within]  # most are repeated, and each is read once
-    if has_numbers:
-        rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
-    if has_unknown:
-        rules.append(and_(CallLog.other_e164.is_(None), within))
-    is_own = CallLog.employee_id == bindparam("employee")
-    # One statement with one index per branch: an OR would read all calls of the employee.
-    return union_all(*(select(*columns).where(is_own, CallLog.device_call_id.is_not(None), each) for each in rules))
+    return select(*columns).where(_is_own(), CallLog.device_call_id.is_not(None), rule)
+
+
+def _is_own() -> ColumnElement[bool]:
+    return CallLog.employee_id == bindparam("employee")
+
+
+def _is_named() -> ColumnElement[bool]:
+    return CallLog.device_call_id.in_(bindparam("names", expanding=True))
+
+
+def _an_erased_call() -> Any:
+    """The id of one of the `employee`'s calls whose telephone's id is a hash, if there is any: few have one."""
+    begins = literal(address_hashes.PREFIX, CallLog.device_call_id.type)
+    after = literal(chr(ord(address_hashes.PREFIX) + 1), CallLog.device_call_id.type)
+    hashed = and_(CallLog.device_call_id >= begins, CallLog.device_call_id < after)
+    return select(CallLog.id).where(_is_own(), hashed).limit(1).scalar_subquery()

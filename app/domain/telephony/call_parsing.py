@@ -122,8 +122,7 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
         raise UnreadableCall(
             "not_a_record", "This isn't a call: each call is an object with from, to, type and start_time."
         )
-    for name in ("type", "start_time"):
-        _refuse_missing(raw, name)
+    _refuse_missing(raw, "type", "start_time")
     from_number, to_number = _number(raw, "from"), _number(raw, "to")
     direction = _direction(_word(raw["type"]), from_number, to_number, telephone)
     _refuse_missing(raw, "to")
@@ -158,9 +157,10 @@ def caller(number: str) -> str:
     return WITHHELD if number.strip().casefold() in _WITHHELD_WORDS else number
 
 
-def _refuse_missing(raw: dict[str, Any], name: str) -> None:
-    if raw.get(name) in (None, ""):
-        raise UnreadableCall("missing_field", f"Missing required field: {name}")
+def _refuse_missing(raw: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if raw.get(name) in (None, ""):
+            raise UnreadableCall("missing_field", f"Missing required field: {name}")
 
 
 def storable_text(text: str) -> str:
@@ -180,7 +180,9 @@ def _text(raw: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise UnreadableCall("wrong_type", f"“{name}” must be text.")
-    text = storable_text(str(value)).strip()
+    text = str(value).strip()
+    if not (text.isascii() and text.isprintable()):  # as `storable_text` asks
+        text = storable_text(text).strip()
     if len(text) > MAX_LENGTHS[name]:
         raise UnreadableCall("too_long", f"“{name}” is longer than {MAX_LENGTHS[name]} characters.")
     return text
@@ -230,8 +232,8 @@ def call_status(direction: str, is_answered: bool) -> str:
 def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
     if not seconds:
         return call_status(direction, False)
-    names = ("status", "native_call_status", "native_call_type", "type")
-    return call_status(direction, not _is_missed(direction, *(str(raw.get(name) or "")[:100] for name in names)))
+    told = [raw.get(name) or "" for name in ("status", "native_call_status", "native_call_type", "type")]
+    return call_status(direction, not _is_missed(direction, *[str(each)[:100] for each in told]))
 
 
 @lru_cache(maxsize=1000)

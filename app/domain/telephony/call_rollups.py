@@ -192,7 +192,9 @@ def mark_changed(session: Session, moments: Iterable[datetime | None]) -> None:
 
 
 def _quarter(moment: datetime) -> datetime:
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    aware = moment
+    if moment.tzinfo is not UTC:
+        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.replace(minute=aware.minute // 15 * 15, second=0, microsecond=0)
 
 

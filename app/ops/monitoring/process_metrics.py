@@ -105,7 +105,7 @@ def watch(engine: Engine) -> None:
 
 
 def _measure(response: Response) -> Response:
-    path, received = request.path, g.get("received")
+    path, received = request.path, vars(g._get_current_object()).get("received")
     if received is not None and not path.startswith(_UNMEASURED):
         seconds, status = time.perf_counter() - received, response.status_code
         count_request(status, round(seconds * 1000))

@@ -45,9 +45,10 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if "request_id" not in g:  # refused before it began
+    held = vars(g._get_current_object())
+    if "request_id" not in held:  # refused before it began
         _begin()
-    response.headers.add(HEADER, g.request_id)
+    response.headers.add(HEADER, held["request_id"])
     if log.isEnabledFor(logging.INFO):
         log.info("request", extra={"request": _summary(response)})
     return response

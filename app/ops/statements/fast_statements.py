@@ -87,7 +87,8 @@ def convert(
     for row in rows:
         values = list(row)
         for place, make in converters:
-            values[place] = make(values[place])
+            if values[place] is not None:  # NULL is None to every type of ours
+                values[place] = make(values[place])
         made.append(tuple(values))
     return made
 

@@ -79,7 +79,10 @@ def listeners(target: Any, name: str) -> Collection[Callable[..., Any]]:
 
     `event.contains` only checks for a known listener.
     """
-    found: Collection[Callable[..., Any]] = getattr(target.dispatch, name)
+    dispatch = target.dispatch
+    if isinstance(target, Connection) and not getattr(dispatch.local, name):  # nearly always: only its engine has some
+        dispatch = dispatch.parent
+    found: Collection[Callable[..., Any]] = getattr(dispatch, name)
     return found
 
 

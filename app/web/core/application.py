@@ -18,6 +18,10 @@ from werkzeug.wsgi import get_host
 _COMPLETED = frozenset(("location", "content-location"))
 
 
+#: What an address consists of in the WSGI environment, behind the host.
+_ADDRESS = ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
+
+
 class Answer(Response):
     """A response. Its headers are sent as they are if nothing would be completed; Flask's copies them one by one."""
 
@@ -51,7 +55,7 @@ class Application(Flask):
             return super().create_url_adapter(request)
         environ = request.environ
         request.host = get_host(environ)
-        root, path, query = (_decoded(environ.get(name, "")) for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"))
+        root, path, query = [_decoded(environ.get(name, "")) for name in _ADDRESS]
         server, subdomain, method = _in_ascii(request.host.lower()), routes.default_subdomain, environ["REQUEST_METHOD"]
         return MapAdapter(routes, server, root, subdomain or "", environ["wsgi.url_scheme"], path, method, query)
 

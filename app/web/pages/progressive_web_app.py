@@ -20,6 +20,7 @@ from app.domain.custom_fields import mask_name
 from app.shown_brand import ShownBrand
 from app.web.core import request_custom_fields
 from app.web.core.fab_access import json_answer
+from app.web.core.flask_internals import request_values
 from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import SPRITE, static_url
 
@@ -112,7 +113,7 @@ def state() -> Response:
 
 def _mark(response: Response) -> Response:
     """Add the headers with the page's user, and whether it may be stored."""
-    person = g.get("person")
+    person = request_values().get("person")
     if request.method != "GET" or person is None or response.mimetype != "text/html":
         return response
     response.headers[PERSON], response.headers[RIGHTS] = str(person.id), _rights_mark(person)

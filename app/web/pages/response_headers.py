@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from flask import Flask, Response, current_app, request
 
@@ -42,7 +43,8 @@ def _missing(host: str, is_https: bool, present: frozenset[str]) -> list[tuple[s
 
 def set_headers(response: Response) -> Response:
     """Set headers on every response; static files with a hash in the URL are cached for a year."""
-    config, headers = current_app.config, response.headers
+    # Proxies would be resolved each time.
+    config, headers, asked = current_app.config, response.headers, request._get_current_object()  # type: ignore[attr-defined]
     is_https = config["CRM"].is_https
     # Each look-up in headers compares all names in lower case.
     present = {name.lower() for name, _value in headers}
@@ -53,19 +55,19 @@ def set_headers(response: Response) -> Response:
     if is_https:
         headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
     # The host of the request is one of ours: see pages.allowed_hosts.
-    add_headers(response, _missing(request.host, is_https, _PROTECTIONS & present))
-    _set_caching(response, "cache-control" in present)
+    add_headers(response, _missing(asked.host, is_https, _PROTECTIONS & present))
+    _set_caching(response, asked, "cache-control" in present)
     statements = STATEMENTS.get() if config.get("COUNT_SQL") else None
     if statements is not None:
         headers["X-SQL-Count"] = str(len(statements))
     return response
 
 
-def _set_caching(response: Response, is_set: bool) -> None:
-    """Set Cache-Control. `is_set`: the response has its own."""
-    path = request.path
+def _set_caching(response: Response, asked: Any, is_set: bool) -> None:
+    """Set Cache-Control. `asked`: the request; `is_set`: the response has its own."""
+    path = asked.path
     if path.startswith("/static/") and response.status_code in _STATIC:
-        if "v" in request.args:
+        if "v" in asked.args:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     elif not is_set:
         caching = "no-store" if path.startswith("/api/") else "private, no-cache"

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 
 import config
 from app.domain.base import RuleBroken, translatable
@@ -65,15 +65,16 @@ def new_counter(settings: config.Settings) -> RateCounter:
 
 
 def _begin() -> None:
-    g.pop("limit", None)
+    request_values().pop("limit", None)
 
 
 def count_request(name: str) -> None:
     """Count this request once, under this name. Raises TooManyRequests above the limit."""
-    if "limit" in g or not is_machine():
+    held = request_values()
+    if "limit" in held or not is_machine():
         return
     limits: Limits = current_app.extensions["crm_limits"]
-    g.limit = count = limits.count_request(name, time.time())
+    held["limit"] = count = limits.count_request(name, time.time())
     if count is not None and count.is_exceeded:
         raise TooManyRequests(translatable("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(count)))
 
@@ -121,7 +122,7 @@ def _wait(count: Count) -> int:
 
 def counter_name(credential: Any) -> str:
     """The name under which an authenticated request is counted: that of the API key, else of the user."""
-    key = g.get("api_key_id")
+    key = request_values().get("api_key_id")
     return f"key {key}" if key else f"user {credential.user.id}"
 
 

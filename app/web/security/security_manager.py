@@ -142,8 +142,8 @@ class Security(SecurityManager):
         session = db.session()
         access.act_as(session, None)
         access.set_read_only(session, False)
-        session_context(session).address = request.remote_addr
         asked: Any = request._get_current_object()  # type: ignore[attr-defined]
+        session_context(session).address = asked.remote_addr
         endpoint = asked.endpoint or ""
         if "Authorization" in asked.headers:
             return None  # the cookie is ignored, see load_user
@@ -198,7 +198,7 @@ class Security(SecurityManager):
             return None
         if found.is_stale(now):
             api_keys.record_use(found, now)
-        g._api_key_user, g.api_key_id = True, found.id
+        request_values().update(_api_key_user=True, api_key_id=found.id)
         return self._authenticate_as(found)
 
     def authenticate_by_header(self) -> Any:
@@ -246,7 +246,7 @@ class Security(SecurityManager):
 
     def has_access(self, permission_name: str, view_name: str) -> bool:
         """Whether the person of this request has the permission; without SQL."""
-        who = g.get("person")
+        who = request_values().get("person")
         if who is None:
             return self.is_item_public(permission_name, view_name)
         return fab_permissions.is_allowed(who, permission_name, view_name)

@@ -61,19 +61,31 @@ def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
         shown = {"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/"}
         entries.append(shown | {"badge": None, "group": "settings", "active": _is_settings(path)})
     else:
-        entries += list(_own_settings(person, path))
+        entries += [each | {"active": path.startswith(each["url"])} for each in _own_settings(person)]
     return entries, new
 
 
-def _own_settings(person: access.Person, path: str) -> Iterator[Entry]:
-    """The pages of the settings that people without access to settings can have a permission for."""
+def _own_settings(person: access.Person) -> list[Entry]:
+    """The pages of the settings that people without access to settings can have a permission for.
+
+    Cached while their rights stay the same, which alone decide.
+    """
+    key = ("own settings", language_key())
+    found: list[Entry] | None = person.derived.get(key)
+    if found is None:
+        found = list(_settings_for(person))
+        person.derived.keep(key, found)
+    return found
+
+
+def _settings_for(person: access.Person) -> Iterator[Entry]:
     for each in (*settings_menu.BUSINESS, *settings_menu.SYSTEM):
         opens_for = getattr(each.view, "opens_for", None)
         is_own = each.url == _HOLDS and person.may("Legal Holds", "read")
         if is_own or (opens_for is not None and opens_for(person)):
             label = str(each.label) if is_own else _("Settings: %(name)s", name=each.label)
             shown = {"name": each.name, "label": label, "icon": each.icon, "url": each.url}
-            yield shown | {"badge": None, "group": "settings", "active": path.startswith(each.url)}
+            yield shown | {"badge": None, "group": "settings"}
 
 
 def _menus(person: access.Person) -> tuple[list[_Offered], list[Entry]]:

@@ -19,7 +19,7 @@ from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts, record_pages
 from app.web.core.queries.list_query import ListQuery
 from app.web.core.queries.record_columns import RecordColumns
-from app.web.core.queries.row_readers import Reader, common_readers, reader_of, serialize
+from app.web.core.queries.row_readers import Reader, reader_of, readers_of_one, serialize
 from app.web.core.viewer import Viewer
 
 #: Lists stop counting here and show "1,000+".
@@ -148,7 +148,7 @@ class RecordTable(RecordColumns):
     ) -> list[dict[str, Any]]:
         """Raw rows as JSON objects, with their child lists (one statement per list)."""
         self.prepare(rows, names, viewer)
-        readers: Sequence[Reader] = common_readers(self, names)
+        readers: Sequence[Reader] = readers_of_one(self, names, viewer)
         if len(rows) > 1:  # otherwise it doesn't pay
             readers = [reader_of(each.field, each.cut, viewer) if each.place is None else each for each in readers]
         made = [serialize(row, readers, viewer) for row in rows]

@@ -45,6 +45,25 @@ def _common_reader(field: Field, cut: slice) -> Reader:
     return Reader(field.name, field, cut, cut.start if is_single else None, convert)
 
 
+def readers_of_one(table: RecordColumns, names: tuple[str, ...] | None, viewer: Viewer) -> tuple[Reader, ...]:
+    """How the viewer reads the selected fields of one row: what depends on their masks is kept with their rights."""
+    key, derived = ("readers", table, names), viewer.person.derived
+    found: tuple[Reader, ...] | None = derived.get(key)
+    if found is None:
+        found = tuple(_masked_reader(each, viewer) for each in common_readers(table, names))
+        derived.keep(key, found)
+    return found
+
+
+def _masked_reader(reader: Reader, viewer: Viewer) -> Reader:
+    """How a viewer reads the field, as far as nothing but their masks matters."""
+    if reader.place is not None:
+        return reader
+    if reader.field.is_passthrough(viewer):
+        return reader._replace(place=reader.cut.start)
+    return reader if reader.field.is_plain else reader._replace(convert=reader.field.joint_converter(viewer))
+
+
 def serialize(row: Any, readers: Sequence[Reader], viewer: Viewer) -> dict[str, Any]:
     """A raw row as a JSON object; passthrough values are unchanged."""
     serialized: dict[str, Any] = {"id": row[0]}
