@@ -64,6 +64,8 @@ class Scheduler:
         #: Names of the jobs that run in this process.
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+        #: Held while the election is asked: its connection isn't for two threads at once.
+        self._election_lock = threading.Lock()
         self._timers: Any = None
         self._stopping = threading.Event()
         #: How the jobs of this term of leadership run; the end of the term stops them after their current items.
@@ -92,7 +94,9 @@ class Scheduler:
         if self._timers is not None:
             self._timers.shutdown(wait=False)
         self.is_leader = False
-        self.election.release()
+        if self._election_lock.acquire(timeout=max(0.1, end - stopwatch.monotonic())):
+            self.election.release()
+            self._election_lock.release()
 
     def retire(self) -> bool:
         """Begin no more jobs, unless one runs, or what starts and watches them. Returns whether it is time to stop."""
@@ -150,7 +154,7 @@ class Scheduler:
     # --- leadership
 
     def _elect(self) -> None:
-        was_leader, self.is_leader = self.is_leader, self.election.acquire() and not self._stopping.is_set()
+        was_leader, self.is_leader = self.is_leader, self._leads()
         self._say_clock()
         if self.is_leader and not was_leader:
             log.log(logging.DEBUG if self._goes_on else logging.INFO, "this process runs the schedule now")
@@ -158,9 +162,14 @@ class Scheduler:
             self._settled_slots, self._retry_at = {}, {}
             self._report_gap()
             self._take_over()
-        elif was_leader and not self.is_leader:
+        elif was_leader and not self.is_leader and not self._stopping.is_set():
             log.warning("this process no longer runs the schedule")
             self._term.stopping.set()
+
+    def _leads(self) -> bool:
+        """Whether this process is the leader now; one that stops no longer asks."""
+        with self._election_lock:
+            return not self._stopping.is_set() and self.election.acquire()
 
     def _take_over(self) -> None:
         """Close what a former leader left running, to be taken up again at once, and do what precedes the first job."""
@@ -174,8 +183,9 @@ class Scheduler:
                 session.execute(step, execution_options={"synchronize_session": False})
                 if self.at_election is not None:
                     self.at_election(session, now)
-                self._settled_slots = self._slots_done(session, now)
+                done = self._slots_done(session, now)
                 session.commit()
+            self._settled_slots = done  # only now: from here on it may rest
         except Exception:
             log.exception("could not take over from the former leader")
             self.is_leader = False  # the next look tries again

@@ -636,6 +636,32 @@ def test_it_does_not_rest_for_a_moment(runner, monkeypatch):
     assert scheduler.pause() is None
 
 
+def test_the_lead_is_given_up_only_when_a_look_has_had_its_answer_and_none_asks_afterwards(runner, caplog):
+    """Both use the same connection to the database."""
+    asked, answer, calls = threading.Event(), threading.Event(), []
+
+    class Slow(Election):
+        def acquire(self) -> bool:
+            asked.set()
+            calls.append(answer.wait(60))
+            return True
+
+        def release(self) -> None:
+            calls.append("released")
+
+    scheduler = Scheduler(runner, Slow(), ())
+    scheduler.start()
+    assert asked.wait(60)
+    stopping = threading.Thread(target=scheduler.stop, args=(60.0,))
+    stopping.start()
+    assert calls == []
+    answer.set()
+    stopping.join()
+    assert calls == [True, "released"]
+    scheduler._elect()
+    assert calls == [True, "released"] and not scheduler.is_leader and "no longer" not in caplog.text
+
+
 def test_its_successor_knows_what_is_done_already_and_looks_at_nothing_of_it_again(runner):
     done, begun = job([], write_row), job([], write_row, "begun")
     ended = leading(runner, done, begun)
