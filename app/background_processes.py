@@ -13,11 +13,12 @@ from app.job_scheduler import Scheduler
 from app.ops.database import connections
 from app.ops.monitoring import machine_resources
 from app.ops.processes.heartbeat import HEARTBEAT_SECONDS, Heartbeat
+from app.ops.queues.idle_children import EndedIdle
 from app.ops.queues.worker_group import ChildFunction, WorkerGroup
 
 #: A process of the schedule that has grown by so many bytes is replaced, once it has run for so long. The jobs of every
-#: minute make it grow by 8 MB, those of a first start or of a night by 30 and more.
-GROWTH_BYTES, REPLACED_AFTER_SECONDS = 16_000_000, 120.0
+#: minute make it grow by 8 MB, those of a first start or of a night by 14 and more.
+GROWTH_BYTES, REPLACED_AFTER_SECONDS = 12_000_000, 120.0
 
 
 def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
@@ -42,17 +43,23 @@ def _run_schedule(schedule: Scheduler, heartbeat: Heartbeat) -> None:
 
     A job that runs once a day leaves behind what it has loaded, so this process ends some time after it has grown, when
     no job runs. Its parent starts another one, which leads from its first look on. It also does if this process hangs:
-    no other may be there to become the leader.
+    no other may be there to become the leader. Raises EndedIdle if it is needed only for the jobs of the next minute.
     """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     before, earliest = machine_resources.own_memory(), time.monotonic() + REPLACED_AFTER_SECONDS
-    schedule.start()
-    while not stopped.wait(HEARTBEAT_SECONDS):
+    schedule.start(goes_on=heartbeat.has_rested)
+    pause = None
+    while pause is None and not stopped.wait(HEARTBEAT_SECONDS):
         if not schedule.hangs:
             heartbeat.beat()
         has_grown = machine_resources.own_memory() - before > GROWTH_BYTES
         if has_grown and time.monotonic() >= earliest and schedule.retire():
+            heartbeat.rest(0.0)
             break
+        pause = schedule.pause()
     schedule.stop()
+    if pause is not None:
+        heartbeat.rest(pause)
+        raise EndedIdle

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import not_, update
+from sqlalchemy import not_, select, update
 from sqlalchemy.orm import Session
 
 from app import late_jobs
@@ -33,6 +33,8 @@ RETRY_SECONDS = 20.0
 CHECK_SECONDS = 60.0
 #: A look that takes longer hangs. It may wait for a database that doesn't answer, for less than a minute.
 LONGEST_LOOK_SECONDS = 60.0
+#: After a start, it has a process all the time for so long; then one for the jobs of each minute, if it ends so early.
+REST_AFTER_SECONDS, SHORTEST_REST_SECONDS = 120.0, 10.0
 #: How often a wrong clock is logged.
 CLOCK_LOG_SECONDS = 600.0
 
@@ -55,20 +57,28 @@ class Scheduler:
         self.look_seconds: float = ELECTION_SECONDS
         self._minutely = [job.name for job in schedule if job.when == every_minute]
         self._began_at = self._checked_at = self._looked_at = stopwatch.monotonic()
+        #: Whether it follows another process of the same parent.
+        self._goes_on = False
         #: Job -> the last slot of which nothing is left to do, and when to look again at one that is not.
         self._settled_slots: dict[str, str] = {}
         self._retry_at: dict[str, float] = {}
         #: Names of the jobs that run in this process.
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+        #: Held while the election is asked: its connection isn't for two threads at once.
+        self._election_lock = threading.Lock()
         self._timers: Any = None
         self._stopping = threading.Event()
         #: How the jobs of this term of leadership run; the end of the term stops them after their current items.
         self._term = replace(runner, stopping=threading.Event())
         self._clock_logged_at: float | None = None
 
-    def start(self) -> None:
-        """Start checking. Call it in the process that runs the jobs, never before a fork."""
+    def start(self, goes_on: bool = False) -> None:
+        """Start checking. Call it in the process that runs the jobs, never before a fork.
+
+        `goes_on` = it follows another process of the same parent, which has paused or was replaced.
+        """
+        self._goes_on = goes_on
         self._began_at = self._checked_at = self._looked_at = stopwatch.monotonic()
         self._running_timers().add_job(
             self._look_safely, "interval", seconds=self.look_seconds, id="look", next_run_time=datetime.now(UTC)
@@ -85,7 +95,9 @@ class Scheduler:
         if self._timers is not None:
             self._timers.shutdown(wait=False)
         self.is_leader = False
-        self.election.release()
+        if self._election_lock.acquire(timeout=max(0.1, end - stopwatch.monotonic())):
+            self.election.release()
+            self._election_lock.release()
 
     def retire(self) -> bool:
         """Begin no more jobs, unless one runs, or what starts and watches them. Returns whether it is time to stop."""
@@ -93,6 +105,19 @@ class Scheduler:
             if not self._busy:
                 self._stopping.set()
         return self._stopping.is_set()
+
+    def pause(self) -> float | None:
+        """Begin no more jobs until some are due that aren't yet. Returns the seconds until then, if there is time.
+
+        None while jobs are due or run, soon after a start, if another process leads, and on SQLite.
+        """
+        is_early = not self._goes_on and stopwatch.monotonic() - self._began_at < REST_AFTER_SECONDS
+        if is_early or not (self.is_leader and self.election.may_rest):
+            return None
+        now, zone = self.election.now(), self.runner.zone
+        seconds = min(((job.when.after(now, zone) - now).total_seconds() for job in self.schedule), default=0.0)
+        settled = all(self._settled_slots.get(job.name) == job.when.slot(now, zone)[0] for job in self.schedule)
+        return seconds if settled and seconds >= SHORTEST_REST_SECONDS and self.retire() else None
 
     @property
     def hangs(self) -> bool:
@@ -130,17 +155,22 @@ class Scheduler:
     # --- leadership
 
     def _elect(self) -> None:
-        was_leader, self.is_leader = self.is_leader, self.election.acquire() and not self._stopping.is_set()
+        was_leader, self.is_leader = self.is_leader, self._leads()
         self._say_clock()
         if self.is_leader and not was_leader:
-            log.info("this process runs the schedule now")
+            log.log(logging.DEBUG if self._goes_on else logging.INFO, "this process runs the schedule now")
             self._term = replace(self.runner, stopping=threading.Event())
             self._settled_slots, self._retry_at = {}, {}
             self._report_gap()
             self._take_over()
-        elif was_leader and not self.is_leader:
+        elif was_leader and not self.is_leader and not self._stopping.is_set():
             log.warning("this process no longer runs the schedule")
             self._term.stopping.set()
+
+    def _leads(self) -> bool:
+        """Whether this process is the leader now; one that stops no longer asks."""
+        with self._election_lock:
+            return not self._stopping.is_set() and self.election.acquire()
 
     def _take_over(self) -> None:
         """Close what a former leader left running, to be taken up again at once, and do what precedes the first job."""
@@ -154,10 +184,19 @@ class Scheduler:
                 session.execute(step, execution_options={"synchronize_session": False})
                 if self.at_election is not None:
                     self.at_election(session, now)
+                done = self._slots_done(session, now)
                 session.commit()
+            self._settled_slots = done  # only now: from here on it may rest
         except Exception:
             log.exception("could not take over from the former leader")
             self.is_leader = False  # the next look tries again
+
+    def _slots_done(self, session: Session, now: datetime) -> dict[str, str]:
+        """Job -> its newest slot, of the jobs of which nothing of that is left to do."""
+        slots = {job.name: job.when.slot(now, self.runner.zone)[0] for job in self.schedule}
+        newest = (JobRun.job.in_(list(slots)), JobRun.slot.in_(sorted({*slots.values()})))
+        done = session.execute(select(JobRun.job, JobRun.slot).where(*newest, JobRun.outcome.in_(("done", "failed"))))
+        return {job: slot for job, slot in done if slots.get(job) == slot}
 
     def _say_clock(self) -> None:
         """Report in the log, on the jobs page and in /healthz that this process can't lead because of its clock."""

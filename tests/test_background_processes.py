@@ -13,21 +13,29 @@ from app import background_processes
 from app.job_scheduler import Scheduler
 from app.ops.monitoring import machine_resources
 from app.ops.processes.heartbeat import Heartbeat
+from app.ops.queues.idle_children import EndedIdle
 
 
 class Schedule:
     """A schedule that runs no jobs, and is busy for the first looks."""
 
+    #: What it answers when it is asked whether there is time to rest.
+    pauses: tuple[float | None, ...] = ()
+
     def __init__(self, busy: int, hangs: bool = False) -> None:
         self.busy, self.hangs, self.calls = busy, hangs, cast("list[str]", [])
+
+    def pause(self) -> float | None:
+        first, self.pauses = next(iter(self.pauses), None), self.pauses[1:]
+        return first
 
     def retire(self) -> bool:
         self.busy -= 1
         self.calls.append("looked")
         return self.busy < 0
 
-    def start(self) -> None:
-        self.calls.append("started")
+    def start(self, goes_on: bool = False) -> None:
+        self.calls.append("went on" if goes_on else "started")
 
     def stop(self) -> None:
         self.calls.append("stopped")
@@ -62,6 +70,22 @@ def run(monkeypatch: pytest.MonkeyPatch, sizes: list[int], schedule: Schedule, a
 
 
 GROWN = background_processes.GROWTH_BYTES + 1
+
+
+def test_one_whose_jobs_are_done_rests_until_the_next_ones_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its successor, which goes on, rests likewise."""
+    heartbeat = Heartbeat()
+    monkeypatch.setattr(background_processes, "Heartbeat", lambda: heartbeat)
+    for begins in ("started", "went on"):
+        schedule = Schedule(busy=0)
+        schedule.pauses = (None, 3600.0)
+        (function,) = background_processes._schedule_with_heartbeat(cast(Scheduler, schedule))
+        with pytest.raises(EndedIdle):
+            function()
+        assert schedule.calls == [begins, "stopped"] and heartbeat._count.value % 2 == 0
+        assert heartbeat.rests
+    heartbeat.rest(0)
+    assert heartbeat.has_rested and not heartbeat.rests
 
 
 def test_it_ends_when_it_has_grown_and_no_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from app.domain.maintenance.job_runs import JobRun
 from app.domain.notifications import notices
 from app.domain.picklists import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
-from app.job_scheduler import LONGEST_LOOK_SECONDS, Scheduler
+from app.job_scheduler import LONGEST_LOOK_SECONDS, REST_AFTER_SECONDS, Scheduler
 from app.lib.fair_semaphore import FairSemaphore
 from app.ops.database.connections import STATEMENTS
 from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
@@ -566,6 +566,117 @@ def test_no_job_begins_between_the_decision_to_replace_the_process_and_its_end(r
     scheduler._in_background("due", lambda: begun.append(1))
     scheduler.stop()
     assert begun == [] and not scheduler._busy and scheduler._timers is None
+
+
+# --- a schedule that rests
+
+
+class HalfPast(Election):
+    """Its time is 30 seconds after a minute, so that the next jobs are due in 30 seconds."""
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=30)
+
+
+def leading(runner: Runner, *schedule: Job) -> Scheduler:
+    """A schedule that follows another process, and leads."""
+    scheduler = Scheduler(runner, HalfPast(), schedule)
+    scheduler._goes_on = True
+    scheduler._elect()
+    return scheduler
+
+
+def test_a_schedule_whose_jobs_are_done_rests_until_the_next_jobs_are_due(runner):
+    idle, daily = job([], write_row), Job("daily", daily_at("00:00"), lambda session, at: JobWork())
+    scheduler = leading(runner, idle, daily)
+    assert scheduler.pause() is None  # neither has run
+    scheduler._tick(idle)
+    assert scheduler.pause() is None
+    scheduler._tick(daily)
+    assert scheduler.pause() == 30 and scheduler._stopping.is_set()
+
+
+def test_the_first_process_after_a_start_rests_only_after_two_minutes(runner):
+    scheduler = leading(runner, job([], write_row))
+    scheduler._tick(scheduler.schedule[0])
+    scheduler._goes_on = False
+    assert scheduler.pause() is None
+    scheduler._began_at -= REST_AFTER_SECONDS
+    assert scheduler.pause() == 30
+
+
+def test_a_slot_of_which_something_is_left_keeps_it_awake(runner):
+    counting = job([1, 2], write_row)
+    scheduler = leading(runner, counting)
+    scheduler._term.stopping.set()
+    scheduler._tick(counting)
+    assert rows_of(runner) == [] and scheduler.pause() is None
+
+
+def test_it_does_not_rest_while_a_job_runs_or_another_process_leads(runner):
+    scheduler = leading(runner)
+    scheduler._busy.add("(due)")
+    assert scheduler.pause() is None
+    scheduler._busy.clear()
+    scheduler.is_leader = False
+    assert scheduler.pause() is None and not scheduler._stopping.is_set()
+
+
+def test_it_does_not_rest_on_sqlite_where_a_restore_sees_by_its_lock_that_a_server_runs(runner, tmp_path):
+    scheduler = leading(runner, job([], write_row))
+    scheduler._tick(scheduler.schedule[0])
+    scheduler.election = FileLeader(tmp_path / "scheduler.lock")
+    assert scheduler.pause() is None and not scheduler._stopping.is_set()
+
+
+def test_it_does_not_rest_for_a_moment(runner, monkeypatch):
+    scheduler = leading(runner, job([], write_row))
+    scheduler._tick(scheduler.schedule[0])
+    monkeypatch.setattr(HalfPast, "now", lambda _self: NOW + timedelta(seconds=51))
+    assert scheduler.pause() is None
+
+
+def test_the_lead_is_given_up_only_when_a_look_has_had_its_answer_and_none_asks_afterwards(runner, caplog):
+    """Both use the same connection to the database."""
+    asked, answer, calls = threading.Event(), threading.Event(), []
+
+    class Slow(Election):
+        def acquire(self) -> bool:
+            asked.set()
+            calls.append(answer.wait(60))
+            return True
+
+        def release(self) -> None:
+            calls.append("released")
+
+    scheduler = Scheduler(runner, Slow(), ())
+    scheduler.start()
+    assert asked.wait(60)
+    stopping = threading.Thread(target=scheduler.stop, args=(60.0,))
+    stopping.start()
+    assert calls == []
+    answer.set()
+    stopping.join()
+    assert calls == [True, "released"]
+    scheduler._elect()
+    assert calls == [True, "released"] and not scheduler.is_leader and "no longer" not in caplog.text
+
+
+def test_its_successor_knows_what_is_done_already_and_looks_at_nothing_of_it_again(runner):
+    done, begun = job([], write_row), job([], write_row, "begun")
+    ended = leading(runner, done, begun)
+    ended._tick(done)
+    scheduler = leading(runner, done, begun)
+    assert scheduler._settled_slots == {"count": SLOT[0]}
+    assert [scheduler._is_due(each) for each in (done, begun)] == [False, True]
+
+
+def test_only_the_first_process_says_that_it_runs_the_schedule(runner, caplog):
+    with caplog.at_level(logging.INFO, "crm.jobs"):
+        leading(runner)
+        assert "this process runs the schedule now" not in caplog.text
+        Scheduler(runner, HalfPast(), ())._elect()
+        assert "this process runs the schedule now" in caplog.text
 
 
 def test_a_schedule_hangs_that_has_not_looked_for_a_minute(runner, monkeypatch):

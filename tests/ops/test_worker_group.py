@@ -15,7 +15,7 @@ import pytest
 from app.ops.processes.heartbeat import MAX_SILENT_LOOKS, Heartbeat
 from app.ops.processes.sidecar_process import SidecarProcess
 from app.ops.queues import worker_group
-from app.ops.queues.idle_children import IdleChildren
+from app.ops.queues.idle_children import EndedIdle, IdleChildren
 from app.ops.queues.worker_group import WorkerGroup
 
 #: What a fork returns in the parent here; there is no such process.
@@ -156,3 +156,50 @@ def test_a_child_that_hangs_is_killed_and_another_takes_its_place(
             os._exit(0)
     assert os.waitpid(parent, 0) == (parent, 0)
     assert len({*pids.read_text().split()}) == 2
+
+
+def test_a_child_that_rests_is_started_again_when_its_rest_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first child rests, with no other beside it; the second one sees that it follows a rest."""
+    monkeypatch.setattr(worker_group, "HEARTBEAT_SECONDS", 0.01)
+    heartbeat, seen = Heartbeat(), tmp_path / "seen"
+
+    def live() -> None:
+        with seen.open("a") as file:
+            file.write(f"{heartbeat.has_rested} {heartbeat.rests}\n")
+        if not heartbeat.has_rested:
+            heartbeat.rest(0.2)
+            raise EndedIdle
+        os.kill(os.getppid(), signal.SIGTERM)
+
+    parent = os.fork()
+    if parent == 0:
+        try:
+            WorkerGroup([live], heartbeats={live: heartbeat}).run()
+        finally:
+            os._exit(0)
+    assert os.waitpid(parent, 0) == (parent, 0)
+    assert seen.read_text().splitlines() == ["False False", "True False"]
+
+
+def test_one_that_rests_waits_for_room_and_is_not_started_when_all_are_to_stop(forks: list[OSError | int]) -> None:
+    heartbeat = Heartbeat()
+    group = WorkerGroup([work], heartbeats={work: heartbeat})
+    group._children[PID] = (work, time.monotonic())
+    heartbeat.rest(3600)
+    group._on_exit(PID, worker_group.IDLE_STATUS << 8)
+    group._start_rested()
+    assert group._resting == [work] and not group._children
+
+    heartbeat.rest(0)
+    forks[:] = [no_room(), PID + 1]
+    group._start_rested()
+    assert group._resting == [work]
+    group._start_rested()
+    assert group._resting == [] and list(group._children) == [PID + 1]
+
+    group._on_exit(PID + 1, worker_group.IDLE_STATUS << 8)
+    group._stopping = True
+    group._start_rested()
+    assert not group._children and forks == []

@@ -1,7 +1,8 @@
-"""Signs of life of a child process: its parent replaces one that shows none."""
+"""Signs of life of a child process: its parent replaces one that shows none, unless it rests."""
 
 from __future__ import annotations
 
+import time
 from multiprocessing.sharedctypes import RawValue
 
 #: How often a child shows that it lives, and its parent looks, in seconds.
@@ -18,13 +19,29 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._count = RawValue("L", 0)
+        #: Until when no child is needed (monotonic, the same in all processes of a machine). 0 = none has rested.
+        self._rest_until = RawValue("d", 0.0)
         self._seen, self._silent_looks = 0, 0
 
     def beat(self) -> None:
         """Called by the child every HEARTBEAT_SECONDS: it lives."""
         self._count.value += 1
 
+    def rest(self, seconds: float) -> None:
+        """Called by a child that ends: for so long there is nothing to do for its successor."""
+        self._rest_until.value = time.monotonic() + seconds
+
+    @property
+    def has_rested(self) -> bool:
+        """Whether this child follows one that had nothing to do."""
+        return bool(self._rest_until.value)
+
     # In the parent
+
+    @property
+    def rests(self) -> bool:
+        """Whether a successor has nothing to do yet."""
+        return bool(time.monotonic() < self._rest_until.value)
 
     def begin(self) -> None:
         """A child begins; it has as long for its first sign of life as for each other."""

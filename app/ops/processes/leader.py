@@ -37,6 +37,8 @@ class Election:
 
     #: How far the clock of this process is ahead of the database's, as of the last `acquire`; negative if it is behind.
     skew = timedelta(0)
+    #: Whether nobody needs to lead while no job is due.
+    may_rest = True
 
     def acquire(self) -> bool:
         """Become the leader unless another process is. Returns whether this process is the leader now."""
@@ -61,6 +63,9 @@ class FileLeader(Election):
     The leader regularly writes to the file that it is alive; if it stops, another process replaces the file. The
     database has no clock of its own here: it is the machine's.
     """
+
+    #: A restore sees by the lock that a server runs.
+    may_rest = False
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, -1

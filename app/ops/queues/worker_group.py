@@ -39,7 +39,7 @@ class WorkerGroup:
     """The child processes of this process, each running one function.
 
     A child that dies is restarted; one that has ended because it was idle, when it is wanted. One that has a heartbeat
-    and shows none is killed, and restarted.
+    and shows none is killed, and restarted; one that rests, when its rest is over.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class WorkerGroup:
         self.functions, self.before_exit, self._idle = functions, before_exit, idle or IdleChildren([])
         self._heartbeats = heartbeats or {}
         self._looked_at = time.monotonic()
+        #: The functions with a heartbeat whose children rest.
+        self._resting: list[ChildFunction] = []
         #: pid -> (its function, when it started)
         self._children: dict[int, tuple[ChildFunction, float]] = {}
         self._stopping = self._lacks_room = False
@@ -68,12 +70,12 @@ class WorkerGroup:
         for function in self.functions:
             self._keep_starting(function)
         signal.pthread_sigmask(signal.SIG_BLOCK, (_CHILD_SIGNAL,))
-        while self._children:
+        while self._children or (self._resting and not self._stopping):
             self._wait()
 
     def _wait(self) -> None:
         """Wait until a child ends, but no longer than until the next look at the heartbeats."""
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status = os.waitpid(-1, os.WNOHANG) if self._children else (0, 0)
         if pid:
             self._on_exit(pid, status)
         else:
@@ -81,6 +83,13 @@ class WorkerGroup:
         if time.monotonic() - self._looked_at >= HEARTBEAT_SECONDS:
             self._looked_at = time.monotonic()
             self._kill_what_hangs()
+            self._start_rested()
+
+    def _start_rested(self) -> None:
+        """Start the children whose rest is over; those for which there is no room are tried again at the next look."""
+        for function in [each for each in self._resting if not self._heartbeats[each].rests]:
+            if self._start(function):
+                self._resting.remove(function)
 
     def _kill_what_hangs(self) -> None:
         """Kill each child whose heartbeat has stopped; at its end it is restarted."""
@@ -135,6 +144,9 @@ class WorkerGroup:
         if self._stopping or function is None:
             return
         code = os.waitstatus_to_exitcode(status)
+        if code == IDLE_STATUS and function in self._heartbeats:
+            self._resting.append(function)
+            return
         if code == IDLE_STATUS:
             self._idle.note_end(function)
             return

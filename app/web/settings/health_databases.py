@@ -72,7 +72,7 @@ def _background() -> list[dict[str, Any]]:
 def _leader(in_use: dict[str, Any]) -> dict[str, Any]:
     leader = DatabaseLeader.place(db.session())
     if leader is None:
-        return {"server": "–", "word": _("Nobody leads"), "tone": "amber", "note": ""}
+        return {"server": "–", "note": _("No process runs the jobs now; one starts when the next job is due.")} | in_use
     note = _("This process runs the jobs; another one takes over within ten seconds if it is lost.")
     return {"server": leader, "note": note} | in_use
 

@@ -12,6 +12,8 @@ from sqlalchemy import insert, select, update
 from app.models import JobRun, OfficeRange
 from app.notice_texts import text_of
 from app.ops.monitoring import process_health
+from app.ops.processes.leader import DatabaseLeader
+from app.web.settings import health_databases
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 
@@ -170,3 +172,16 @@ def test_a_cut_run_and_its_continuation_are_shown(crm: Crm) -> None:
     said = page(crm, "/jobs/expire leads/")
     for words in ("cut off", "307", "2693", "2026-11-23 10:00 (2)"):
         assert words in said, words
+
+
+@pytest.mark.parametrize(
+    ("leader", "note"),
+    [("127.0.0.1", "This process runs the jobs; another"), (None, "one starts when the next job is due.")],
+)
+def test_that_nobody_leads_between_two_minutes_is_nothing_wrong(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, leader: str | None, note: str
+) -> None:
+    monkeypatch.setattr(DatabaseLeader, "place", lambda _session: leader)
+    with crm.app.test_request_context():
+        shown = health_databases._leader({"word": "In use", "tone": "green"})
+    assert shown["server"] == (leader or "–") and shown["tone"] == "green" and note in shown["note"]
