@@ -55,6 +55,9 @@ class JobWork:
     many: Callable[[Session, list[Any]], list[str]] | None = None
     #: How many items `many` gets at once.
     size: int = CHUNK_SIZE
+    #: Whether an item comes several times in `items`, to go on where it has ended: once it was skipped, nothing is left
+    #: of it in this pass, and no transaction is begun for it.
+    in_turns: bool = False
 
     def chunks(self) -> list[list[Any]]:
         """The items of each transaction."""

@@ -227,6 +227,8 @@ class Execution:
     choices: NoticeChoices = field(default_factory=dict)
     #: (user id, kind) of notices that are not announced yet.
     notified: list[tuple[int, str]] = field(default_factory=list)
+    #: Items of which nothing is left, of work that comes in turns.
+    ended: set[Any] = field(default_factory=set)
     started_at: float = field(default_factory=stopwatch.monotonic)
     seen_at: float = field(default_factory=stopwatch.monotonic)
     announced_at: float = field(default_factory=stopwatch.monotonic)
@@ -253,6 +255,8 @@ class Execution:
         for chunk in chunks:
             if self._is_over():
                 break
+            if self.work.in_turns and self.ended.issuperset(chunk):
+                continue
             self._do(chunk)
             self._announce(ANNOUNCE_SECONDS)
             self._show_life(now)
@@ -263,7 +267,7 @@ class Execution:
         """The items of each transaction; [] if the job failed to find them."""
         try:
             with self.runner.session() as session:
-                self.work = self.job.work(session, job_pass)
+                self.work, self.ended = self.job.work(session, job_pass), set()
                 chunks = self.work.chunks()
                 self.choices = notices.load_choices(session) if chunks else {}
             return chunks
@@ -315,6 +319,8 @@ class Execution:
             return
         self.totals.items += sum(result != SKIPPED for result in results)
         self.notified += notified
+        if self.work.in_turns:
+            self.ended.update(item for item, result in zip(chunk, results, strict=True) if result == SKIPPED)
 
     def _note_failure(self, chunk: list[Any], error: Exception) -> None:
         log.exception("job %r failed for item %r", self.job.name, chunk[0], exc_info=error)

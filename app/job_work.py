@@ -227,15 +227,11 @@ def forget_imports(session: Session, job_pass: JobPass) -> JobWork:
 
 def look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
     """Look for duplicates of new and changed records; the first runs look at all records."""
-    done: set[str] = set()
 
     def look(session: Session, kind: str) -> str:
-        if kind not in done and duplicate_scan.scan_next(session, kind, job_pass.now):
-            return "looked at"
-        done.add(kind)
-        return SKIPPED
+        return "looked at" if duplicate_scan.scan_next(session, kind, job_pass.now) else SKIPPED
 
-    return JobWork(duplicate_scan.kinds_to_scan(session)[: job_pass.limit], look)
+    return JobWork(duplicate_scan.kinds_to_scan(session)[: job_pass.limit], look, in_turns=True)
 
 
 def forget_merges(session: Session, job_pass: JobPass) -> JobWork:

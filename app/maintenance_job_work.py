@@ -169,7 +169,7 @@ def go_on_with_erasures(session: Session, job_pass: JobPass) -> JobWork:
     def erase(session: Session, key: int) -> str:
         return "rows" if erasing.step(session, key, job_pass.now) else SKIPPED
 
-    return JobWork(found[: job_pass.limit], erase)
+    return JobWork(found[: job_pass.limit], erase, in_turns=True)
 
 
 def count_calls(session: Session, job_pass: JobPass) -> JobWork:
@@ -194,10 +194,10 @@ def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
     most = min(_in_a_row(job_pass, _STEPS_OF_NOTES), job_pass.limit)
     steps = most if note_text_filling.is_behind(session, job_pass.now) else 0
 
-    def copy(session: Session, _step: int) -> str:
+    def copy(session: Session, _notes: str) -> str:
         return "entries" if note_text_filling.fill_next(session, job_pass.now) else SKIPPED
 
-    return JobWork(range(steps), copy)
+    return JobWork(["notes"] * steps, copy, in_turns=True)
 
 
 def note_holders_are_kept(session: Session, now: datetime) -> None:
@@ -221,22 +221,18 @@ def check_holders(session: Session, job_pass: JobPass) -> JobWork:
         compared, differed = task_holders.check_next(session, name, job_pass.now)
         return f"{name}s put right" if differed else "rows" if compared else SKIPPED
 
-    return JobWork([task_holders.LEADER, *steps[: job_pass.limit]], check)
+    return JobWork([task_holders.LEADER, *steps[: job_pass.limit]], check, in_turns=True)
 
 
 def count_records(session: Session, job_pass: JobPass) -> JobWork:
     """Count the leads, tickets and tasks that have changed, and all of them in a new database."""
     zone = ZoneInfo(job_pass.zone)
-    done: set[int] = set()
 
     def count(session: Session, kind: int) -> str:
-        if kind not in done and record_rollup_fill.count_next(session, kind, zone, job_pass.now):
-            return "rows"
-        done.add(kind)
-        return SKIPPED
+        return "rows" if record_rollup_fill.count_next(session, kind, zone, job_pass.now) else SKIPPED
 
     limit = min(_in_a_row(job_pass, _COUNTS_IN_A_PASS), job_pass.limit)
-    return JobWork(record_rollup_fill.to_count(session, zone, job_pass.now, limit), count)
+    return JobWork(record_rollup_fill.to_count(session, zone, job_pass.now, limit), count, in_turns=True)
 
 
 def compare_records(session: Session, job_pass: JobPass) -> JobWork:

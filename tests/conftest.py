@@ -164,6 +164,9 @@ LONGEST = (
     *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py", "tests/web/test_access_rules.py"),
     *("tests/web/test_list_parameters.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
     *("tests/test_regular_expressions.py", "tests/web/compat/test_methods.py"),
+    *("tests/web/records/test_holder_checks.py", "tests/web/transfer/test_predecessor.py"),
+    *("tests/web/test_markup_in_texts.py", "tests/web/transfer/test_custom_exports.py"),
+    *("tests/web/dashboards/test_rollups.py", "tests/web/security/test_key_rotation.py"),
     *("tests/web/test_search_by_index.py", "tests/access/test_fast_paging.py"),
     *("tests/ops/test_slow_clients.py", "tests/web/realtime/test_sockets.py", "tests/ops/test_queue.py"),
     *(

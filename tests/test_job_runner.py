@@ -66,6 +66,34 @@ def rows_of(runner: Runner) -> list[str]:
 # --- a slot
 
 
+def test_of_work_that_comes_in_turns_nothing_is_done_once_nothing_was_left(runner):
+    left, asked = {"leads": 2, "tickets": 0}, []
+
+    def go_on(session: Session, kind: str) -> str:
+        asked.append(kind)
+        left[kind] -= 1
+        return "rows" if left[kind] >= 0 else SKIPPED
+
+    work = JobWork(["leads", "tickets"] * 5, go_on, in_turns=True)
+    run = run_slot(runner, Job("turns", every_minute, lambda session, at: work), SLOT, NOW)
+    assert (run.outcome, run.items) == ("done", 2)
+    assert asked == ["leads", "tickets", "leads", "leads"]
+
+
+def test_a_turn_that_failed_is_not_the_last_one(runner):
+    asked = []
+
+    def go_on(session: Session, kind: str) -> str:
+        asked.append(kind)
+        if len(asked) == 1:
+            raise ValueError("the first turn is broken")
+        return SKIPPED
+
+    turns = Job("turns", every_minute, lambda session, at: JobWork(["leads"] * 5, go_on, in_turns=True))
+    assert run_slot(runner, turns, SLOT, NOW).failed_items == 1
+    assert asked == ["leads"] * 2
+
+
 def test_a_slot_runs_once(runner):
     count = job([1, 2], write_row)
     runs = [run_slot(runner, count, SLOT, NOW) for _ in range(2)]
