@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.lib.batches import batched
-from app.lib.schedule_slots import Daily, Every
+from app.lib.recurring_times import Daily, Every
 from app.ops.storage.file_store import FileStore
 
 #: The most items of one pass; the next pass does the rest.

@@ -29,7 +29,7 @@ from app.domain.persistence.transaction_state import transaction_state
 from app.job_definition import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
 from app.lib.fair_semaphore import FairSemaphore
 from app.lib.process_name import process_name
-from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
+from app.lib.recurring_times import Daily, Every, daily_at, every_minute
 from app.ops.database.connections import WRITES
 from app.ops.database.database_errors import Cause, cause_of
 from app.ops.queues.queue import error_summary

@@ -12,7 +12,7 @@ from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from app.backups import requested_runs as backup_work
-from app.domain import custom_fields, custom_values, note_text_filling, task_holders
+from app.domain import custom_fields, custom_values, searchable_note_backfill, task_holders
 from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.audit_log import audit_chain
 from app.domain.erasure import erasing, erasure_list
@@ -192,10 +192,10 @@ def _in_a_row(job_pass: JobPass, most: int) -> int:
 def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
     """Copy the texts of notes that an earlier version has written to the table in which they are searched."""
     most = min(_in_a_row(job_pass, _STEPS_OF_NOTES), job_pass.limit)
-    steps = most if note_text_filling.is_behind(session, job_pass.now) else 0
+    steps = most if searchable_note_backfill.is_behind(session, job_pass.now) else 0
 
     def copy(session: Session, _notes: str) -> str:
-        return "entries" if note_text_filling.fill_next(session, job_pass.now) else SKIPPED
+        return "entries" if searchable_note_backfill.fill_next(session, job_pass.now) else SKIPPED
 
     return JobWork(["notes"] * steps, copy, in_turns=True)
 

@@ -71,7 +71,6 @@ from app.domain.messaging.message_files import MessageFile  # a file of a messag
 from app.domain.messaging.message_reactions import MessageReaction  # a reaction of ours, on its way
 from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
-from app.domain.note_texts import NoteText, NoteTextState  # texts of notes, to search them
 from app.domain.notifications.notices import (  # a notification of one user; its delivery by channel
     Delivery,
     Notification,
@@ -107,6 +106,7 @@ from app.domain.retired_keys import RetiredKey  # a key of an earlier part of th
 from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_rest_of_names, add_reversed
+from app.domain.searchable_notes import NoteText, NoteTextState  # texts of notes, to search them
 from app.domain.task_holders import HolderCheck  # how far the holders of leads and tickets in tasks were compared
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user

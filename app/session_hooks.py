@@ -24,7 +24,7 @@ from app.access import (
     session_filter,
     user_account_rules,
 )
-from app.domain import custom_values, legal_holds, note_texts
+from app.domain import custom_values, legal_holds, searchable_notes
 from app.domain.audit_log import audit_chain
 from app.domain.erasure import erasures
 from app.domain.maintenance import order_retention
@@ -178,7 +178,7 @@ EFFECTS = (
         classes(custom_values.HasCustomFields),
         "Lists filter and sort by the custom values that were written.",
     ),
-    Effect("after_flush", note_texts.copy_saved, classes(Activity), "Notes are found by their words."),
+    Effect("after_flush", searchable_notes.copy_saved, classes(Activity), "Notes are found by their words."),
     Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
     Effect("after_flush", recount_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
     Effect(

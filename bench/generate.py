@@ -20,8 +20,8 @@ from werkzeug.security import generate_password_hash
 from app import access, models
 from app.demo.sample_text import FIRST, LAST
 from app.domain import customer_keys, task_holders
-from app.domain.note_texts import NOTES
 from app.domain.people.permissions import MODULES, VERBS
+from app.domain.searchable_notes import NOTES
 from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Picklists, Sizes, mobile, moment
 from bench.loader import MariaLoader, SqliteLoader, loader
 from bench.rows import RowGenerator

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.demo.sample_text import CITIES, FIRST, LAST, STREETS
-from app.domain import note_texts
+from app.domain import searchable_notes
 from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.domain.working_time import sla
@@ -223,8 +223,8 @@ class DemoBuilder:
             rows = self.rows.get(table.name, [])
             if table.name == "activity":
                 _renumber_by_time(rows)
-                notes = [(row["id"], row["payload"]) for row in rows if row["kind"] in note_texts.NOTES]
-                self.rows[models.NoteText.__tablename__] = note_texts.rows_of(notes)
+                notes = [(row["id"], row["payload"]) for row in rows if row["kind"] in searchable_notes.NOTES]
+                self.rows[models.NoteText.__tablename__] = searchable_notes.rows_of(notes)
             if rows:
                 names = dict.fromkeys(name for row in rows for name in row)
                 self.session.execute(insert(table), [dict.fromkeys(names) | row for row in rows])

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import custom_values, note_texts
+from app.domain import custom_values, searchable_notes
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
 from app.domain.persistence import bulk_statements, history_rows
 from app.domain.persistence.transaction_state import transaction_state
@@ -117,7 +117,7 @@ def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any
 
     Raises ValueError for an unknown kind.
     """
-    if kind in note_texts.NOTES:
+    if kind in searchable_notes.NOTES:
         write_line(session, record, kind, stamp, **payload)  # as an object, of which the text is copied
     else:
         history_rows.add(session, Activity, _line(session, TimelineLine(record, kind, payload), stamp))
@@ -143,7 +143,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
     """Add many entries in one statement. Raises ValueError for an unknown kind, and for notes."""
     rows = []
     for line in lines:
-        if line.kind not in KINDS or line.kind in note_texts.NOTES:
+        if line.kind not in KINDS or line.kind in searchable_notes.NOTES:
             raise ValueError(f"unknown kind of activity: {line.kind}")
         ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
         rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
@@ -178,7 +178,7 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
     if line.edited_on != seen or result.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
-    note_texts.copy(session, [(line.id, new)])
+    searchable_notes.copy(session, [(line.id, new)])
     mark_changed(session, line.lead_id, line.ticket_id, line.customer_id, line.task_id)
 
 

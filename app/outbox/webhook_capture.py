@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app import access
 from app.domain import webhooks
 from app.domain.persistence import bulk_statements, change_events
-from app.domain.persistence.change_event import ChangeEvent, RecordKey
 from app.domain.persistence.change_events import KINDS
+from app.domain.persistence.record_change_event import ChangeEvent, RecordKey
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.webhooks import Subscription

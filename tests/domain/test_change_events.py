@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.persistence.change_event import ChangeEvent
 from app.domain.persistence.change_events import EVENTS, events_of_columns
+from app.domain.persistence.record_change_event import ChangeEvent
 
 EVERYTHING = ("created", "changed", "status", "assigned", "deleted")
 

@@ -199,7 +199,7 @@ def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest
 _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved", "custom_values.index_changed"
 _HELD, _TASKS = "parent_holders.note_saved", "parent_holders.note_tasks"
 _BESIDE = "parent_holders.note_saved_assignments"
-_MARKS, _GIVEN, _NOTES = "recount_marks.note_saved", "recount_marks.note_given", "note_texts.copy_saved"
+_MARKS, _GIVEN, _NOTES = "recount_marks.note_saved", "recount_marks.note_given", "searchable_notes.copy_saved"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {

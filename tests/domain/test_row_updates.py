@@ -11,7 +11,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app import session_hooks
 from app.domain.persistence import row_updates
-from app.domain.persistence.change_event import ChangeEvent
+from app.domain.persistence.record_change_event import ChangeEvent
 from app.domain.persistence.transaction_state import transaction_state
 from app.models import Lead, LeadStatus
 from tests.factories import NOW, lead

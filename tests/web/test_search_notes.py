@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 
 from app import jobs
 from app.access.search import note_lookups
-from app.domain import note_text_filling
+from app.domain import searchable_note_backfill
 from app.domain.merging import record_merge
 from app.models import Activity, Lead, NoteText, NoteTextState, SupportPage
 from tests.app_fixtures import Crm
@@ -233,12 +233,12 @@ def test_a_note_whose_text_stays_is_copied_once(crm: Crm, monkeypatch: pytest.Mo
 
 def test_notes_of_an_earlier_version_are_copied_by_the_job(crm_on_both: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     crm = crm_on_both
-    monkeypatch.setattr(note_text_filling, "STEP", 2)
+    monkeypatch.setattr(searchable_note_backfill, "STEP", 2)
     lead = crm.make.lead("ana")
     keys = [note(crm, "ana", lead, f"Peculiar {n}") for n in range(5)]
     crm.session.execute(delete(NoteText.__table__))
     crm.session.commit()
-    at = NOW + note_text_filling.SETTLED * 2
+    at = NOW + searchable_note_backfill.SETTLED * 2
     crm.session.execute(update(Activity).where(Activity.id != keys[4]).values(at=NOW))
     crm.session.execute(update(Activity).where(Activity.id == keys[4]).values(at=at))
     crm.session.commit()
@@ -246,7 +246,7 @@ def test_notes_of_an_earlier_version_are_copied_by_the_job(crm_on_both: Crm, mon
     assert sorted(texts(crm)) == keys[:4]
     done = crm.session.scalar(select(NoteTextState.filled_until))
     assert keys[3] <= (done or 0) < keys[4]
-    jobs.run_now(crm.app, "copy earlier notes for the search", at + note_text_filling.SETTLED * 2)
+    jobs.run_now(crm.app, "copy earlier notes for the search", at + searchable_note_backfill.SETTLED * 2)
     assert sorted(texts(crm)) == keys
 
 

@@ -15,7 +15,7 @@ from app.access.search.first_lookups import together
 from app.access.search.search_conditions import IndexLookup
 from app.access.search.word_search import WordsPart
 from app.access.system_session import as_system
-from app.domain.note_texts import NOTES
+from app.domain.searchable_notes import NOTES
 from app.models import Activity, Lead, NoteText, Ticket
 
 #: Of words that many notes have, so many of the newest notes are read, and the timelines of so many of the newest leads

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, not_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import note_texts, timeline
+from app.domain import searchable_notes, timeline
 from app.domain.base import Stamp
 from app.domain.erasure.erasure_scope import Scope
 from app.domain.erasure.table_parts import TablePart
@@ -41,7 +41,7 @@ _SYSTEM_TEXT = re.compile(
     r"(Customer created from|Converted to|Merged from|Merge undone:) [A-Z0-9, -]+"
 )
 #: Kinds whose entry shows a text.
-_WITH_TEXT = (*note_texts.NOTES, "call", "task", "system", "assignment")
+_WITH_TEXT = (*searchable_notes.NOTES, "call", "task", "system", "assignment")
 _LINES = Activity.__table__
 
 
@@ -56,9 +56,9 @@ class TimelinePart(TablePart):
         step = update(_LINES).where(_LINES.c.id == bindparam("key")).values(payload=bindparam("new"))
         session.connection().execute(step, changes)
         pairs = zip(rows, changes, strict=True)
-        notes = [(row[0], change["new"]) for row, change in pairs if row[1] in note_texts.NOTES]
+        notes = [(row[0], change["new"]) for row, change in pairs if row[1] in searchable_notes.NOTES]
         if notes:
-            note_texts.copy(session, notes)
+            searchable_notes.copy(session, notes)
         _mark_changed(session, ids)
 
     def _is_left(self, scope: Scope) -> Any:

@@ -25,7 +25,7 @@ from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.maintenance.job_runs import JobRun
 from app.domain.notifications import notices
 from app.domain.people import users
-from app.lib.schedule_slots import daily_at
+from app.lib.recurring_times import daily_at
 
 KINDS = ("backup", "verify", "drill", "delete")
 #: partly: nothing was wrong, but not everything could be checked. cut: the process that ran it died.

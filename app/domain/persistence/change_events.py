@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
-from app.domain.persistence.change_event import ChangeEvent, RecordKey
+from app.domain.persistence.record_change_event import ChangeEvent, RecordKey
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 

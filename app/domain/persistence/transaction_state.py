@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask_appbuilder.security.sqla.models import Role
 from sqlalchemy.orm import Session
 
-from app.domain.persistence.change_event import ChangeEvent, RecordKey
+from app.domain.persistence.record_change_event import ChangeEvent, RecordKey
 
 _KEY = "pending"
 #: What is queued after the commit: the lists of ids in TransactionState.

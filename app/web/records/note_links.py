@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app import access
 from app.domain.base import NotFound
-from app.domain.note_texts import NOTES
+from app.domain.searchable_notes import NOTES
 from app.extensions import db
 from app.models import Activity, Customer, Lead, Task, Ticket
 from app.web.core.view_registry import registered, screen_of

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app import access, notice_links
-from app.domain.note_texts import NOTES
+from app.domain.searchable_notes import NOTES
 from app.extensions import db
 from app.models import Activity
 from app.web.core.fields.date_fields import moment_cell

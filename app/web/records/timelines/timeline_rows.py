@@ -17,7 +17,7 @@ from sqlalchemy import and_, or_, select
 
 from app.access.compiled_statements import listed
 from app.domain.base import RuleBroken
-from app.domain.note_texts import NOTES
+from app.domain.searchable_notes import NOTES
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.generated_titles import shown_title

@@ -30,7 +30,7 @@ from markupsafe import Markup
 from sqlalchemy import and_, select
 
 from app.domain.base import RuleBroken
-from app.domain.note_texts import NOTES
+from app.domain.searchable_notes import NOTES
 from app.domain.tasks import OPEN
 from app.lib.html_escape import escape
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket

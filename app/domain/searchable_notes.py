@@ -1,7 +1,7 @@
 """The texts of notes and comments in a table of their own, which has a full-text index (ADR 0102).
 
 The entry of the timeline is authoritative. The text is copied when the entry is saved, and goes with it. Entries that
-an earlier version of the CRM wrote are copied by a job, see note_text_filling.py.
+an earlier version of the CRM wrote are copied by a job, see searchable_note_backfill.py.
 """
 
 from __future__ import annotations

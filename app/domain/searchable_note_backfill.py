@@ -1,4 +1,4 @@
-"""Copies the texts of notes that an earlier version of the CRM wrote; see note_texts.py."""
+"""Copies the texts of notes that an earlier version of the CRM wrote; see searchable_notes.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.domain import note_texts
-from app.domain.note_texts import NOTES, NoteTextState
+from app.domain import searchable_notes
+from app.domain.searchable_notes import NOTES, NoteTextState
 from app.domain.timeline import Activity
 
 #: Entries that are read at once.
@@ -41,7 +41,7 @@ def fill_next(session: Session, now: datetime) -> int:
     ids = [entry.id for entry in entries if entry.kind in NOTES]
     if ids:
         notes = session.execute(_texts(ids))
-        note_texts.copy_missing(session, [(key, payload) for key, payload in notes])
+        searchable_notes.copy_missing(session, [(key, payload) for key, payload in notes])
     state.filled_until = entries[-1].id
     return len(entries)
 
