@@ -182,7 +182,7 @@ def _are_records_counted(dataset: Dataset) -> bool:
 
 @pytest.mark.parametrize(
     "page, most",
-    [("analytics", 8_000), ("team", 10_500), ("sla", 6_000), ("referrals", 6_000)],
+    [("analytics", 2_600), ("team", 10_500), ("sla", 900), ("referrals", 700)],
 )
 def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: str, most: int) -> None:
     """In a month, 1,700 leads, 400 tickets, 2,500 tasks and 4,000 calls came in, and 1,000 tasks are overdue."""
@@ -192,6 +192,30 @@ def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: s
     with counted.counting() as found:
         assert client.screen(path).status_code == 200
     assert found.total <= most, found.dearest
+
+
+@pytest.mark.parametrize(
+    "who, page, most",
+    [
+        ("sales", "analytics", 1_400),
+        ("support", "analytics", 900),
+        ("sales", "mine", 2_100),
+        ("support", "mine", 1_200),
+        ("sales", "sla", 450),
+        ("support", "sla", 700),
+        ("sales", "referrals", 700),
+        ("manager", "mine", 1_200),
+    ],
+)
+def test_figures_are_read_from_one_sum_for_each_day_and_charts_from_those_of_months(
+    counted: Dataset, who: str, page: str, most: int
+) -> None:
+    client, path = counted.client(who), f"/dashboard/{page}?period=month"
+    client.screen(path)
+    widget_data.forget()
+    with counted.counting() as found:
+        assert client.screen(path).status_code == 200
+    assert found.total <= most, (found.total, found.dearest)
 
 
 def test_calls_by_number_read_the_calls_of_the_running_quarter_alone(counted: Dataset) -> None:
