@@ -26,6 +26,7 @@ from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, RecordRollupState, Task, Ticket
 from app.web.core.queries.record_table import COUNT_CAP
 from app.web.dashboards import widget_data
+from app.web.records.lists import calendar_items
 from tests.generated_data import PEOPLE, Dataset, dataset
 
 __all__ = ["dataset"]
@@ -114,6 +115,16 @@ def test_open_tasks_are_found_by_who_holds_them_or_their_record(dataset: Dataset
 def test_a_month_of_everybodys_tasks_reads_those_that_are_seen(dataset: Dataset, who: str) -> None:
     found = dataset.cost(who, f"/tasks/?layout=calendar&span=month&from={datetime.now(UTC):%Y-%m-%d}")
     assert found.total <= 1_500, found.dearest
+
+
+@pytest.mark.parametrize("who, most", [("sales", 1_200), ("manager", 2_500)])
+def test_a_month_of_many_tasks_reads_the_first_ones_of_each_day(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, who: str, most: int
+) -> None:
+    """The manager sees the tasks of everybody."""
+    monkeypatch.setattr(calendar_items, "MANY", 10)
+    found = dataset.cost(who, f"/tasks/?layout=calendar&span=month&from={datetime.now(UTC):%Y-%m-%d}")
+    assert found.total <= most, (found.total, found.dearest)
 
 
 def test_who_sees_all_tasks_finds_those_of_a_person_and_a_search_by_themselves(dataset: Dataset) -> None:

@@ -91,7 +91,9 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBr
     rohan.go(href)
     expect(page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
     expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
-    expect(unkept.locator("h1")).to_have_text("Tasks", timeout=PATIENCE)  # by itself: the browser was online all the time
+    expect(unkept.locator("h1")).to_have_text(
+        "Tasks", timeout=PATIENCE
+    )  # by itself: the browser was online all the time
 
 
 def test_a_form_that_reaches_nobody_stays_with_what_was_typed(open_browser: OpenBrowser) -> None:
