@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, column, select, text
+from sqlalchemy import BindParameter, Integer, Select, TextClause, bindparam, column, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
@@ -21,6 +22,7 @@ from app.access.paging.index_branches import PageQuery, alias_of, first_rows, in
 from app.access.person import Person
 from app.access.row_rules import reads_all
 from app.access.system_session import as_system
+from app.lib.batches import batched
 from app.models import Task
 
 #: A day: when it begins, and when the next one does.
@@ -40,49 +42,96 @@ def first_of_days(
     Not all of them need be visible. A day of fewer than `most` is complete.
     """
     branches = [*_branches(session, person, PageQuery(conditions, most, key=Task.__table__.c.due_on, descending=False))]
-    if not branches or any(_is_expanding(branch) for branch in branches):
+    if not branches or any(_is_expanding(branch.rows) for branch in branches):
         return None
-    written = [_Written(branch, number, session) for number, branch in enumerate(branches)]
     found: dict[int, datetime] = {}
-    size = _AT_ONCE // len(written)
     with as_system(session):
-        for start in range(0, len(spans), size):
-            parts = [each.of_day(day, span) for day, span in enumerate(spans[start : start + size]) for each in written]
-            values = [value for _text, some in parts for value in some]
-            query = text(" UNION ALL ".join(part for part, _values in parts)).bindparams(*values)
-            found |= {row.id: row.key for row in session.execute(query.columns(*_COLUMNS))}
+        for parts in batched(_parts_of_days(session, branches, spans), _AT_ONCE):
+            query = _statement(parts).columns(*_COLUMNS)
+            found |= {row.id: row.key for row in session.execute(query)}
     return found
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """A way and status: the first tasks of a day, and the one that is due first or last of some days."""
+
+    rows: Select[Any]
+    first: Select[Any]
+    last: Select[Any]
+
+
+def _parts_of_days(session: Session, branches: Sequence[_Branch], spans: Sequence[Span]) -> list[_Part]:
+    """A SELECT for each branch and day from the first to the last one on which it has a task."""
+    whole, ends = (spans[0][0], spans[-1][1]), dict[int, list[datetime]]()
+    looks = [
+        _Part(_Written(one, f"end{number}_{place}", session), 0, whole, number)
+        for number, branch in enumerate(branches)
+        for place, one in enumerate((branch.first, branch.last))
+    ]
+    for row in session.execute(_statement(looks).columns(column("way", Integer), *_COLUMNS)):
+        ends.setdefault(row.way, []).append(row.key)
+    written = {number: _Written(branches[number].rows, f"way{number}", session) for number in ends}
+    return [
+        _Part(written[number], day, span)
+        for day, span in enumerate(spans)
+        for number, due in ends.items()
+        if span[0] <= max(due) and min(due) < span[1]
+    ]
+
+
 class _Written:
-    """A SELECT as text, whose parameters have names of its own."""
+    """A SELECT as text, whose parameters begin with a name of its own but for the times of the day."""
 
-    def __init__(self, branch: Select[Any], number: int, session: Session) -> None:
+    def __init__(self, select_rows: Select[Any], name: str, session: Session) -> None:
         named: Any = type(session.get_bind().dialect)
-        dialect = named(paramstyle="named")
-        compiled = branch.compile(dialect=dialect)
-        self._text = re.sub(r":(\w+)", rf":way{number}_\1", f"{compiled}")
-        self._is_in_brackets = dialect.name != "sqlite"
-        self._number, self._names = number, dict(compiled.bind_names)
+        compiled = select_rows.compile(dialect=named(paramstyle="named"))
+        own = {given: each for each, given in compiled.bind_names.items() if given not in (_FROM, _UNTIL)}
+        self.values = [
+            bindparam(f"{name}_{given}", each.effective_value, type_=each.type) for given, each in own.items()
+        ]
+        self.text = re.sub(rf":(?!{_FROM}|{_UNTIL})(\w+)", rf":{name}_\1", str(compiled))
+        self.is_in_brackets = named.name != "sqlite"
 
-    def of_day(self, day: int, span: Span) -> tuple[str, list[BindParameter[Any]]]:
-        """The SELECT of one day, and its parameters."""
-        prefix = f"way{self._number}_"
-        times = dict(zip((_FROM, _UNTIL), span, strict=True))
-        values = []
-        for bind, given in self._names.items():
-            name = f"{prefix}{given}" + (f"_{day}" if given in times else "")
-            values.append(bindparam(name, times.get(given, bind.effective_value), type_=bind.type))
-        written = re.sub(rf":({prefix}(?:{_FROM}|{_UNTIL}))\b", rf":\1_{day}", self._text)
-        return f"({written})" if self._is_in_brackets else written, values
+
+@dataclass(frozen=True)
+class _Part:
+    """A SELECT of one day, or of several, of a statement."""
+
+    written: _Written
+    day: int
+    span: Span
+    #: A number that stands before its columns.
+    label: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The SELECT; MariaDB wants brackets around one with a LIMIT in a UNION, and SQLite refuses them."""
+        own = re.sub(rf":({_FROM}|{_UNTIL})\b", rf":\1_{self.day}", self.written.text)
+        if self.label is not None:
+            return f"SELECT {self.label} AS way, part.* FROM ({own}) AS part"  # noqa: S608  # both are made here
+        return f"({own})" if self.written.is_in_brackets else own
+
+
+def _statement(parts: Sequence[_Part]) -> TextClause:
+    """The rows of all parts, with their parameters."""
+    due, days = Task.__table__.c.due_on.type, {part.day: part.span for part in parts}
+    times = [
+        bindparam(f"{name}_{day}", moment, type_=due)
+        for day, span in days.items()
+        for name, moment in zip((_FROM, _UNTIL), span, strict=True)
+    ]
+    written = dict.fromkeys(part.written for part in parts)
+    query = text(" UNION ALL ".join(part.text for part in parts))
+    return query.bindparams(*times, *[value for each in written for value in each.values])
 
 
 def _is_expanding(branch: Select[Any]) -> bool:
     return any(isinstance(part, BindParameter) and part.expanding for part in iterate(branch))
 
 
-def _branches(session: Session, person: Person, page_query: PageQuery) -> Iterator[Select[Any]]:
-    """The first rows of a day for each way and status."""
+def _branches(session: Session, person: Person, page_query: PageQuery) -> Iterator[_Branch]:
+    """Each way and status."""
     row, _adapter = alias_of(Task)
     due = (
         row.due_on >= bindparam(_FROM, type_=Task.due_on.type),
@@ -91,7 +140,8 @@ def _branches(session: Session, person: Person, page_query: PageQuery) -> Iterat
     read = newest if session.get_bind().dialect.name == "sqlite" else first_rows
     for branch, rules in _ways(session, person, page_query):
         for asked in holder_pages.by_status(page_query):
-            yield read(branch.where(*rules, *due), Task, asked)
+            one, last = replace(asked, size=1), replace(asked, size=1, descending=True)
+            yield _Branch(*[read(branch.where(*rules, *due), Task, each) for each in (asked, one, last)])
 
 
 def _ways(session: Session, person: Person, page_query: PageQuery) -> Iterator[tuple[Select[Any], tuple[Any, ...]]]:

@@ -277,7 +277,10 @@ def _spans_of_follow_ups(calendar_range: CalendarRange, found: CalendarItems) ->
     """When it is known which leads have a task: up to the last task shown, and not on days with more than were read."""
     if not found.cut_days:
         return [(calendar_range.start, found.until or calendar_range.end)]
-    return [_span_of(day, calendar_range) for day in calendar_range.days if day.isoformat() not in found.cut_days]
+    days = [_span_of(day, calendar_range) for day in calendar_range.days if day.isoformat() not in found.cut_days]
+    # Days that follow each other are one span: a moment that is both an end and a start isn't among these.
+    ends = sorted({start for start, _end in days} ^ {end for _start, end in days})
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:
