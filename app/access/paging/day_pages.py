@@ -62,22 +62,32 @@ class _Branch:
 
 
 def _parts_of_days(session: Session, branches: Sequence[_Branch], spans: Sequence[Span]) -> list[_Part]:
-    """A SELECT for each branch and day from the first to the last one on which it has a task."""
-    whole, ends = (spans[0][0], spans[-1][1]), dict[int, list[datetime]]()
+    """A SELECT for each branch and day; of very many, only from the first to the last day on which it has a task."""
+    whole, written = (spans[0][0], spans[-1][1]), dict[int, _Written]()
+    ends = dict.fromkeys(range(len(branches)), whole)
+    if len(branches) * len(spans) > _AT_ONCE:
+        ends = _ends(session, branches, whole)
+    for number in ends:
+        written[number] = _Written(branches[number].rows, f"way{number}", session)
+    return [
+        _Part(written[number], day, span)
+        for day, span in enumerate(spans)
+        for number, (first, last) in ends.items()
+        if span[0] <= last and first < span[1]
+    ]
+
+
+def _ends(session: Session, branches: Sequence[_Branch], whole: Span) -> dict[int, Span]:
+    """Place of a branch -> when its first and last tasks of these days are due, of those that have any."""
     looks = [
         _Part(_Written(one, f"end{number}_{place}", session), 0, whole, number)
         for number, branch in enumerate(branches)
         for place, one in enumerate((branch.first, branch.last))
     ]
+    due: dict[int, list[datetime]] = {}
     for row in session.execute(_statement(looks).columns(column("way", Integer), *_COLUMNS)):
-        ends.setdefault(row.way, []).append(row.key)
-    written = {number: _Written(branches[number].rows, f"way{number}", session) for number in ends}
-    return [
-        _Part(written[number], day, span)
-        for day, span in enumerate(spans)
-        for number, due in ends.items()
-        if span[0] <= max(due) and min(due) < span[1]
-    ]
+        due.setdefault(row.way, []).append(row.key)
+    return {number: (min(some), max(some)) for number, some in due.items()}
 
 
 class _Written:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -38,6 +37,7 @@ from app.domain.analytics.record_shares import Sums, add, current, read
 from app.domain.periods import Period
 from app.domain.persistence.recount_marks import KINDS, RowMark
 from app.domain.telephony.call_rollups import day_of, number_of
+from app.lib.cached_property import cached_property
 
 #: With more changed rows than this, the rows themselves are counted.
 MOST_MARKED = 1000

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.access.paging import holder_pages
+from app.access.paging import day_pages, holder_pages
 from app.domain import assignment, round_robin, task_holders
 from app.domain.assignment import NewAssignee
 from app.domain.base import NotFound, RuleBroken, Stamp
@@ -182,7 +182,9 @@ def are_days_right(session: Session, who: Any, chance: Any) -> None:
     most, conditions = chance.choice((2, 5)), chance.choice(([], [Task.status.in_(OPEN)], [Task.assignee_id == who.id]))
     begin = NOW - timedelta(days=30)
     spans = [(begin + timedelta(days=n), begin + timedelta(days=n + 1)) for n in range(40)]
-    found = access.first_of_days(session, who, conditions, spans, most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(day_pages, "_AT_ONCE", chance.choice((40, 450)))
+        found = access.first_of_days(session, who, conditions, spans, most)
     if found is None:
         return
     query = select(Task.id, Task.due_on).where(access.visible(who, Task), Task.due_on.is_not(None), *conditions)
