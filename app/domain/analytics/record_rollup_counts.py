@@ -233,8 +233,9 @@ class _Whole:
     def point_in_sql(self, table: Any) -> Any:
         """SQL: the point of a sum."""
         _months, _added, taken = self._spans
-        is_taken = and_(table.cube.not_in(sorted(MONTH_CUBES)), table.day.in_(taken))
-        return case((is_taken, TAKEN_OUT), else_=0) if taken else literal(0)
+        # MariaDB groups by no constant, so that it is a CASE also if there is none.
+        is_taken = and_(table.cube.not_in(sorted(MONTH_CUBES)), table.day.in_(taken or [0]))
+        return case((is_taken, TAKEN_OUT), else_=0)
 
     def point(self, cube: int, day: int) -> int:
         """The point of a sum."""
