@@ -26,6 +26,7 @@ from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, RecordRollupState, Task, Ticket
 from app.web.core.queries.record_table import COUNT_CAP
 from app.web.dashboards import widget_data
+from app.web.records.lists import calendar_items
 from tests.generated_data import PEOPLE, Dataset, dataset
 
 __all__ = ["dataset"]
@@ -116,6 +117,16 @@ def test_a_month_of_everybodys_tasks_reads_those_that_are_seen(dataset: Dataset,
     assert found.total <= 1_500, found.dearest
 
 
+@pytest.mark.parametrize("who, most", [("sales", 1_200), ("manager", 2_500)])
+def test_a_month_of_many_tasks_reads_the_first_ones_of_each_day(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, who: str, most: int
+) -> None:
+    """The manager sees the tasks of everybody."""
+    monkeypatch.setattr(calendar_items, "MANY", 10)
+    found = dataset.cost(who, f"/tasks/?layout=calendar&span=month&from={datetime.now(UTC):%Y-%m-%d}")
+    assert found.total <= most, (found.total, found.dearest)
+
+
 def test_who_sees_all_tasks_finds_those_of_a_person_and_a_search_by_themselves(dataset: Dataset) -> None:
     month = f"/tasks/?layout=calendar&span=month&_flt_eq_assignee=@me&from={datetime.now(UTC):%Y-%m-%d}"
     for path in (month, "/tasks/?q=unheard"):
@@ -182,7 +193,7 @@ def _are_records_counted(dataset: Dataset) -> bool:
 
 @pytest.mark.parametrize(
     "page, most",
-    [("analytics", 8_000), ("team", 10_500), ("sla", 6_000), ("referrals", 6_000)],
+    [("analytics", 2_600), ("team", 10_500), ("sla", 900), ("referrals", 700)],
 )
 def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: str, most: int) -> None:
     """In a month, 1,700 leads, 400 tickets, 2,500 tasks and 4,000 calls came in, and 1,000 tasks are overdue."""
@@ -192,6 +203,30 @@ def test_figures_of_everybody_are_read_from_daily_sums(counted: Dataset, page: s
     with counted.counting() as found:
         assert client.screen(path).status_code == 200
     assert found.total <= most, found.dearest
+
+
+@pytest.mark.parametrize(
+    "who, page, most",
+    [
+        ("sales", "analytics", 1_400),
+        ("support", "analytics", 900),
+        ("sales", "mine", 2_100),
+        ("support", "mine", 1_200),
+        ("sales", "sla", 450),
+        ("support", "sla", 700),
+        ("sales", "referrals", 700),
+        ("manager", "mine", 1_200),
+    ],
+)
+def test_figures_are_read_from_one_sum_for_each_day_and_charts_from_those_of_months(
+    counted: Dataset, who: str, page: str, most: int
+) -> None:
+    client, path = counted.client(who), f"/dashboard/{page}?period=month"
+    client.screen(path)
+    widget_data.forget()
+    with counted.counting() as found:
+        assert client.screen(path).status_code == 200
+    assert found.total <= most, (found.total, found.dearest)
 
 
 def test_calls_by_number_read_the_calls_of_the_running_quarter_alone(counted: Dataset) -> None:

@@ -13,6 +13,7 @@ from app.access.compiled_statements import (
 )
 from app.access.customer_rights import PersonsCustomers
 from app.access.paging.counting_limits import asks_for_own, holds_many
+from app.access.paging.day_pages import first_of_days
 from app.access.paging.entry_pages import is_entry, newest_entries
 from app.access.paging.exact_counts import exact_count
 from app.access.paging.fast_paging import (
@@ -99,6 +100,7 @@ __all__ = [
     "exact_count",
     "finds_by_holders",
     "first_by_holders",
+    "first_of_days",
     "first_of_holder",
     "get_visible",
     "guarded_tables",

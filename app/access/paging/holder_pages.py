@@ -68,7 +68,7 @@ def first(session: Session, person: Person, page_query: PageQuery) -> Select[Any
 
 def through_others(person: Person) -> list[Select[Any]]:
     """SELECTs of the tasks of each way through a lead or ticket that is held; not all of them need be visible."""
-    return [way.branch.where(*way.rules) for way in _ways(person) if not way.is_own]
+    return [way.branch.where(*way.rules) for way in ways(person) if not way.is_own]
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ class _Way:
 
 def _parts(session: Session, person: Person, page_query: PageQuery) -> list[Select[Any]]:
     """The first rows of each way and status."""
-    asked = [*_by_status(page_query)]
+    asked = [*by_status(page_query)]
     # MariaDB would first store each SELECT of a SELECT.
     read = newest if session.get_bind().dialect.name == "sqlite" else first_rows
-    return [read(way.branch.where(*way.rules), Task, each) for way in _ways(person) for each in asked]
+    return [read(way.branch.where(*way.rules), Task, each) for way in ways(person) for each in asked]
 
 
-def _by_status(page_query: PageQuery) -> Iterator[PageQuery]:
+def by_status(page_query: PageQuery) -> Iterator[PageQuery]:
     """The query for each status that the rows may have: no index has those of several in order."""
     status = Task.__table__.c.status
     for place, condition in enumerate(page_query.conditions):
@@ -115,7 +115,8 @@ def _is_of_status(condition: Any, operator: Any) -> bool:
     return is_own and isinstance(given, BindParameter)
 
 
-def _ways(person: Person) -> Iterator[_Way]:
+def ways(person: Person) -> Iterator[_Way]:
+    """The ways in which the person reaches tasks."""
     row, _adapter = alias_of(Task)
     columns = inspect(row).selectable.c
     for user_id in sorted(person.reach("Tasks") or ()):

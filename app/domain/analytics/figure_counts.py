@@ -232,6 +232,11 @@ def _number_of(session: Session, name: str, scope: CountScope) -> int:
 _NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, RETURNED: _missed_returned}
 
 
+def preload_groups(session: Session, groups: Iterable[tuple[str, Any]], scope: CountScope) -> None:
+    """Read what `count_by` needs of these figures and columns in one statement, as far as the daily sums have it."""
+    record_rollup_counts.preload_groups(session, [(name, column.key) for name, column in groups], scope)
+
+
 def count_by(session: Session, name: str, column: Any, scope: CountScope) -> list[tuple[Any, int]]:
     """[(value of the column, rows of the figure)], the most first."""
     if call_rollup_counts.can_count(scope, [name]):

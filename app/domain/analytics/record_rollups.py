@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from functools import cache
 from typing import Any
@@ -108,6 +108,11 @@ def first_of_month(day: int) -> int:
     return number_of(date_of(day).replace(day=1))
 
 
+def next_month(first_day: int) -> int:
+    """The stored number of the first day of the month after one, by its first day."""
+    return first_of_month(first_day + 31)
+
+
 # --- what is counted
 
 
@@ -177,9 +182,9 @@ class Share:
 
     cube: Cube
     value: str
-    #: Only rows whose status has one of these meanings, or is one of these; None = all.
+    #: Only rows whose key has one of these meanings; None = all.
     meanings: tuple[str, ...] | None = None
-    #: The picklist of the statuses; "" = the statuses themselves are meant.
+    #: The picklist of the meanings.
     picklist: str = ""
 
 
@@ -204,37 +209,62 @@ _OF_TICKETS = _values(
     *("tickets", "tickets_answered", "ticket_reply_seconds", "tickets_with_sla"),
     *("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting", "ticket_resolutions_late"),
 )
-#: SQL: whether a lead is converted, or a ticket has ended; the ids are those of `CountRules`.
-_IS_CONVERTED = _if(Lead.status_id.in_(bindparam("converted", expanding=True)))
-_IS_ENDED = _if(Ticket.status_id.in_(bindparam("ended", expanding=True)))
+
+
+def _has_status(record: Any, ids: str) -> Any:
+    """SQL: whether a row has one of these statuses; the ids are those of `CountRules`."""
+    return record.status_id.in_(bindparam(ids, expanding=True))
+
+
+_CONVERTED, _ENDED = _has_status(Lead, "converted"), _has_status(Ticket, "ended")
+_IS_CONVERTED, _IS_ENDED = _if(_CONVERTED), _if(_ENDED)
+_IS_REFERRED: Any = FIGURES["leads_referred"].rule
 _IS_DONE, _IS_OPEN = Task.status == "Done", Task.status.in_(OPEN)
-_NOT_LATE = _if(and_(Ticket.sla_started_on.is_not(None), Ticket.resolve_late_on.is_(None)))
-_LEADS = Cube(1, Lead, "created_on", "status_id", _OF_LEADS)
-_TICKETS = Cube(5, Ticket, "created_on", "status_id", _OF_TICKETS | {"not_late": _NOT_LATE})
-_TASKS = Cube(8, Task, "created_on", "status", _values("tasks"))
-_DONE = Cube(9, Task, "done_on", "status", {"rows": literal(1), "late": _if(Task.done_on > Task.due_on)})
-CUBES = (
-    _LEADS,
+_NOT_LATE = and_(Ticket.sla_started_on.is_not(None), Ticket.resolve_late_on.is_(None))
+_OUTCOMES_OF_LEADS = {
+    "leads_converted": _IS_CONVERTED,
+    "leads_lost": _if(_has_status(Lead, "lost")),
+    "leads_referred_converted": _if(and_(_IS_REFERRED(None), _CONVERTED)),
+}
+_DONE = {"tasks_done": _if(_IS_DONE), "tasks_done_late": _if(and_(_IS_DONE, Task.done_on > Task.due_on))}
+#: One sum for each day, whatever the rows are: they are as many for who has few rows as for who has very many.
+TOTALS = (
     Cube(2, Lead, "opened_on", "", _values("accounts_opened")),
     Cube(3, Lead, "activated_on", "", _values("accounts_activated")),
-    Cube(4, Lead, "created_on", "source_id", _values("leads", "leads_referred")),
-    _TICKETS,
     Cube(6, Ticket, "resolved_on", "", _values("tickets_resolved")),
-    Cube(7, Ticket, "created_on", "priority", _OF_TICKETS),
-    _TASKS,
-    _DONE,
+    Cube(33, Lead, "created_on", "", _OF_LEADS),
+    Cube(34, Lead, "created_on", "", _OUTCOMES_OF_LEADS),
+    Cube(35, Ticket, "created_on", "", _OF_TICKETS),
+    Cube(
+        36,
+        Ticket,
+        "created_on",
+        "",
+        {"tickets_ended": _IS_ENDED, "tickets_ended_in_time": _if(and_(_ENDED, _NOT_LATE))},
+    ),
+    Cube(37, Task, "created_on", "", {"tasks": literal(1), "tasks_completed": _if(_IS_DONE)}),
+    Cube(38, Task, "done_on", "", _DONE),
+)
+_LEADS_BY_STATUS = Cube(1, Lead, "created_on", "status_id", _values("leads"))
+#: What charts divide by a column.
+GROUPS = (
+    _LEADS_BY_STATUS,
+    Cube(4, Lead, "created_on", "source_id", _values("leads", "leads_referred")),
+    Cube(5, Ticket, "created_on", "status_id", _values("tickets")),
+    Cube(7, Ticket, "created_on", "priority", _values("tickets", "ticket_replies_late")),
     Cube(10, Task, "created_on", "priority", _values("tasks")),
 )
+#: What is added to the id of one of the GROUPS, also by holder, for the same by month.
+MONTHS_AFTER = 40
+_BY_MONTH = tuple(replace(cube, id=cube.id + MONTHS_AFTER, day=month_of) for cube in GROUPS)
+CUBES = (*TOTALS, *GROUPS, *_BY_MONTH)
 # By person:
 LEADS_OF = Cube(15, Lead, "created_on", "assignee_id", _values("leads_contacted", "lead_reply_seconds"))
 TICKETS_OF = Cube(
     *(16, Ticket, "created_on", "assignee_id"),
     _values("tickets", "tickets_answered", "ticket_reply_seconds") | {"tickets_ended": _IS_ENDED},
 )
-DONE_OF = Cube(
-    *(17, Task, "done_on", "assignee_id"),
-    {"tasks_done": _if(_IS_DONE), "tasks_done_late": _if(and_(_IS_DONE, Task.done_on > Task.due_on))},
-)
+DONE_OF = Cube(17, Task, "done_on", "assignee_id", _DONE)
 DUE_BY_DAY = Cube(18, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)})
 DUE_BY_MONTH = Cube(19, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, day=month_of)
 DUE_BY_HOUR = Cube(20, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, day=hour_of)
@@ -249,6 +279,8 @@ PART = "/"
 #: Each of the CUBES -> the same once more for one person: a row counts once for each of its holders, whose id stands
 #: before the key.
 OF_HOLDER = {cube.id: 20 + cube.id for cube in CUBES}
+#: The cubes whose days are the first ones of months, of charts.
+MONTH_CUBES = frozenset(key for cube in _BY_MONTH for key in (cube.id, OF_HOLDER[cube.id]))
 #: Record -> the columns with holders; tickets have further assignees.
 HOLDERS: dict[Any, tuple[str, ...]] = {
     Lead: ("assignee_id", "owner_id"),
@@ -257,28 +289,22 @@ HOLDERS: dict[Any, tuple[str, ...]] = {
 }
 RECORDS: dict[int, Any] = {KINDS[record.__tablename__]: record for record in (Lead, Ticket, Task)}
 #: Figure -> how it is read.
-SHARES = {
-    **{name: Share(cube, name) for cube in reversed(CUBES) for name in cube.values if name in FIGURES},
-    "leads_converted": Share(_LEADS, "leads", CONVERTED, "lead_status"),
-    "leads_lost": Share(_LEADS, "leads", LOST, "lead_status"),
-    "leads_referred_converted": Share(_LEADS, "leads_referred", CONVERTED, "lead_status"),
-    "tickets_ended": Share(_TICKETS, "tickets", ENDED, "ticket_status"),
-    "tickets_ended_in_time": Share(_TICKETS, "not_late", ENDED, "ticket_status"),
-    "tasks_completed": Share(_TASKS, "tasks", ("Done",)),
-    "tasks_done": Share(_DONE, "rows", ("Done",)),
-    "tasks_done_late": Share(_DONE, "late", ("Done",)),
-}
+SHARES = {name: Share(cube, name) for cube in TOTALS for name in cube.values}
+#: Figures that are some of the GROUPS of another one.
+_GROUPED = {"leads_lost": Share(_LEADS_BY_STATUS, "leads", LOST, "lead_status")}
 
 
 def share_by(name: str, column: str) -> Share | None:
-    """How a figure is read by the values of a column; None = its cubes don't have it."""
-    share = SHARES.get(name)
-    if share is None or share.cube.key == column:
+    """How a figure is read by the values of a column; None = the sums don't have it."""
+    share = _GROUPED.get(name)
+    if share is not None and share.cube.key == column:
         return share
-    if share.meanings is not None:
+    total = SHARES.get(name)
+    if total is None:
         return None
-    cubes = [cube for cube in CUBES if cube.record is share.cube.record and cube.at == share.cube.at]
-    return next((Share(cube, name) for cube in cubes if cube.key == column and name in cube.values), None)
+    record, at = total.cube.record, total.cube.at
+    cubes = (cube for cube in GROUPS if (cube.record, cube.at, cube.key) == (record, at, column))
+    return next((Share(cube, name) for cube in cubes if name in cube.values), None)
 
 
 def cubes_of(record: Any) -> list[Cube]:
@@ -298,33 +324,36 @@ class CountRules:
     """What decides, beside the rows, how they are counted."""
 
     zone: ZoneInfo
-    #: The statuses that mean a converted lead, and an ended ticket.
+    #: The statuses that mean a converted lead, a lost one, and an ended ticket.
     converted: tuple[int, ...]
+    lost: tuple[int, ...]
     ended: tuple[int, ...]
 
     @classmethod
     def of_scope(cls, scope: CountScope) -> CountRules:
         """Those of a person who reads figures."""
-        converted, ended = scope.status_ids("lead_status", CONVERTED), scope.status_ids("ticket_status", ENDED)
-        return cls(scope.period.zone, tuple(converted), tuple(ended))
+        converted, lost = (tuple(scope.status_ids("lead_status", each)) for each in (CONVERTED, LOST))
+        return cls(scope.period.zone, converted, lost, tuple(scope.status_ids("ticket_status", ENDED)))
 
     @classmethod
     def stored(cls, session: Session, zone: ZoneInfo) -> CountRules:
         """Those of the database, in one statement."""
-        leads = select(literal("lead"), LeadStatus.id).where(LeadStatus.meaning.in_(CONVERTED))
-        tickets = select(literal("ticket"), TicketStatus.id).where(TicketStatus.meaning.in_(ENDED))
-        found = session.execute(union_all(leads, tickets)).all()
-        converted, ended = [sorted(key for what, key in found if what == each) for each in ("lead", "ticket")]
-        return cls(zone, tuple(converted), tuple(ended))
+        meant = {"converted": (LeadStatus, CONVERTED), "lost": (LeadStatus, LOST), "ended": (TicketStatus, ENDED)}
+        parts = [
+            select(literal(name), status.id).where(status.meaning.in_(meanings))
+            for name, (status, meanings) in meant.items()
+        ]
+        found = session.execute(union_all(*parts)).all()
+        return cls(zone, **{name: tuple(sorted(key for what, key in found if what == name)) for name in meant})
 
     @property
     def parameters(self) -> dict[str, list[int]]:
         """Those of statements with the columns of cubes."""
-        return {"converted": list(self.converted), "ended": list(self.ended)}
+        return {"converted": list(self.converted), "lost": list(self.lost), "ended": list(self.ended)}
 
     def fingerprint(self, kind: int) -> str:
         """What is counted of a kind of rows: when it differs from the stored one, all is counted anew."""
-        meant = {KINDS["leads"]: self.converted, KINDS["ticket"]: self.ended}.get(kind, ())
+        meant = {KINDS["leads"]: (self.converted, self.lost), KINDS["ticket"]: self.ended}.get(kind, ())
         return hashlib.sha256(f"{_text_of(kind)}\n{meant}".encode()).hexdigest()[:40]
 
 

@@ -59,7 +59,9 @@ class WidgetData:
         return self.waiting | self.too_many
 
     def measure_charts(self, session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> None:
-        """One statement per breakdown, trend and table."""
+        """One statement per trend and table, and per breakdown that the daily sums don't have."""
+        groups = [(each.name, each.column) for each in widgets.values() if isinstance(each, Breakdown)]
+        figure_counts.preload_groups(session, groups, scope)
         for name, each in widgets.items():
             if isinstance(each, Breakdown):
                 self.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)

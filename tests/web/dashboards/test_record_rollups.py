@@ -26,6 +26,7 @@ from app.domain.merging import merge_undo, record_merge
 from app.domain.merging.record_merge import MergeRequest
 from app.domain.periods import Period
 from app.domain.persistence import recount_marks
+from app.domain.telephony.call_rollups import date_of, number_of
 from app.domain.working_time import sla
 from app.models import (
     CountedRow,
@@ -48,8 +49,8 @@ from tests.app_fixtures import Crm
 from tests.web.dashboards.test_rollups import NOW, RAW, ROLES, ROLLED, viewer_of
 
 FIRST, LAST = date(2026, 11, 2), date(2026, 11, 26)
-#: The first days of a month and of a week, both until LAST.
-BEGINNINGS = (FIRST, date(2026, 11, 20))
+#: The first days of periods until LAST: nearly a month, a week, and most of another month before it.
+BEGINNINGS = (FIRST, date(2026, 11, 20), date(2026, 10, 8))
 WIDGETS = {name: each for name, each in CATALOG.items() if each.counted & {Lead, Ticket, Task}}
 
 
@@ -265,7 +266,7 @@ def test_the_sums_say_what_the_rows_say_whatever_happens_to_them(crm: Crm, seed:
         if n % 5 == 4:
             assert used(crm)
             who = office.chance.choice(ROLES)
-            assert_equal(crm, (who if n % 2 else "root",), BEGINNINGS[n // 10 % 2 :][:1])
+            assert_equal(crm, (who if n % 2 else "root",), BEGINNINGS[n // 10 % 3 :][:1])
         if n % 7 == 6:
             filled(office.session, 1)  # the job is cut off
     while filled(office.session):
@@ -288,6 +289,27 @@ def test_what_was_due_before_now_is_whole_hours_and_the_one_that_has_begun(zone:
         hour = hour_of(now, where)
         is_before, is_in_it = hour_of(due, where) < hour, start_of_hour(hour, where) <= due < now
         assert is_before + is_in_it == (due < now), (now, due)
+
+
+@pytest.mark.parametrize(
+    "first, last, months, added, taken",
+    [
+        (date(2026, 11, 1), date(2026, 11, 29), [11], [], [date(2026, 11, 30)]),
+        (date(2026, 11, 1), date(2026, 11, 3), [11], [], [date(2026, 11, day) for day in range(4, 31)]),
+        (date(2026, 10, 30), date(2026, 11, 3), [11], [date(2026, 10, 30), date(2026, 10, 31)], None),
+        (date(2025, 12, 3), date(2026, 2, 2), [12, 1], [date(2026, 2, 1), date(2026, 2, 2)], None),
+    ],
+)
+def test_a_chart_reads_whole_months_and_the_fewer_days_of_each(
+    first: date, last: date, months: list[int], added: list[date], taken: list[date] | None
+) -> None:
+    """On 3 November, the days of that month that are still to come cost nothing."""
+    whole = record_rollup_counts._Whole(Period(first, last, ROLLED), None, number_of(date(2026, 11, 3)))
+    found = [[date_of(day) for day in days] for days in whole._spans]
+    assert [day.month for day in found[0]] == months
+    assert all(day.day == 1 for day in found[0])
+    assert found[1] == added
+    assert taken is None or found[2] == taken
 
 
 def test_every_column_that_is_counted_is_marked_when_it_changes() -> None:

@@ -9,8 +9,9 @@ from html import unescape
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from app.models import User
+from app.models import Lead, User
 from app.web.records.lists import calendar_items
 from tests.app_fixtures import Crm
 from tests.cases import each_case
@@ -175,6 +176,40 @@ def test_too_many_are_cut_with_a_sentence(crm: Crm, monkeypatch: pytest.MonkeyPa
     crm.make.lead("ana", task={}, next_follow_up_on=DUE + 3 * DAY)  # not shown: its day's tasks aren't either
     page = crm.client("ana").screen(WEEK.replace("week", "month")).text
     assert page.count("Open the day") == 11 and 'data-item="lead' not in page
+
+
+def test_a_month_of_many_tasks_has_the_first_ones_of_each_day(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calendar_items, "MANY", 7)
+    monkeypatch.setattr(calendar_items, "OF_DAY", 5)
+    lead = crm.make.lead("ana", task={})
+    for number in range(8):
+        crm.make.task(lead, "ana", due_on=DUE + timedelta(minutes=number), status="Todo")
+    late = crm.make.task(lead, "ana", due_on=DUE + 6 * DAY)
+    alone = crm.make.lead("ana", task={}, next_follow_up_on=DUE + 5 * DAY)
+    crm.make.lead("ana", task={}, next_follow_up_on=DUE - timedelta(minutes=1))  # left to the page of its day
+    page = unescape(crm.client("ana").screen(WEEK.replace("week", "month")).text)
+    shown = re.findall(r'data-item="([^"]+)"', page)
+    assert len(shown) == 6 and shown[-2:] == [f"lead-{alone.id}", f"task-{late.id}"]
+    assert "1+ more" in page and ">7+<" in page and "These are the first" not in page
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_month_of_many_tasks_shows_what_one_of_few_does(crm: Crm, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    chance = random.Random(seed)
+    leads = [crm.make.lead(chance.choice(("ana", "ben")), task={}) for _ in range(5)]
+    for _ in range(50):
+        due = DUE + timedelta(hours=chance.randrange(-60, 60))
+        status = chance.choice(("Todo", "Todo", "Backlog", "In Progress", "Done"))
+        crm.make.task(chance.choice(leads), chance.choice(("ana", "ben", "mia")), due_on=due, status=status)
+    crm.session.execute(update(Lead).values(next_follow_up_on=None))
+    crm.session.commit()
+    filters = ("", "&_flt_eq_assignee=@me", "&_flt_eq_status=Todo", "&_flt_eq_priority=Low")
+    asked = [(who, f"{WEEK}&span=month{each}") for who in ("ana", "ben", "mia", "root") for each in filters]
+    asked = [(who, path.replace("&span=week", "")) for who, path in asked]
+    expected = [items(crm, *each) for each in asked]
+    monkeypatch.setattr(calendar_items, "MANY", 2)
+    monkeypatch.setattr(calendar_items, "OF_DAY", chance.choice((4, 6)))
+    assert expected == [items(crm, *each) for each in asked]
 
 
 def test_closed_days_are_shaded_and_late_tasks_colored(crm: Crm) -> None:

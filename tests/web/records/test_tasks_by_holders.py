@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.access.paging import holder_pages
+from app.access.paging import day_pages, holder_pages
 from app.domain import assignment, round_robin, task_holders
 from app.domain.assignment import NewAssignee
 from app.domain.base import NotFound, RuleBroken, Stamp
@@ -177,6 +177,26 @@ def is_page_right(session: Session, who: Any, wanted: access.PageQuery) -> bool:
     return True
 
 
+def are_days_right(session: Session, who: Any, chance: Any) -> None:
+    """Fails unless the first tasks of each day are among those found, and a day of fewer than that is complete."""
+    most, conditions = chance.choice((2, 5)), chance.choice(([], [Task.status.in_(OPEN)], [Task.assignee_id == who.id]))
+    begin = NOW - timedelta(days=30)
+    spans = [(begin + timedelta(days=n), begin + timedelta(days=n + 1)) for n in range(40)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(day_pages, "_AT_ONCE", chance.choice((40, 450)))
+        found = access.first_of_days(session, who, conditions, spans, most)
+    if found is None:
+        return
+    query = select(Task.id, Task.due_on).where(access.visible(who, Task), Task.due_on.is_not(None), *conditions)
+    with access.as_system(session):
+        seen: list[Any] = [(due, key) for key, due in session.execute(query)]
+    for start, end in spans:
+        of_day = sorted((due, key) for due, key in seen if start <= due < end)
+        got = {key for key, due in found.items() if start <= due < end}
+        assert {key for _due, key in of_day[:most]} <= got, (who.levels, start)
+        assert len(got) >= min(most, len(of_day))
+
+
 def right_pages(crm: Crm, office: Holders, viewers: Sequence[str]) -> int:
     done = 0
     for name in viewers:
@@ -184,6 +204,7 @@ def right_pages(crm: Crm, office: Holders, viewers: Sequence[str]) -> int:
             assert holder_pages.are_settled(session)
             who = access.acting(session)
             done += sum(is_page_right(session, who, asked(office.chance)) for _n in range(3))
+            are_days_right(session, who, office.chance)
     return done
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flask import request
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from app import access
 from app.domain import calendar_range
-from app.domain.calendar_range import CalendarRange
+from app.domain.calendar_range import DAY, CalendarRange, midnight
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Lead, Task
@@ -33,6 +33,8 @@ _FOUND_BY_INDEX = {"assignee", "status"}
 CELL = 4
 #: The most tasks, and follow-ups, in one calendar.
 MOST = {"day": 300, "week": 300, "month": 1000}
+#: A month with more tasks than this has those of each day read up to OF_DAY.
+MANY, OF_DAY = 420, 10
 #: The range of dates that can be requested, as for every typed time.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
@@ -53,6 +55,8 @@ class CalendarItems:
     by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     #: Day of a month -> the number of its items that aren't shown.
     more: Counter[str] = field(default_factory=Counter)
+    #: Days of a month that have more tasks than were read.
+    cut_days: set[str] = field(default_factory=set)
 
 
 class _Entry(NamedTuple):
@@ -68,15 +72,16 @@ class _Entry(NamedTuple):
 def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> CalendarItems:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
     found = CalendarItems(MOST[calendar_range.span])
-    query = replace(list_query, size=found.most + 1)
-    rows, due = _tasks(screen, query, calendar_range, viewer), _place(screen, NAMES, "due_on")
+    query, due = replace(list_query, size=found.most + 1), _place(screen, NAMES, "due_on")
+    by_day = _first_of_each_day(screen, query, calendar_range, viewer) if calendar_range.span == "month" else None
+    rows, found.cut_days = by_day or (_tasks(screen, query, calendar_range, viewer), set())
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
         found.until = rows[-1][due]
     entries = [_entry("task", row, row[due], viewer) for row in rows]
     taken = _leads_with_tasks(screen, entries)
     leads = _follow_ups(screen, calendar_range, viewer, found)
-    entries += [each for each in leads if (each.id, each.day) not in taken]
+    entries += [each for each in leads if (each.id, each.day) not in taken and each.day not in found.cut_days]
     found.count = len(entries)
     shown = sorted(entries, key=lambda entry: entry[:3])
     if calendar_range.span == "month":
@@ -88,7 +93,12 @@ def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, view
 
 
 def _entry(kind: str, row: Any, moment: datetime, viewer: Viewer) -> _Entry:
-    return _Entry(moment, kind, row[0], moment.astimezone(viewer.zone).date().isoformat(), row)
+    return _Entry(moment, kind, row[0], _day_of(moment, viewer), row)
+
+
+def _day_of(moment: datetime, viewer: Viewer) -> str:
+    """The day of a moment on the person's clock."""
+    return moment.astimezone(viewer.zone).date().isoformat()
 
 
 def _leads_with_tasks(screen: Any, entries: list[_Entry]) -> set[tuple[int, str]]:
@@ -137,11 +147,40 @@ def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
 def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> list[Any]:
     table, end, size = screen.record_table, calendar_range.end, list_query.size
     within = _within(table, "due_on", (calendar_range.start, end), viewer)
-    if _filtered_by(screen) <= _FOUND_BY_INDEX:
+    if calendar_range.span != "month" and _filtered_by(screen) <= _FOUND_BY_INDEX:
         end = _end_of_first(viewer, [*list_query.conditions, *within], size) or end
         within = _within(table, "due_on", (calendar_range.start, end), viewer)
     conditions = [*list_query.conditions, *within]
     return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
+
+
+def _first_of_each_day(
+    screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer
+) -> tuple[list[Any], set[str]] | None:
+    """(the first OF_DAY tasks of each day, the days that have more), of a month with more than MANY tasks.
+
+    None for other months, and if no index has the tasks of a day.
+    """
+    table, whole = screen.record_table, (calendar_range.start, calendar_range.end)
+    within = [*list_query.conditions, *_within(table, "due_on", whole, viewer)]
+    if not _filtered_by(screen) <= _FOUND_BY_INDEX or _end_of_first(viewer, within, MANY + 1) is None:
+        return None
+    spans = [_span_of(day, calendar_range) for day in calendar_range.days]
+    first = access.first_of_days(db.session(), viewer.person, list_query.conditions, spans, OF_DAY + 1)
+    if first is None:
+        return None
+    days: dict[str, list[tuple[datetime, int]]] = {}
+    for key, due_on in first.items():
+        days.setdefault(_day_of(due_on, viewer), []).append((due_on, key))
+    keys = [key for some in days.values() for _due_on, key in sorted(some)[:OF_DAY]]
+    chosen = ListQuery([*list_query.conditions, Task.id.in_(keys)], _order(table, "due_on", viewer), len(keys))
+    return list(table.rows(db.session(), chosen, NAMES)), {day for day, some in days.items() if len(some) > OF_DAY}
+
+
+def _span_of(day: date, calendar_range: CalendarRange) -> tuple[datetime, datetime]:
+    """When a day begins and ends."""
+    start, end = (midnight(each, calendar_range.zone) for each in (day, day + DAY))
+    return start, end
 
 
 def _filtered_by(screen: Any) -> set[str]:
@@ -222,14 +261,26 @@ def _follow_ups(screen: Any, calendar_range: CalendarRange, viewer: Viewer, foun
         return []
     meanings = viewer.lookups.meanings["lead_status"]
     is_open = Lead.status_id.in_([key for key, meaning in meanings.items() if meaning not in Lead.ended_in])
-    # After the last task shown it is unknown which leads have one.
-    within = _within(table, "next_follow_up_on", (calendar_range.start, found.until or calendar_range.end), viewer)
+    spans = _spans_of_follow_ups(calendar_range, found)
+    if not spans:
+        return []
+    within = [or_(*[and_(*_within(table, "next_follow_up_on", span, viewer)) for span in spans])]
     order = _order(table, "next_follow_up_on", viewer)
     query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
     rows = list(table.rows(db.session(), query, _LEAD_NAMES))
     found.leads_cut = len(rows) > found.most
     due = _place(leads, _LEAD_NAMES, "next_follow_up_on")
     return [_entry("lead", row, row[due], viewer) for row in rows[: found.most]]
+
+
+def _spans_of_follow_ups(calendar_range: CalendarRange, found: CalendarItems) -> list[tuple[datetime, datetime]]:
+    """When it is known which leads have a task: up to the last task shown, and not on days with more than were read."""
+    if not found.cut_days:
+        return [(calendar_range.start, found.until or calendar_range.end)]
+    days = [_span_of(day, calendar_range) for day in calendar_range.days if day.isoformat() not in found.cut_days]
+    # Days that follow each other are one span: a moment that is both an end and a start isn't among these.
+    ends = sorted({start for start, _end in days} ^ {end for _start, end in days})
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:

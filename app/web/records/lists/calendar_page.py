@@ -56,7 +56,7 @@ def page(asked: AskedList) -> Any:
     shown = list_page(replace(asked, list_query=ListQuery(list_query.conditions, [], 1)), [])
     shown |= view_switcher.switcher(screen, viewer) | {"tabs": []}
     shown["kind"] = screen.record_table.name
-    shown["count_text"] = grouped(found.count) + ("+" if found.is_cut else "")
+    shown["count_text"] = grouped(found.count) + ("+" if found.is_cut or found.cut_days else "")
     shown["calendar"] = _head(wanted, viewer) | _body(wanted, found, viewer)
     shown["calendar"] |= {"notes": _notes(wanted, found), "may_move": viewer.person.may(screen.module, "write")}
     return render_template(
@@ -105,6 +105,8 @@ def _body(calendar_range: CalendarRange, found: CalendarItems, viewer: Viewer) -
             each["items"] = found.by_day.get(each["day"], [])
             more = found.more[each["day"]]
             each["more"] = _("+%(count)s more", count=more) if more > 0 else None
+            if each["day"] in found.cut_days:
+                each["more"] = _("%(count)s+ more", count=more)
             if cut and each["day"] >= cut:
                 each["more"] = _("Open the day")
         return {"days": days[:7], "weeks": [days[start : start + 7] for start in range(0, len(days), 7)]}
