@@ -190,7 +190,7 @@ def test_a_month_of_many_tasks_has_the_first_ones_of_each_day(crm: Crm, monkeypa
     page = unescape(crm.client("ana").screen(WEEK.replace("week", "month")).text)
     shown = re.findall(r'data-item="([^"]+)"', page)
     assert len(shown) == 6 and shown[-2:] == [f"lead-{alone.id}", f"task-{late.id}"]
-    assert "1+ more" in page and ">7+<" in page and "These are the first" not in page
+    assert "+1 or more" in page and ">7+<" in page and "These are the first" not in page
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -106,7 +106,7 @@ def _body(calendar_range: CalendarRange, found: CalendarItems, viewer: Viewer) -
             more = found.more[each["day"]]
             each["more"] = _("+%(count)s more", count=more) if more > 0 else None
             if each["day"] in found.cut_days:
-                each["more"] = _("%(count)s+ more", count=more)
+                each["more"] = _("+%(count)s or more", count=more)
             if cut and each["day"] >= cut:
                 each["more"] = _("Open the day")
         return {"days": days[:7], "weeks": [days[start : start + 7] for start in range(0, len(days), 7)]}
