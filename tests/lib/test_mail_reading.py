@@ -184,7 +184,7 @@ def test_nobody_vouches_for_whom_a_mail_of_a_group_names(name: str, result: str)
 def test_answers_to_a_mail_through_a_group_go_to_its_sender_and_not_to_the_group() -> None:
     headers = f"From: 'Asha' via Help <{GROUP}>\nTo: {GROUP}\nX-Original-From: asha@example.in\nReply-To: {GROUP}"
     found = read(f"{headers}\n\nHi".encode(), groups={GROUP})
-    assert (found.answer_to, found.participants) == ("asha@example.in", {"asha@example.in"})
+    assert (found.answer_to, found.participants) == ("asha@example.in", frozenset({"asha@example.in"}))
 
 
 def test_only_the_check_of_the_trusted_server_counts() -> None:
