@@ -70,6 +70,17 @@ def test_a_job_that_an_admin_has_started_does_not_look_like_a_schedule_that_runs
     assert crm.rows(select(JobRun).where(JobRun.slot.startswith(MANUAL_PREFIX)))
 
 
+def test_a_job_that_an_admin_has_started_stays_late_until_the_schedule_starts_it(crm: Crm) -> None:
+    ran(crm, MINUTE)
+    late = JobRun.job == "watch the health"
+    crm.session.execute(update(JobRun).where(late).values(started_on=datetime.now(UTC) - 10 * MINUTE))
+    crm.session.commit()
+    with crm.app.app_context():
+        jobs.run_now(crm.app, "watch the health")
+    looks(crm.app)
+    assert [each.payload["job"] for each in alerts(crm)] == ["watch the health"]
+
+
 def test_the_minute_of_a_process_that_serves_pages_looks_for_late_jobs(crm: Crm) -> None:
     looked: list[bool] = []
     process_metrics.ticker(crm.app, lambda: looked.append(True))()

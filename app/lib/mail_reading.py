@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -102,7 +102,8 @@ def read(raw: bytes, authserv_id: str = "", groups: Collection[str] = ()) -> Rea
     Raises UnreadableMail if it doesn't say who sent it.
     """
     mail = split(raw)
-    senders = _senders(mail, groups)
+    written_by = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
+    senders = _behind_group(mail, written_by, groups)
     if not senders:
         raise UnreadableMail(NO_SENDER)
     text, html, is_cut = _bodies(mail)
@@ -117,9 +118,9 @@ def read(raw: bytes, authserv_id: str = "", groups: Collection[str] = ()) -> Rea
         quoted=quoted,
         html=storable(cleaned.html),
         has_remote_pictures=cleaned.has_remote_pictures,
-        to=read_addresses(_raw(mail, "to")),
-        cc=read_addresses(_raw(mail, "cc")),
-        reply_to=read_addresses(_raw(mail, "reply-to")),
+        to=_without(read_addresses(_raw(mail, "to")), groups),
+        cc=_without(read_addresses(_raw(mail, "cc")), groups),
+        reply_to=_without(read_addresses(_raw(mail, "reply-to")), groups),
         message_id=next(iter(message_ids(_raw(mail, "message-id"))), ""),
         references=_references(mail),
         written_on=_date(mail.header("date")),
@@ -128,7 +129,8 @@ def read(raw: bytes, authserv_id: str = "", groups: Collection[str] = ()) -> Rea
         is_automatic=automatic_mail.is_automatic(mail, senders[0].address, subject, groups),
         loop_marks=_loop_marks(mail),
         is_circular=automatic_mail.is_circular(mail),
-        checks=_checks(mail, authserv_id) if len(senders) == 1 else (),
+        # They are of From: nobody has checked whom a group names.
+        checks=_checks(mail, authserv_id) if len(senders) == 1 and senders == written_by else (),
         is_cut=mail.is_cut or is_cut or cleaned.is_reduced or len(attachments) > MAX_ATTACHMENTS,
         digest=_digest(mail),
     )
@@ -211,13 +213,17 @@ def _raw(mail: SplitMail, name: str) -> str:
     return ", ".join(each.decode("utf-8", "replace") for each in mail.headers.get(name, ())[:10])
 
 
-def _senders(mail: SplitMail, groups: Collection[str]) -> tuple[Address, ...]:
+def _behind_group(mail: SplitMail, senders: tuple[Address, ...], groups: Collection[str]) -> tuple[Address, ...]:
     """Who has sent it; through a group that puts its own address into From, whom it names otherwise."""
-    senders = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
     if senders and senders[0].address in groups:
-        named = (each for name in ("x-original-from", "reply-to") for each in read_addresses(_raw(mail, name)))
-        return tuple(each for each in named if each.address not in groups)[:1] or senders
+        named = [each for name in ("x-original-from", "reply-to") for each in read_addresses(_raw(mail, name))]
+        return _without(named, groups)[:1] or senders
     return senders
+
+
+def _without(addresses: Iterable[Address], groups: Collection[str]) -> tuple[Address, ...]:
+    """These but those of groups, whose mail comes to us: nobody else reads it."""
+    return tuple(each for each in addresses if each.address not in groups)
 
 
 def _references(mail: SplitMail) -> tuple[str, ...]:

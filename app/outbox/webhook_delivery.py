@@ -144,7 +144,8 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
     if 300 <= response.code < 400:
         error = f"The receiver answered with a redirect ({response.code}), which is not followed."
     state = delivery_engine.retry(WEBHOOKS, row, error).state
-    return WebhookResult(state, error, wait=response.retry_after, response=response)
+    wait = response.retry_after if state == "queued" else 0.0  # otherwise the last attempt wouldn't count
+    return WebhookResult(state, error, wait=wait, response=response)
 
 
 # --- what is stored

@@ -155,6 +155,22 @@ def test_what_a_telephone_sends_again_stays_erased(session: Session, ravi: Custo
     assert [calls.is_erased(each) for each in stored_calls] == [True, True, False]
 
 
+@pytest.mark.parametrize("other", ["#1", "#" + "0" * 18, "#" + "0" * 20])
+def test_an_id_that_only_begins_like_a_hash_hides_no_erased_call(
+    session: Session, ravi: Customer, rhea: Any, other: str
+) -> None:
+    telephone = Telephone(rhea.id, ZoneInfo("Asia/Kolkata"))
+    sent = {"from": "9820012345", "to": "9820099999", "type": "incoming", "duration": 60, "device_call_id": "A"}
+    sent |= {"start_time": (NOW - timedelta(hours=2)).isoformat()}
+    odd = {**sent, "from": "9820077777", "device_call_id": other}
+    odd |= {"start_time": (NOW - timedelta(days=5)).isoformat()}
+    call_sync.sync(session, telephone, [sent, odd], NOW)
+    session.commit()
+    erased(session, ravi)
+    moved = {**sent, "start_time": (NOW - timedelta(days=3)).isoformat()}  # known by nothing but its id
+    assert [each.status for each in call_sync.sync(session, telephone, [moved], LATER)] == ["duplicate"]
+
+
 def test_a_call_of_the_predecessor_stays_known_without_a_fingerprint_of_its_number(
     session: Session, ravi: Customer, rhea: Any
 ) -> None:

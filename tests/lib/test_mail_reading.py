@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.lib import html_cleaning, mime_parts, text_normalization
 from app.lib.mail_addresses import read_addresses
-from app.lib.mail_authentication import SenderCheck
+from app.lib.mail_authentication import SenderCheck, vouches_for
 from app.lib.mail_quoting import separate
 from app.lib.mail_reading import UnreadableMail, read
 
@@ -171,6 +171,20 @@ def test_the_sender_behind_a_group_is_found(named: str, sender: str) -> None:
     raw = f"From: 'Asha Rao' via Help <help@eshin.in>\n{named}\n{THROUGH_GROUP}\n\nHello".encode()
     assert read(raw, groups={GROUP}).sender.address == sender
     assert read(raw).sender.address == GROUP
+
+
+@pytest.mark.parametrize("result", ["dmarc=pass", "dmarc=pass header.from=eshin.in", "dkim=pass header.d=eshin.in"])
+@pytest.mark.parametrize("name", ["X-Original-From", "Reply-To"])
+def test_nobody_vouches_for_whom_a_mail_of_a_group_names(name: str, result: str) -> None:
+    headers = f"Authentication-Results: mx.eshin.in; {result}\nFrom: x via Help <{GROUP}>\n{name}: boss@eshin.in"
+    found = read(f"{headers}\n\nHi".encode(), "mx.eshin.in", {GROUP})
+    assert (found.sender.address, vouches_for(found.checks, found.sender.address)) == ("boss@eshin.in", False)
+
+
+def test_answers_to_a_mail_through_a_group_go_to_its_sender_and_not_to_the_group() -> None:
+    headers = f"From: 'Asha' via Help <{GROUP}>\nTo: {GROUP}\nX-Original-From: asha@example.in\nReply-To: {GROUP}"
+    found = read(f"{headers}\n\nHi".encode(), groups={GROUP})
+    assert (found.answer_to, found.participants) == ("asha@example.in", frozenset({"asha@example.in"}))
 
 
 def test_only_the_check_of_the_trusted_server_counts() -> None:

@@ -407,6 +407,15 @@ def test_a_busy_receiver_is_given_the_time_that_it_asks_for(sending_crm: Crm, re
     assert (row.state, row.next_try_on - before >= timedelta(seconds=600)) == ("queued", True)
 
 
+def test_the_last_attempt_counts_although_the_receiver_asks_to_wait(sending_crm: Crm, receiver: Receiver) -> None:
+    receiver.answers = [(503, {"Retry-After": "600"}, b"")]
+    queue_one(sending_crm, receiver)
+    sending_crm.session.execute(update(WebhookDelivery).values(tries=5))
+    sending_crm.session.commit()
+    run_calls(sending_crm)
+    assert states(sending_crm) == [("lead.created", "failed", 6)]
+
+
 def test_a_redirect_is_not_followed(sending_crm: Crm, receiver: Receiver) -> None:
     receiver.answers = [(302, {"Location": receiver.url}, b"")]
     queue_one(sending_crm, receiver)

@@ -30,6 +30,7 @@ from app.domain.erasure.same_contacts import SameContact
 from app.domain.leads import Lead
 from app.domain.messaging import consents
 from app.domain.messaging.consents import OPT_OUTS, Consent, MessageAddress
+from app.lib.field_encryption import VaultError
 
 #: Rows per transaction.
 CHUNK = 200
@@ -329,10 +330,14 @@ def others_of(session: Session, erasure: DataErasure) -> dict[str, SameContact]:
     """Number -> other leads and customers that have the number or address of somebody whose erasure was confirmed.
 
     They stay. They are looked for as long as the number is known, until the erasure is settled, or the customer's own
-    data isn't kept any more; of later, it is known which there were then. The session acts for the system.
+    data isn't kept any more; of later, or where the number was sealed by a key that is gone, it is known which there
+    were then. The session acts for the system.
     """
     scope = scopes.records_of(session, erasure.record_table, erasure.record_id)
-    addresses = _addresses(session, erasure) or []
+    try:
+        addresses = _addresses(session, erasure) or []
+    except VaultError:
+        addresses = []
     found = same_contacts.find(session, addresses, scope.contacts)
     return same_contacts.of_numbers(session, [*(erasure.same_contacts or ()), *found])
 

@@ -56,8 +56,10 @@ def delay_before_takeover(session: Session, jobs: list[str], now: datetime) -> l
 
 
 def _newest_of_schedule(session: Session, jobs: list[str]) -> dict[str, JobRun]:
-    """The newest run of each job, unless an admin started it: it doesn't show that the schedule runs."""
-    return {job: run for job, run in job_runs.newest_runs(session, jobs).items() if not run.is_manual}
+    """The newest run of each job that no admin started: what they start doesn't show that the schedule runs."""
+    newest = job_runs.newest_runs(session, jobs)
+    found = {job: job_runs.newest_of_schedule(session, job) if run.is_manual else run for job, run in newest.items()}
+    return {job: run for job, run in found.items() if run is not None}
 
 
 def _all_stopped(last: dict[str, JobRun], now: datetime) -> JobDelay | None:

@@ -64,6 +64,12 @@ def newest_runs(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
     return {run.job: run for run in session.scalars(select(JobRun).join(last_runs, is_last).order_by(JobRun.id))}
 
 
+def newest_of_schedule(session: Session, job: str) -> JobRun | None:
+    """The newest run of the job that no admin started."""
+    mine = (JobRun.job == job, JobRun.slot.not_like(f"{MANUAL_PREFIX}%"))
+    return session.scalars(select(JobRun).where(*mine).order_by(JobRun.started_on.desc()).limit(1)).first()
+
+
 class FailedCall(Model):  # type: ignore[misc]
     """A queued call that failed permanently; an admin retries or dismisses it."""
 

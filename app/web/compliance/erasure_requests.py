@@ -35,8 +35,8 @@ URL = "/data-requests"
 SHOWN = ("record", "version")
 #: Days that a backup of each kind is kept for.
 _BACKUP_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
-#: Kinds of the retention that hold what can't be found by the person.
 _BASES: dict[type[Any], str] = {Lead: "/leads", Customer: "/customers"}
+#: Kinds of the retention that hold what can't be found by the person.
 _PASSING = ("provider requests", "rejected calls", "failed queue calls", "undo of actions", "answers")
 
 

@@ -54,8 +54,10 @@ LEFT_OUT = frozenset(
         "holder_check",
     }
 )
-#: Ends of the names of columns with secrets or their fingerprints; `token_no` is no token.
-_SECRET = ("password", "secret", "secrets", "token", "_blind", "_hash", "totp", "credentials", "_sealed")
+#: Parts of the names of columns with secrets or their fingerprints, such as an add-on's `secret_key`; and ends of names
+#: that have none: `token_no` is no token.
+_SECRET = ("password", "secret", "token", "_blind", "_hash", "totp", "credentials", "_sealed")
+_NO_SECRET = ("_no", "_number")
 #: Encrypted column -> its name when readable.
 OPENED = {"pan_sealed": "pan", "aadhaar_sealed": "aadhaar"}
 _README = """Everything of the CRM, in open formats.
@@ -129,7 +131,8 @@ class Manifest:
             "files": {"count": self.files, "bytes": self.file_bytes, "missing": self.missing_files},
             "left_out": {
                 "tables": sorted(LEFT_OUT),
-                "columns_that_end_in": [*_SECRET],
+                "columns_with": [*_SECRET],
+                "but_not_columns_that_end_in": [*_NO_SECRET],
                 "but": "PAN and Aadhaar are readable",
             },
         }
@@ -196,7 +199,7 @@ def _rows(session: Session, table: Table) -> Iterator[dict[str, Any]]:
 
 
 def _is_secret(name: str) -> bool:
-    return name.endswith(_SECRET)
+    return any(part in name for part in _SECRET) and not name.endswith(_NO_SECRET)
 
 
 def _opened(name: str, value: Any, vault: Any) -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from app import access, jobs
 from app.domain.base import Stamp
 from app.domain.erasure import erasing
+from app.lib.field_encryption import Vault
 from app.models import (
     Activity,
     AuditEntry,
@@ -376,6 +377,16 @@ def test_records_of_the_same_person_that_came_in_since_are_named(crm: Crm, make:
     own = noted(crm, lead=late.id)
     assert rhea.rest("POST", f"{REST}{own.id}/erasure", seen(crm, own)).status_code == 200
     assert late.number not in rhea.screen(f"{URL}/{row.id}").text, "erased for a request of its own"
+
+
+def test_the_page_opens_where_the_numbers_of_the_person_cannot_be_decrypted(crm: Crm, make: Make) -> None:
+    row, rhea = noted(crm, customer=make.customer("ana", first_name="Ravi", mobile="9820012345").id), crm.client("rhea")
+    assert rhea.rest("POST", f"{REST}{row.id}/erasure", seen(crm, row)).status_code == 200
+    other = Vault(bytes(32)).seal('["+919820012345"]')
+    crm.session.execute(update(DataErasure).values(addresses_sealed=other))
+    crm.session.commit()
+    assert rhea.screen(f"{URL}/{row.id}").status_code == 200
+    assert rhea.rest("GET", f"{REST}{row.id}/erasure").json["result"]["others"] == []
 
 
 def test_what_stays_is_unknown_over_rest_until_it_is_settled(crm: Crm, make: Make) -> None:
