@@ -59,7 +59,8 @@ def _run_schedule(schedule: Scheduler, heartbeat: Heartbeat) -> None:
             heartbeat.rest(0.0)
             break
         pause = schedule.pause()
+    if pause is not None:
+        heartbeat.rest(pause)  # before the stop, which takes seconds if the database is slow
     schedule.stop()
     if pause is not None:
-        heartbeat.rest(pause)
         raise EndedIdle

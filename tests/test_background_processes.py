@@ -88,6 +88,16 @@ def test_one_whose_jobs_are_done_rests_until_the_next_ones_are_due(monkeypatch: 
     assert heartbeat.has_rested and not heartbeat.rests
 
 
+def test_its_rest_is_no_longer_for_a_slow_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that answers late lets it end late; the next jobs are due at the same time nevertheless."""
+    heartbeat, schedule, rests = Heartbeat(), Schedule(busy=0), cast("list[bool]", [])
+    schedule.pauses = (3600.0,)
+    monkeypatch.setattr(schedule, "stop", lambda: rests.append(heartbeat.rests))
+    with pytest.raises(EndedIdle):
+        background_processes._run_schedule(cast(Scheduler, schedule), heartbeat)
+    assert rests == [True]
+
+
 def test_it_ends_when_it_has_grown_and_no_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     schedule, sizes = Schedule(busy=2), [0, 0, GROWN, GROWN, GROWN, GROWN, 7]
     assert run(monkeypatch, sizes, schedule) == 4

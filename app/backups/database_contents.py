@@ -123,6 +123,9 @@ class Database(Protocol):
     def in_use(self) -> int:
         """The number of other connections to it, as far as is known."""
 
+    def seconds_to_watch(self) -> float:
+        """For how long a server may be without a connection to it: its schedule rests between two minutes."""
+
     def mark(self, is_restoring: bool) -> None:
         """Mark the database as being restored, so that no server starts on half of it; or remove the mark."""
 

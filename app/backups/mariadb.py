@@ -40,6 +40,8 @@ LOAD_OPTIONS = ("--batch", "--skip-column-names", "--unbuffered", "--default-cha
 #: MariaDB's codes for a missing privilege: on the database, the table, or the operation.
 _NO_RIGHT = (1044, 1142, 1227)
 _SSL = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
+#: So long after its last jobs have begun, a schedule that rests has a connection again, even on a busy machine.
+REST_SECONDS = 75
 _READ = 1024 * 1024
 #: The random end of the name of a temporary database.
 _RANDOM = re.compile(r"[0-9a-f]{8}")
@@ -178,6 +180,15 @@ class MariaDBDatabase:
             if connection.execute(marked, {"name": self.name, "mark": _MARK}).first():
                 _end_connections(connection, self.name, "AND info LIKE 'ALTER TABLE%'")
             return len(_connections(connection, self.name))
+
+    def seconds_to_watch(self) -> float:
+        """Until when jobs run again, if any have run in the last minute; 0 = no schedule rests."""
+        if "job_run" not in self.tables():
+            return 0.0
+        newest = "SELECT started_on FROM job_run ORDER BY id DESC LIMIT 1"
+        with self._connected() as connection:
+            age = connection.execute(text(f"SELECT TIMESTAMPDIFF(SECOND, ({newest}), UTC_TIMESTAMP())")).scalar()
+        return 0.0 if age is None else float(min(max(REST_SECONDS - age, 0), REST_SECONDS))
 
     def mark(self, is_restoring: bool) -> None:
         """Create a table that tells a starting server that a restore was cut off; or drop it."""

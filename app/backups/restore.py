@@ -22,6 +22,9 @@ from app.ops.processes.leader import election
 from app.ops.storage.erasure_list_file import Entry
 from app.ops.storage.file_store import FolderStore
 
+#: How often a server without a connection is looked for.
+WATCH_SECONDS = 0.2
+
 
 @dataclass(frozen=True)
 class RestoreRequest:
@@ -118,11 +121,16 @@ def _refuse_servers(installation: Installation, target: Database, held: ExitStac
         if not (is_used := bool(target.in_use())):
             break
         time.sleep(0.1)  # connections just closed by this process are still seen for a moment
+    end = time.monotonic() + target.seconds_to_watch()
+    while not is_used and time.monotonic() < end:
+        time.sleep(WATCH_SECONDS)
+        is_used = bool(target.in_use())
     if is_used or not leader.acquire():
         raise BackupError(
             f"{_shown(target)} is in use. Stop all servers and workers of the CRM first: they would go on with numbers "
             "and rights that they remember. Nothing was changed."
         )
+    leader.hold()
 
 
 def _check(installation: Installation, backup: Backup) -> None:

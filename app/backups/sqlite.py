@@ -103,6 +103,10 @@ class SQLiteDatabase:
         """Whether a server runs, as told by the leader's lock: SQLite has no connections to count."""
         return 0
 
+    def seconds_to_watch(self) -> float:
+        """0: the leader keeps its lock."""
+        return 0.0
+
     def mark(self, is_restoring: bool) -> None:
         """Does nothing: a restore can't be cut off in the middle."""
 

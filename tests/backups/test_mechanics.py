@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,14 +19,14 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
-from app.backups import retention, s3_copy
+from app.backups import mariadb, retention, s3_copy
 from app.backups.create import make, one_at_a_time
 from app.backups.database_urls import open_database
 from app.backups.drill import drill
 from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup
 from app.backups.installation import Installation
-from app.backups.restore import RestoreRequest, restore
+from app.backups.restore import WATCH_SECONDS, RestoreRequest, restore
 from app.backups.verify import verify
 from app.ops.database import migration_guard
 from app.ops.processes.leader import election
@@ -144,6 +145,55 @@ def test_no_database_is_replaced_behind_running_servers(filled: Installation) ->
         leader.told.set()
         leader.join()
     assert installations.rows_of(filled.database_url) == before
+
+
+def test_a_schedule_that_rests_is_noticed(mariadb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its jobs have run within a minute, the restore waits for its next connection, else not at all."""
+    filled = installations.installation(tmp_path, mariadb_url)
+    installations.fill(filled)
+    with installations.connected(mariadb_url) as connection:
+        connection.execute(text("CREATE TABLE job_run (id INT PRIMARY KEY, started_on DATETIME(6) NOT NULL)"))
+        connection.commit()
+        assert open_database(mariadb_url).seconds_to_watch() == 0
+        connection.execute(text("INSERT INTO job_run VALUES (1, UTC_TIMESTAMP(6))"))
+        connection.commit()
+    backup, leader, first = make(filled).backup, Leader(filled), open_database(mariadb_url).seconds_to_watch()
+    assert 0 < first <= mariadb.REST_SECONDS
+    sleep = time.sleep
+
+    def rest(seconds: float) -> None:
+        if seconds == WATCH_SECONDS and not leader.is_alive():
+            leader.start()
+        sleep(seconds)
+
+    monkeypatch.setattr("app.backups.restore.time.sleep", rest)
+    try:
+        with pytest.raises(BackupError, match="is in use"):
+            restore(filled, RestoreRequest(backup.name, mariadb_url, is_overwriting=True))
+    finally:
+        leader.told.set()
+        leader.join()
+    with installations.connected(mariadb_url) as connection:
+        connection.execute(text("UPDATE job_run SET started_on = UTC_TIMESTAMP(6) - INTERVAL 80 SECOND"))
+        connection.commit()
+    assert open_database(mariadb_url).seconds_to_watch() == 0
+
+
+def test_no_schedule_runs_while_a_restore_takes_long(filled: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two minutes it has no connection, so that the restore doesn't see it."""
+    backup, other, led = make(filled).backup, election(filled.database_url, filled.instance_dir), []
+    monkeypatch.setattr("app.ops.processes.leader.FROZEN_SECONDS", 1 if "mysql" in filled.database_url else 3600)
+
+    def check(*_: Any) -> None:
+        time.sleep(2.5)  # the server ends connections that have been silent for a second
+        led.append(other.acquire())
+        other.release()
+
+    monkeypatch.setattr("app.backups.restore._check", check)
+    restore(filled, RestoreRequest(backup.name, filled.database_url, is_overwriting=True))
+    assert led == [False]
+    assert other.acquire()
+    other.release()
 
 
 def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: Installation, tmp_path: Path) -> None:

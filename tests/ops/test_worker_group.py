@@ -158,6 +158,26 @@ def test_a_child_that_hangs_is_killed_and_another_takes_its_place(
     assert len({*pids.read_text().split()}) == 2
 
 
+def test_an_idle_child_is_started_while_the_parent_looks_at_the_heartbeats(forks: list[OSError | int]) -> None:
+    """The signal that asks for it comes in between."""
+
+    class Asked(Heartbeat):
+        def has_stopped(self) -> bool:
+            group._idle.want(0)
+            group._start_wanted()
+            return False
+
+    def live() -> None:
+        """Has a heartbeat."""
+
+    idle = IdleChildren([work])
+    idle.note_end(work)
+    group = WorkerGroup([work], idle=idle, heartbeats={live: Asked()})
+    group._children, forks[:] = {PID: (live, time.monotonic())}, [PID + 1]
+    group._kill_what_hangs()
+    assert list(group._children) == [PID, PID + 1]
+
+
 def test_a_child_that_rests_is_started_again_when_its_rest_is_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

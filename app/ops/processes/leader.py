@@ -23,6 +23,8 @@ from app.ops.database.connections import limit_exchanges
 ELECTION_SECONDS = 2
 #: A leader without a check for this long is frozen or cut off: another one takes over, within 10 seconds in all.
 FROZEN_SECONDS = 6
+#: How long a command may hold the lead: a week, as its other locks.
+HELD_SECONDS = 604800
 #: How long the database may take to answer an election.
 ANSWER_SECONDS = 4.0
 #: A process whose clock differs more from the database's can't be the leader.
@@ -43,6 +45,9 @@ class Election:
     def acquire(self) -> bool:
         """Become the leader unless another process is. Returns whether this process is the leader now."""
         return True
+
+    def hold(self) -> None:
+        """Stay the leader until `release`, without asking again: nobody else leads, even if this process freezes."""
 
     def release(self) -> None:
         """Let another process become the leader."""
@@ -163,6 +168,11 @@ class DatabaseLeader(Election):
         except DBAPIError:
             self.release()
             return False
+
+    def hold(self) -> None:
+        """Stay the leader until `release` or the end of this process."""
+        if self._connection is not None:
+            self._connection.execute(text(f"SET SESSION wait_timeout = {HELD_SECONDS}"))
 
     def now(self) -> datetime:
         """The database's time, UTC, continued from the last check, whatever is done to the clock of this machine."""

@@ -93,7 +93,7 @@ class WorkerGroup:
 
     def _kill_what_hangs(self) -> None:
         """Kill each child whose heartbeat has stopped; at its end it is restarted."""
-        for pid, (function, _started) in self._children.items():
+        for pid, (function, _started) in list(self._children.items()):  # a signal may start another one meanwhile
             heartbeat = self._heartbeats.get(function)
             if heartbeat is not None and heartbeat.has_stopped() and not self._stopping:
                 log.error("worker %s shows no sign of life and is killed", pid)
