@@ -14,7 +14,8 @@ OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 #: Pages, network and painting in the process of the browser, which takes a third less CPU than to pass everything from
-#: one process to another. Only one context of such a browser can have pages.
+#: one process to another. Only one context of such a browser can have pages, and none of them a service worker: where a
+#: page goes elsewhere twice at once through its worker, such a browser may hang for good.
 ONE_PROCESS = "--single-process"
 #: What is known to work in one process: Chromium without the parts that have windows.
 WINDOWLESS = "chromium-headless-shell"
@@ -30,7 +31,7 @@ class Browsers:
 
     def new_context(self, **options: Any) -> Any:
         """A context with these options of playwright's; to be closed by `end`."""
-        if not self._program.endswith(WINDOWLESS):
+        if not self._program.endswith(WINDOWLESS) or options.get("service_workers") == "allow":
             return self._shared.new_context(**options)
         browser = self._launch(ONE_PROCESS)
         context = browser.new_context(**options)

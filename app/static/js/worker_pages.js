@@ -11,13 +11,16 @@ async function meta() {
   const kept = await (await caches.open(META)).match('/');
   return kept ? kept.json() : {};
 }
-let turn = Promise.resolve();
-function remember(values) {
-  turn = turn.then(async () => (await caches.open(META)).put('/', new Response(JSON.stringify({ ...await meta(), ...values })))).catch(() => {});
-  return turn;
-}
 // How many sessions have ended: a page that was asked for before is not kept when it comes after.
 let ends = 0;
+let turn = Promise.resolve();
+function remember(values, began = ends) {
+  turn = turn.then(async () => {
+    if (began !== ends) return; // whose page it is was said before the session ended
+    await (await caches.open(META)).put('/', new Response(JSON.stringify({ ...await meta(), ...values })));
+  }).catch(() => {});
+  return turn;
+}
 async function forget() {
   await remember({ person: null });
   for (const name of await caches.keys()) if (name.startsWith(PAGES)) await caches.delete(name);
@@ -62,7 +65,8 @@ async function look(url, response, began) {
   const known = await meta();
   const rights = response.headers.get('X-Crm-Rights');
   if (known.person !== person || known.rights !== rights) await forget();
-  await remember({ person, rights, seen: Date.now() });
+  await remember({ person, rights, seen: Date.now() }, began);
+  if (began !== ends) return;
   const kind = response.headers.get('X-Crm-Keep');
   if (response.status === 200 && kind) await keep(url, response, person, kind);
   else if (REFUSED.includes(response.status)) await (await caches.open(PAGES + person)).delete(url, { ignoreVary: true });
