@@ -134,6 +134,17 @@ def test_a_child_hangs_after_many_looks_without_a_sign_of_life() -> None:
     assert not heartbeat.has_stopped()
 
 
+def _run_in_child(live: Callable[[], None], heartbeat: Heartbeat) -> None:
+    """Run the children of a function with a heartbeat, below a process of its own, until one of them stops that."""
+    parent = os.fork()
+    if parent == 0:
+        try:
+            WorkerGroup([live], heartbeats={live: heartbeat}).run()
+        finally:
+            os._exit(0)
+    assert os.waitpid(parent, 0) == (parent, 0)
+
+
 def test_a_child_that_hangs_is_killed_and_another_takes_its_place(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -148,13 +159,7 @@ def test_a_child_that_hangs_is_killed_and_another_takes_its_place(
             os.kill(os.getpid(), signal.SIGSTOP)
         os.kill(os.getppid(), signal.SIGTERM)
 
-    parent = os.fork()
-    if parent == 0:
-        try:
-            WorkerGroup([live], heartbeats={live: heartbeat}).run()
-        finally:
-            os._exit(0)
-    assert os.waitpid(parent, 0) == (parent, 0)
+    _run_in_child(live, heartbeat)
     assert len({*pids.read_text().split()}) == 2
 
 
@@ -193,13 +198,7 @@ def test_a_child_that_rests_is_started_again_when_its_rest_is_over(
             raise EndedIdle
         os.kill(os.getppid(), signal.SIGTERM)
 
-    parent = os.fork()
-    if parent == 0:
-        try:
-            WorkerGroup([live], heartbeats={live: heartbeat}).run()
-        finally:
-            os._exit(0)
-    assert os.waitpid(parent, 0) == (parent, 0)
+    _run_in_child(live, heartbeat)
     assert seen.read_text().splitlines() == ["False False", "True False"]
 
 

@@ -193,14 +193,19 @@ def test_a_month_of_many_tasks_has_the_first_ones_of_each_day(crm: Crm, monkeypa
     assert "+1 or more" in page and ">7+<" in page and "These are the first" not in page
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_month_of_many_tasks_shows_what_one_of_few_does(crm: Crm, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    chance = random.Random(seed)
+def make_random_tasks(crm: Crm, chance: random.Random, count: int) -> None:
+    """So many tasks of five leads, due within five days."""
     leads = [crm.make.lead(chance.choice(("ana", "ben")), task={}) for _ in range(5)]
-    for _ in range(50):
+    for _ in range(count):
         due = DUE + timedelta(hours=chance.randrange(-60, 60))
         status = chance.choice(("Todo", "Todo", "Backlog", "In Progress", "Done"))
         crm.make.task(chance.choice(leads), chance.choice(("ana", "ben", "mia")), due_on=due, status=status)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_month_of_many_tasks_shows_what_one_of_few_does(crm: Crm, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    chance = random.Random(seed)
+    make_random_tasks(crm, chance, 50)
     crm.session.execute(update(Lead).values(next_follow_up_on=None))
     crm.session.commit()
     filters = ("", "&_flt_eq_assignee=@me", "&_flt_eq_status=Todo", "&_flt_eq_priority=Low")
@@ -234,11 +239,7 @@ def test_the_first_tasks_are_the_same_when_their_end_is_looked_for_first(
     crm: Crm, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chance = random.Random(seed)
-    leads = [crm.make.lead(chance.choice(("ana", "ben")), task={}) for _ in range(5)]
-    for _ in range(40):
-        due = DUE + timedelta(hours=chance.randrange(-60, 60))
-        status = chance.choice(("Todo", "Todo", "Backlog", "In Progress", "Done"))
-        crm.make.task(chance.choice(leads), chance.choice(("ana", "ben", "mia")), due_on=due, status=status)
+    make_random_tasks(crm, chance, 40)
     monkeypatch.setitem(calendar_items.MOST, "week", chance.choice((3, 6, 10)))
     filters = ("", "&_flt_eq_assignee=@me", "&_flt_eq_status=Todo", "&_flt_eq_status=Done", "&_flt_eq_priority=Low")
     asked = [(who, f"{WEEK}{each}") for who in ("ana", "ben", "mia", "root") for each in filters]
